@@ -8,6 +8,10 @@ import struct
 
 from protocol.units import MALFORMED, OVERSIZED, Malformed, const
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 CONNACK = const(2)
 PUBLISH = const(3)
 PUBACK = const(4)
@@ -46,7 +50,8 @@ def connect(
         if password is not None:  # 3.1.2.9: no password without a user name
             flags |= 0x40
             tail += _string(password)
-    return _packet(0x10, b"\x00\x04MQTT\x04" + struct.pack(">BH", flags, keepalive_s) + tail)
+    head = b"\x00\x04MQTT\x04" + struct.pack(">BH", flags, keepalive_s)
+    return _packet(0x10, (head, tail))
 
 
 def publish(
@@ -54,26 +59,26 @@ def publish(
     payload: bytes,
     qos: int = 0,
     packet_id: int = 0,
+    *,
     dup: bool = False,
     retain: bool = False,
 ) -> bytes:
     """PUBLISH; `packet_id` counts with QoS 1 only."""
-    body = _string(topic.encode())
-    if qos:
-        body += struct.pack(">H", packet_id)
-    return _packet(0x30 | (8 if dup else 0) | qos << 1 | (1 if retain else 0), body + payload)
+    first = 0x30 | (8 if dup else 0) | qos << 1 | (1 if retain else 0)
+    number = struct.pack(">H", packet_id) if qos else b""
+    return _packet(first, (_string(topic.encode()), number, payload))
 
 
 def puback(packet_id: int) -> bytes:
     return struct.pack(">BBH", 0x40, 2, packet_id)
 
 
-def subscribe(packet_id: int, subscriptions: "list[tuple[str, int]]") -> bytes:
+def subscribe(packet_id: int, subscriptions: "Sequence[tuple[str, int]]") -> bytes:
     """SUBSCRIBE to (filter, qos) pairs."""
-    body = struct.pack(">H", packet_id)
+    parts = [struct.pack(">H", packet_id)]
     for topic_filter, qos in subscriptions:
-        body += _string(topic_filter.encode()) + bytes((qos,))
-    return _packet(0x82, body)
+        parts.append(_string(topic_filter.encode()) + bytes((qos,)))
+    return _packet(0x82, parts)
 
 
 def _string(data: bytes) -> bytes:
@@ -82,8 +87,8 @@ def _string(data: bytes) -> bytes:
     return struct.pack(">H", len(data)) + data
 
 
-def _packet(first: int, body: bytes) -> bytes:
-    remaining = len(body)
+def _packet(first: int, parts: "Sequence[bytes]") -> bytes:
+    remaining = sum([len(part) for part in parts])
     if remaining > _REMAINING_BYTES_MAX:
         raise Malformed(OVERSIZED, "packet")
     head = bytearray((first,))
@@ -91,7 +96,7 @@ def _packet(first: int, body: bytes) -> bytes:
         head.append(remaining & 0x7F | 0x80)
         remaining >>= 7
     head.append(remaining)
-    return bytes(head) + body
+    return bytes(head) + b"".join(parts)
 
 
 class Decoder:
@@ -126,12 +131,14 @@ class Decoder:
                 self._filled += n
                 at += n
             if self._body is not None and self._filled == len(self._body):
-                out.append(decode(self._first, self._body))
+                out.append(_decode(self._first, self._body))
                 self._first, self._body = -1, None
         return out
 
     def _head(self, byte: int) -> None:
         if self._first < 0:
+            if byte >> 4 != PUBLISH and byte & 0x0F:  # 2.2.2: reserved in all that a client gets
+                raise Malformed(MALFORMED, "flags")
             self._first = byte
             self._remaining = self._shift = 0
             return
@@ -147,24 +154,23 @@ class Decoder:
         self._filled = 0
 
 
-def decode(first: int, body: bytes) -> tuple:
+def _decode(first: int, body: bytes) -> tuple:
     """One packet from its first byte and everything behind its remaining length."""
-    kind, flags, size = first >> 4, first & 0x0F, len(body)
+    kind, size = first >> 4, len(body)
     if kind == PUBLISH:
-        return _publish(flags, body)
-    if flags == 0:  # 2.2.2: reserved in all the others that a client receives
-        if kind == PUBACK and size == 2:
-            return (PUBACK, _packet_id(body))
-        if kind == PINGRESP and size == 0:
-            return (PINGRESP,)
-        if kind == CONNACK and size == 2 and body[0] <= 1:
-            return (CONNACK, body[0] == 1, body[1])
-        if kind == SUBACK and size > 2:
-            codes = bytes(body[2:])
-            for code in codes:
-                if code > 2 and code != SUBACK_DENIED:
-                    raise Malformed(MALFORMED, "suback")
-            return (SUBACK, _packet_id(body), codes)
+        return _publish(first & 0x0F, body)
+    if kind == PUBACK and size == 2:
+        return (PUBACK, _packet_id(body))
+    if kind == PINGRESP and size == 0:
+        return (PINGRESP,)
+    if kind == CONNACK and size == 2 and body[0] <= 1:
+        return (CONNACK, body[0] == 1, body[1])
+    if kind == SUBACK and size > 2:
+        codes = bytes(body[2:])
+        for code in codes:
+            if code > 2 and code != SUBACK_DENIED:
+                raise Malformed(MALFORMED, "suback")
+        return (SUBACK, _packet_id(body), codes)
     raise Malformed(MALFORMED, "packet")
 
 

@@ -1,1 +1,1 @@
-"""The contract between module and host: the bytes and the sums. Pure; runs on both interpreters."""
+"""The contract between module and host: the bytes and the sums. Runs on both interpreters."""

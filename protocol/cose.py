@@ -1,9 +1,10 @@
 """COSE_Mac0 (RFC 9052 section 6.2): the seal around every Gridpurse message.
 
 One fixed layout, in hexadecimal:  d1 84  43 a1 01 alg  a1 04 kid  payload  tag
-that is tag 17, protected {1: alg}, unprotected {4: kid}; alg 4 is HMAC 256/64 (8-byte tag), alg 5
-HMAC 256/256 (32 bytes). kid, payload and tag are byte strings with shortest lengths. The tag covers
-["MAC0", protected, b"", payload]. This module never interprets the payload and never holds keys.
+that is tag 17, protected {1: alg}, unprotected {4: kid}; alg 4 is HMAC 256/64 (8-byte tag), 5 is
+HMAC 256/256 (32 bytes). kid, payload and tag are byte strings with shortest lengths. The tag
+covers ["MAC0", protected, b"", payload]. This module never interprets the payload and never
+holds keys.
 """
 
 import hashlib

@@ -1,8 +1,9 @@
 """The ledger of one service point: entries, the fold that gives the state, and the hash chain.
 
-Module and host build entries with the same functions from the same facts (instant, register total,
-top-up), so equal facts give equal chain heads, and a head pins every nano-unit before it. Amounts are
-signed effects on the balance in nano-currency. Never decides anything about the relay.
+Module and host build entries with the same functions from the same facts (instant, register
+total, top-up), so equal facts give equal chain heads, and a head pins every nano-unit before it.
+Amounts are signed effects on the balance in nano-currency. Never decides anything about the
+relay.
 """
 
 import hashlib
@@ -12,13 +13,21 @@ from protocol import cbor, tariff, topup
 from protocol.units import BAD_FIELD, CONTRADICTORY, NCUR_MAX, REPLAYED, Malformed, const
 
 CHARGE = const(1)  # energy since the last register total
-FIXED = const(2)  # one local calendar day begins; `number` is the day; also the frozen day register
+FIXED = const(2)  # a local calendar day begins; `number` is the day; also the frozen day register
 TOPUP = const(3)  # `number` is the top-up number, `channel` how it came
 DEBT = const(4)
 ADJUSTMENT = const(5)  # `number` is the command id, `channel` the reason class
 TRANSFER = const(6)
 OPENING = const(7)  # commissioning: the register total from which charging starts
-KINDS = {1: "charge", 2: "fixed", 3: "top-up", 4: "debt", 5: "adjustment", 6: "transfer", 7: "opening"}
+KINDS = {
+    1: "charge",
+    2: "fixed",
+    3: "top-up",
+    4: "debt",
+    5: "adjustment",
+    6: "transfer",
+    7: "opening",
+}
 
 BY_COMMAND = const(1)
 BY_TOKEN = const(2)

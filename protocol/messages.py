@@ -1,8 +1,9 @@
 """Every message kind as a table of integer field numbers, and the one way in and out of its seal.
 
-A message is a CBOR map {0: kind, field: value, ...} inside COSE_Mac0; field numbers are never reused
-and a receiver refuses a field it does not know only when the field is below 32 (see README,
-evolution). `seal` and `unseal` are the only doors: what they return has been authenticated.
+A message is a CBOR map {0: kind, field: value, ...} inside COSE_Mac0; field numbers are never
+reused and a receiver refuses a field it does not know only when the field is below 32 (see
+README, evolution). `seal` and `unseal` are the only doors: what they return has been
+authenticated.
 """
 
 from collections import namedtuple
@@ -43,7 +44,8 @@ Readings = namedtuple("Readings", "point epoch first_seq base_s base_wh version 
 Events = namedtuple("Events", "epoch first_seq items")
 Statement = namedtuple(
     "Statement",
-    "point epoch seq time_s quality register_wh version balance_ncur charged_ncur topups_ncur state",
+    "point epoch seq time_s quality register_wh version balance_ncur charged_ncur topups_ncur"
+    " state",
 )
 Result = namedtuple("Result", "epoch seq time_s quality command_id status detail")
 # streams: {stream: newest sequence written}; versions: {point: tariff version}

@@ -1,7 +1,8 @@
 """Readings batches: ledger entries of one point, delta-coded for the air, and back into facts.
 
-A fact is what happened (energy until an instant, a top-up); the receiver prices it again with its own
-tariff and so rebuilds the entry. Register totals stay absolute: base plus energies. Pure codec.
+A fact is what happened (energy until an instant, a top-up); the receiver prices it again with its
+own tariff and so rebuilds the entry. Register totals stay absolute: base plus energies. Pure
+codec.
 """
 
 from collections import namedtuple

@@ -1,8 +1,9 @@
 """Rating: watt-hours between two instants become integer nano-currency, the same on both sides.
 
-A book is one versioned tariff document of a service point: dated rates and dated ladders (two of each
-at most), cut at local midnights, time-of-use boundaries, switch instants and clock changes. Nothing
-is rounded: micro-currency per kWh times watt-hours is exact nano-currency. Never reads a clock.
+A book is one versioned tariff document of a service point: dated rates and dated ladders (two of
+each at most), cut at local midnights, time-of-use boundaries, switch instants and clock changes.
+Nothing is rounded: micro-currency per kWh times watt-hours is exact nano-currency. Never reads a
+clock.
 """
 
 from collections import namedtuple
@@ -22,7 +23,7 @@ Book = namedtuple("Book", "version currency zone rates ladders")
 # seasons: ((month * 100 + day, season), ...) ascending; week: 7 day types from Monday;
 # special: ((local day number, day type), ...); days[season][day type]: ((minute, rate), ...).
 Rates = namedtuple("Rates", "prices_ucur_per_kwh fixed_per_day_ncur seasons week special days")
-# adders: one a tier, on top of the rate's price; thresholds: upper bounds of all tiers but the last.
+# adders: one a tier, on top of the rate's price; thresholds: upper bounds of all but the last.
 Ladder = namedtuple("Ladder", "period length thresholds_wh adders_ucur_per_kwh")
 # Where a point stands in its ladder: which tier period, and how much it used in it.
 Position = namedtuple("Position", "period used_wh")
@@ -158,7 +159,7 @@ def charge(
 ) -> tuple[int, Position, list[Part]]:
     """Price energy used evenly between two instants.
 
-    -> (amount_ncur, Position after, [Part]). Up to cut k the energy is `E * (tk - t0) // (tn - t0)`,
+    -> (amount_ncur, Position after, [Part]). Energy up to cut k is `E * (tk - t0) // (tn - t0)`,
     so pieces add up to E and the remainder falls late (tariffs.md rule 11). All of it counts at
     `from_s` when the two are equal. Malformed on negative energy or reversed time.
     """

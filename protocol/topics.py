@@ -1,6 +1,7 @@
 """MQTT topics: `gp/1/<shard>/<module>/up|down`. The shard is fixed when a module is provisioned.
 
-Levels hold lower-case letters, digits and hyphens only, because NATS maps levels to subject tokens.
+Levels hold lower-case letters, digits and hyphens only, because NATS maps levels to subject
+tokens.
 """
 
 from collections import namedtuple

@@ -1,7 +1,8 @@
 """The one watermark of all top-up channels: each number is credited at most once, in any order.
 
-Numbers are the OpenPAYGO counts: even ones add, odd ones set. The window holds the eight newest even
-counts (openpaygo.md section 7). Never knows amounts; the caller commits mark and balance together.
+Numbers are the OpenPAYGO counts: even ones add, odd ones set. The window holds the eight newest
+even counts (openpaygo.md section 7). Never knows amounts; the caller commits mark and balance
+together.
 """
 
 from collections import namedtuple

@@ -1,7 +1,7 @@
 """Units, bounds and the two errors that every part of Gridpurse agrees on.
 
-Energy is integer watt-hours, money integer nano-currency, prices integer micro-currency per kWh, so
-that price times energy is exact nano-currency. Time is Unix seconds UTC. No float exists here.
+Energy is integer watt-hours, money integer nano-currency, prices integer micro-currency per kWh,
+so that price times energy is exact nano-currency. Time is Unix seconds UTC. No float exists here.
 """
 
 TYPE_CHECKING = False

@@ -1,0 +1,1 @@
+"""The module's firmware; read main.py first."""

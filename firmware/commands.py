@@ -1,0 +1,137 @@
+"""Commands from the host: authenticated before they get here, applied exactly once, then
+answered.
+
+The watermark of applied ids lies in the same journal slot as the effect. A top-up is guarded by
+its top-up number besides. What only wall time protects is refused while the clock is invalid.
+"""
+
+from firmware import config, prepaid, relay
+from firmware import point as points_module
+from protocol import ledger, messages, tariff, topup
+from protocol.units import BAD_FIELD, INVALID, MODULE_TARGET, REPLAYED, Malformed
+
+# These are safe without a clock: a counter or a version keeps them from being played again.
+_COUNTED = (messages.TOPUP, messages.TARIFF, messages.ADJUST, messages.STATE)
+
+
+class Commands:
+    def __init__(self, root, clock, events, metering, points):
+        self.root = root
+        self.clock = clock
+        self.events = events
+        self.metering = metering
+        self.points = points
+        self.answered = {}  # command id: event sequence of its answer, this boot only
+        self.on_statement = None  # asked to send a statement of a point
+
+    def take(self, command):
+        """Apply one authenticated command and answer it. Repeats are answered or reported."""
+        if command.id in self.answered:
+            if self.answered[command.id] <= self.events.acked():
+                # The host has the answer and would not ask again: somebody else does.
+                self.events.add(
+                    messages.REJECTED, command.target, REPLAYED, messages.COMMAND, command.id
+                )
+                self.answered[command.id] = self.events.seq
+            return
+        status = self.judge(command)
+        if status is None:
+            try:
+                status = self.apply(self.points.get(command.target), command)
+            except Malformed:
+                status = messages.REFUSED_FIELD
+        self.events.result(command.id, status)
+        self.answered[command.id] = self.events.seq
+        if len(self.answered) > points_module.COMMAND_WINDOW:
+            del self.answered[min(self.answered)]
+
+    def judge(self, command):
+        """The refusal of a command that must not be applied, or None."""
+        now_s, quality = self.clock.now()
+        point = self.points.get(command.target)
+        if point is None:
+            known = command.target == MODULE_TARGET and command.action in messages.ACTIONS
+            return messages.REFUSED_UNSUPPORTED if known else messages.REFUSED_FIELD
+        if points_module.seen_id(point.slot.high, point.slot.window, command.id):
+            return messages.ALREADY
+        if quality == INVALID:
+            return None if command.action in _COUNTED else messages.REFUSED_CLOCK
+        return messages.REFUSED_EXPIRED if now_s > command.expires_s else None
+
+    def apply(self, point, command):
+        action = command.action
+        if action == messages.TOPUP:
+            return self.top_up(point, command)
+        if action == messages.TARIFF:
+            return self.set_tariff(point, command)
+        if action == messages.RELAY:
+            return self.order_relay(point, command)
+        if action == messages.ADJUST:
+            return self.adjust(point, command)
+        if action == messages.STATE:
+            self.on_statement(point)
+            return messages.DONE
+        return messages.REFUSED_UNSUPPORTED
+
+    def finish(self, point, slot, command):
+        """One slot holds the effect and the id."""
+        self.metering.commit(point, point.with_command(slot, command.id))
+        self.metering.decide(point)
+        return messages.DONE
+
+    def top_up(self, point, command):
+        number, generation, amount_ncur = _integers(command.args, 3)
+        mark = point.state.mark
+        if generation != mark.generation or not 0 < number <= topup.NUMBER_MAX or number & 1:
+            return messages.REFUSED_FIELD
+        fresh = topup.check(mark, number)
+        if fresh != topup.FRESH:
+            return messages.ALREADY if fresh == topup.USED else messages.REFUSED_TOO_OLD
+        now_s, quality = self.clock.now()
+        if not prepaid.cap_allows(point.settings, point.state.balance_ncur, amount_ncur):
+            return messages.REFUSED_CAP
+        entry = ledger.topped_up(
+            point.state, now_s, quality, number, ledger.BY_COMMAND, amount_ncur
+        )
+        return self.finish(point, point.with_entry(entry), command)
+
+    def adjust(self, point, command):
+        reason, amount_ncur = _integers(command.args, 2)
+        now_s, quality = self.clock.now()
+        entry = ledger.adjusted(point.state, now_s, quality, command.id, reason, amount_ncur)
+        return self.finish(point, point.with_entry(entry), command)
+
+    def set_tariff(self, point, command):
+        """Charge up to here under the old book, then keep the new one. Versions only rise."""
+        if len(command.args) != 1:
+            return messages.REFUSED_FIELD
+        book = tariff.from_wire(command.args[0])
+        if book.version <= point.book.version:
+            return messages.ALREADY
+        self.metering.charge_now(point)
+        config.save_book(self.root, point.number, command.args[0])
+        point.book = book
+        self.events.add(messages.TARIFF_SET, point.number, book.version)
+        return self.finish(point, point.plain(), command)
+
+    def order_relay(self, point, command):
+        (order,) = _integers(command.args, 1)
+        if order not in messages.RELAY_ORDERS:
+            return messages.REFUSED_FIELD
+        slot = point.slot
+        if order == messages.TRIP:
+            held = slot.holds | prepaid.HOLD_REMOTE
+        else:
+            held = slot.holds & ~prepaid.HOLD_REMOTE
+        done = self.finish(point, point.with_relay(slot.relay, slot.rule, held, False), command)
+        if order == messages.DIRECT_CLOSE and not held:
+            figures = (point.state.balance_ncur, point.settings.limit_ncur, slot.warned)
+            self.metering.relay_event(point, relay.CLOSE, relay.BY_REMOTE_CLOSE, held, figures)
+        return done
+
+
+def _integers(args, count):
+    """Exactly `count` integers, or Malformed."""
+    if len(args) != count or not all([type(value) is int for value in args]):
+        raise Malformed(BAD_FIELD, "command arguments")
+    return args

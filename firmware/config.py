@@ -1,0 +1,73 @@
+"""What a module reads from its file system at start: settings, root key, tariffs, meter maps.
+
+A broken file raises Malformed whose text is one line: file, key, remedy. Writing is transactional
+(temporary file, then rename, which LittleFS makes atomic). Never prints or logs a key.
+"""
+
+import os
+
+from protocol import cbor, settings, tariff
+from protocol.units import BAD_FIELD, Malformed
+
+CONFIG = "/config.cbor"
+KEY = "/key.bin"
+KEY_BYTES = 32
+
+
+def read(root, path):
+    """The bytes of a file; Malformed when it is not there."""
+    try:
+        with open(root + path, "rb") as file:
+            return file.read()
+    except OSError:
+        raise Malformed(BAD_FIELD, path + ": is missing; provision the module again")
+
+
+def write(root, path, data):
+    """Replace a file as a whole: after a cut it is the old one or the new one."""
+    with open(root + path + ".new", "wb") as file:
+        file.write(data)
+    os.rename(root + path + ".new", root + path)
+
+
+def _parsed(root, path, convert):
+    try:
+        return convert(cbor.decode(read(root, path), depth_max=8))
+    except Malformed as error:
+        raise Malformed(error.reason, "%s: %s" % (path, error.detail))
+
+
+def load(root):
+    """settings.Module out of /config.cbor."""
+    return _parsed(root, CONFIG, settings.module_from_wire)
+
+
+def root_key(root):
+    key = read(root, KEY)
+    if len(key) != KEY_BYTES:
+        raise Malformed(BAD_FIELD, KEY + ": must hold 32 bytes; provision the module again")
+    return key
+
+
+def tariff_path(point):
+    return "/tariff%d.cbor" % point
+
+
+def book(root, point):
+    """tariff.Book of a service point."""
+    return _parsed(root, tariff_path(point), tariff.from_wire)
+
+
+def save_book(root, point, wire):
+    write(root, tariff_path(point), cbor.encode(wire))
+
+
+def meter_map(root, name):
+    """The compiled register map of a meter family, as boards/meter_maps made it."""
+    return _parsed(root, "/meter_maps/%s.cbor" % name, _map)
+
+
+def _map(value):
+    if not isinstance(value, dict):
+        raise Malformed(BAD_FIELD, "meter map must be a map; compile it again")
+    return value

@@ -1,0 +1,62 @@
+"""Supervision: every task has a heartbeat, a failed one restarts with back-off, the watchdog is
+fed only while metering beats. Network tasks never gate it.
+"""
+
+import asyncio
+
+from firmware import log
+
+TICK_MS = 10000
+BACKOFF_MS = (1000, 60000)
+STEADY_MS = 600000  # a task that ran this long starts its back-off anew
+FAILURES_MAX = 20
+
+
+class Health:
+    def __init__(self, board, device_log):
+        self.board = board
+        self.log = device_log
+        self.beats = {}  # vital task: last heartbeat in board milliseconds
+        self.limits_ms = {}
+        self.tasks = []
+        self.failures = 0
+
+    def vital(self, name, limit_ms):
+        """A task without which the watchdog must bite."""
+        self.limits_ms[name] = limit_ms
+        self.beats[name] = self.board.ticks_ms()
+
+    def beat(self, name):
+        self.beats[name] = self.board.ticks_ms()
+
+    def healthy(self):
+        now_ms = self.board.ticks_ms()
+        return all([now_ms - self.beats[name] < self.limits_ms[name] for name in self.limits_ms])
+
+    def start(self, name, run):
+        """Run a coroutine function for ever, restarting it when it ends or fails."""
+        self.tasks.append(asyncio.create_task(self._keep(name, run)))
+
+    async def _keep(self, name, run):
+        low, high = BACKOFF_MS
+        pause_ms = low
+        while True:
+            started_ms = self.board.ticks_ms()
+            try:
+                await run()
+            except Exception as error:  # the outermost place of a task: anything is a bug here
+                self.failures += 1
+                self.log.add(log.TASK_FAILED, name, repr(error))
+                if self.failures > FAILURES_MAX:
+                    self.board.reset()
+            if self.board.ticks_ms() - started_ms > STEADY_MS:
+                pause_ms = low
+            await asyncio.sleep_ms(pause_ms)
+            pause_ms = min(high, pause_ms * 2)
+
+    async def watch(self):
+        """The supervisor itself: feeds the watchdog while all vital tasks beat."""
+        while True:
+            if self.healthy():
+                self.board.wdt_feed()
+            await asyncio.sleep_ms(TICK_MS)

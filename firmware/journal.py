@@ -1,0 +1,162 @@
+"""The journal: a raw ring of fixed slots, each with a checksum and an absolute state.
+
+One commit is one program operation; the newest valid slot of a target restores it. Sectors are
+erased only when the ring enters them, after everything alive in them was copied ahead. Nothing is
+acted upon before `commit` returned. Never uses the file system.
+"""
+
+import struct
+from binascii import crc32
+
+from protocol.units import Unavailable
+
+STATE_SLOT_BYTES = 256
+COUNTER_SLOT_BYTES = 32
+# Share of the partition's sectors that counters get; states get the rest.
+COUNTER_SECTORS_OF_4 = 1
+HEADER = "<IBB"
+HEADER_BYTES = 6
+CRC_BYTES = 4
+RETRIES = 4
+SECTORS_MIN = 3
+
+
+class Ring:
+    """Slots of one size over some sectors. A slot's number says where it lies: none can stray."""
+
+    def __init__(self, flash, start, sectors, slot_bytes):
+        if sectors < SECTORS_MIN:
+            raise ValueError("ring needs 3 sectors")
+        self.flash = flash
+        self.start = start
+        self.slot_bytes = slot_bytes
+        self.per_sector = flash.sector // slot_bytes
+        self.slots = sectors * self.per_sector
+        self.payload_max = slot_bytes - HEADER_BYTES - CRC_BYTES
+        self.buffer = bytearray(slot_bytes)
+        self.newest = 0  # number of the newest valid slot, 0 when blank
+        self.next = self.per_sector  # number the next slot gets; the first write erases its sector
+
+    def _at(self, number):
+        return self.start + (number % self.slots) * self.slot_bytes
+
+    def _read(self, index):
+        """(number, kind, payload) of the slot at an index, or None; payload is a copy."""
+        buffer = self.buffer
+        self.flash.read(self.start + index * self.slot_bytes, buffer)
+        number, kind, length = struct.unpack_from(HEADER, buffer, 0)
+        if number == 0xFFFFFFFF or length > self.payload_max or number % self.slots != index:
+            return None
+        body = memoryview(buffer)[: self.slot_bytes - CRC_BYTES]
+        if crc32(body) != struct.unpack_from("<I", buffer, self.slot_bytes - CRC_BYTES)[0]:
+            return None
+        return number, kind, bytes(buffer[HEADER_BYTES : HEADER_BYTES + length])
+
+    def scan(self, take):
+        """Call take(number, kind, payload) for every valid slot, then be ready to append.
+
+        Slots come in no particular order. A torn slot is neither blank nor valid: passed over.
+        """
+        for index in range(self.slots):
+            found = self._read(index)
+            if found is not None:
+                self.newest = max(self.newest, found[0])
+                take(*found)
+        if self.newest:
+            self.next = self.newest + 1
+            while self.next % self.per_sector and not self._blank(self.next):
+                self.next += 1
+
+    def _blank(self, number):
+        self.flash.read(self._at(number), self.buffer)
+        return self.buffer == b"\xff" * self.slot_bytes
+
+    def append(self, kind, payload):
+        """Commit a slot and read it back. -> its number. Unavailable when the flash refuses."""
+        for _ in range(RETRIES):
+            number = self.next
+            self.next = number + 1
+            if number % self.per_sector == 0:
+                self.flash.erase(self._at(number))
+            slot = bytearray(b"\xff" * self.slot_bytes)
+            struct.pack_into(HEADER, slot, 0, number, kind, len(payload))
+            slot[HEADER_BYTES : HEADER_BYTES + len(payload)] = payload
+            body = memoryview(slot)[: self.slot_bytes - CRC_BYTES]
+            struct.pack_into("<I", slot, self.slot_bytes - CRC_BYTES, crc32(body))
+            self.flash.program(self._at(number), slot)
+            self.flash.read(self._at(number), self.buffer)
+            if self.buffer == slot:
+                self.newest = number
+                return number
+        raise Unavailable("journal: flash does not keep what is written")
+
+    def doomed(self, number):
+        """True when a slot lies in the sector that the ring erases next, or is gone already."""
+        sector = self.newest // self.per_sector
+        return number // self.per_sector + self.slots // self.per_sector - 1 <= sector
+
+
+class Journal:
+    """States of all targets, and the write-ahead copy of what waits for the outbox.
+
+    A state slot's payload is opaque here. Its kind is the target: a point or another number.
+    """
+
+    def __init__(self, flash):
+        sectors = flash.size // flash.sector
+        counters = max(SECTORS_MIN, sectors * COUNTER_SECTORS_OF_4 // 4)
+        states = sectors - counters
+        self.states = Ring(flash, 0, states, STATE_SLOT_BYTES)
+        self.counters = Ring(flash, states * flash.sector, counters, COUNTER_SLOT_BYTES)
+        self.newest = {}  # target: (slot number, payload)
+        self.counts = {}  # point: (slot number, pulses)
+
+    def load(self):
+        """Find the newest state of every target and the newest checkpoint of every counter."""
+
+        def state(number, target, payload):
+            if number > self.newest.get(target, (0, None))[0]:
+                self.newest[target] = (number, payload)
+
+        def count(number, point, payload):
+            if number > self.counts.get(point, (0, 0))[0]:
+                self.counts[point] = (number, struct.unpack("<Q", payload)[0])
+
+        self.states.scan(state)
+        self.counters.scan(count)
+        self._carry()
+
+    def records(self, take):
+        """Call take(target, payload) for every valid state slot, old or new, in no order."""
+        self.states.scan(lambda number, target, payload: take(target, payload))
+
+    def state(self, target):
+        """The newest committed payload of a target, or None."""
+        found = self.newest.get(target)
+        return None if found is None else found[1]
+
+    def commit(self, target, payload):
+        """Make a state durable. Returns only when it is."""
+        self.newest[target] = (self.states.append(target, payload), payload)
+        self._carry()
+
+    def _carry(self):
+        """Copy what lives in the sector that will be erased next; it fits into one sector."""
+        for target in list(self.newest):
+            number, payload = self.newest[target]
+            if self.states.doomed(number):
+                self.newest[target] = (self.states.append(target, payload), payload)
+
+    def pulses(self, point):
+        """The newest checkpoint of a pulse counter, 0 when there is none."""
+        return self.counts.get(point, (0, 0))[1]
+
+    def checkpoint(self, point, pulses):
+        """Make a raw pulse total durable between entries."""
+        payload = struct.pack("<Q", pulses)
+        self.counts[point] = (self.counters.append(point, payload), pulses)
+        for other in list(self.counts):
+            number, total = self.counts[other]
+            if self.counters.doomed(number):
+                payload = struct.pack("<Q", total)
+                self.counts[other] = (self.counters.append(other, payload), total)

@@ -1,0 +1,28 @@
+"""The device log: a bounded ring of (milliseconds since power-on, code, integers). No text, no
+secrets.
+"""
+
+RECORDS_MAX = 64
+
+# Codes; the host turns them into words.
+BOOTED = 1
+TASK_FAILED = 2
+CONNECTED = 3
+DISCONNECTED = 4
+REJECTED = 5
+JOURNAL_RETRY = 6
+OUTBOX_DROPPED = 7
+METER_FAILED = 8
+CLOCK_STEP = 9
+SUBSCRIPTION_REFUSED = 10
+
+
+class Log:
+    def __init__(self, ticks_ms):
+        self.ticks_ms = ticks_ms
+        self.records = []
+
+    def add(self, code, *numbers):
+        if len(self.records) >= RECORDS_MAX:
+            self.records.pop(0)
+        self.records.append((self.ticks_ms(), code, numbers))

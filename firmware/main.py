@@ -1,0 +1,136 @@
+"""Boot: the only constructor of objects. Configuration, journals, then the loops.
+
+The order is relay first: its persisted state is restored before anything that could fail or wait.
+A broken configuration ends start-up with one line that names file, key and remedy.
+"""
+
+import asyncio
+import gc
+
+from firmware import config, log, module, point, relay
+from firmware.clock import Clock
+from firmware.commands import Commands
+from firmware.events import TARGET as EVENTS_TARGET
+from firmware.events import Events
+from firmware.health import Health
+from firmware.journal import Journal
+from firmware.log import Log
+from firmware.metering import Metering
+from firmware.outbox import Outbox
+from firmware.uplink import Uplink
+from protocol import messages, settings
+from protocol.units import MODULE_TARGET, Malformed
+
+METERING_LIMIT_POLLS = 10
+METERING_LIMIT_MS = 60000
+
+
+class Firmware:
+    """Everything that lives as long as one power-on."""
+
+    def __init__(self, board, make_meter):
+        """make_meter(board, settings.Point, root, pulses so far) -> an object with read, pulses."""
+        self.board = board
+        self.make_meter = make_meter
+        self.settings = config.load(board.root)
+        key = config.root_key(board.root)
+        self.log = Log(board.ticks_ms)
+        self.journal = Journal(board.journal)
+        self.journal.load()
+        floor_s = module.newest_instant_s(self.journal)
+        self.clock = Clock(board, floor_s)
+        self.module = module.Module(board.root, self.settings)
+        self.module.start(self.journal, floor_s)
+        self.outbox = Outbox(board.root)
+        self.outbox.load()
+        self.events = Events(self.journal, self.outbox, self.clock, self.module.epoch)
+        self.points = {}
+        for item in self.settings.points:
+            self.points[item.point] = self.restore(item)
+        payload = self.journal.state(EVENTS_TARGET)
+        if payload is not None:
+            self.events.restore(payload)
+        module.recover_records(self.journal, self.outbox, self.points)
+        self.health = Health(board, self.log)
+        self.metering = Metering(
+            board,
+            self.clock,
+            self.journal,
+            self.outbox,
+            self.events,
+            self.points,
+            self.health,
+            self.log,
+        )
+        self.commands = Commands(
+            board.root, self.clock, self.events, self.metering, self.points
+        )
+        self.uplink = Uplink(
+            board,
+            self.settings,
+            key,
+            self.module,
+            self.clock,
+            self.outbox,
+            self.events,
+            self.points,
+            self.commands,
+        )
+        self.events.on_record = self.metering.on_record = self.uplink.wake.set
+        self.commands.on_statement = self.owe_statement
+
+    def restore(self, item):
+        """A service point as its newest slot left it, relay in its persisted state."""
+        root = self.board.root
+        contact = None
+        if item.relay < len(self.board.relays):
+            contact = self.board.relays[item.relay]
+        mover = relay.Relay(contact, self.board.ticks_ms, self.board.entropy)
+        meter = self.make_meter(self.board, item, root, self.journal.pulses(item.point))
+        book = config.book(root, item.point)
+        epoch = self.module.epoch
+        restored = point.Point(item, self.settings.module, epoch, book, meter, mover)
+        payload = self.journal.state(item.point)
+        if payload is not None:
+            restored.restore(payload)
+        self.outbox.acked[item.point] = restored.slot.acked
+        self.outbox.newest[item.point] = restored.state.seq
+        return restored
+
+    def owe_statement(self, of_point):
+        self.uplink.statements.append(of_point)
+        self.uplink.wake.set()
+
+    async def run(self):
+        self.log.add(log.BOOTED, self.board.reset_cause(), self.module.boot_id)
+        self.events.add(
+            messages.BOOT, MODULE_TARGET, self.board.reset_cause(), self.module.boot_id
+        )
+        poll_ms = self.settings.poll_ms
+        self.health.vital("metering", METERING_LIMIT_MS + METERING_LIMIT_POLLS * poll_ms)
+        self.health.start("metering", lambda: self.metering.run(poll_ms))
+        self.health.start("mqtt", self.uplink.client.run)
+        self.health.start("uplink", self.uplink.run)
+        gc.collect()
+        await self.health.watch()
+
+
+def make_meter(board, item, root, pulses):
+    """The meter of a service point: the kinds of settings.Point."""
+    if item.meter == settings.PULSE:
+        from firmware.meters.pulse import PulseMeter
+
+        return PulseMeter(board, item, pulses)
+    from firmware.meters.reader import ModbusMeter
+
+    return ModbusMeter(board, item, config.meter_map(root, item.meter_map))
+
+
+def run(board):
+    """Entry of every board: boards/<name>/main.py calls this with what it built."""
+    try:
+        firmware = Firmware(board, make_meter)
+    except Malformed as error:
+        print("gridpurse: %s" % error.detail)
+        return
+    asyncio.run(firmware.run())

@@ -1,0 +1,174 @@
+"""The metering loop: read each meter, charge closed intervals, keep balance, warn, move the
+relay.
+
+Polls are aligned to the clock, so one falls on every interval boundary. Each step persists before
+it acts. Works the same with and without a network, and never waits for one.
+"""
+
+import asyncio
+
+from firmware import log, prepaid, relay
+from firmware import point as points_module
+from protocol import ledger, messages, reading
+from protocol.units import INTERVAL_S, Malformed, Unavailable
+
+CHECKPOINT_MS = 10000
+SILENT_POLLS = 3
+LAG_S = 5  # a poll this soon after a boundary reads the boundary
+
+
+class Metering:
+    def __init__(self, board, clock, journal, outbox, events, points, health, device_log):
+        self.board = board
+        self.clock = clock
+        self.journal = journal
+        self.outbox = outbox
+        self.events = events
+        self.points = points
+        self.health = health
+        self.log = device_log
+        self.on_record = None  # told when something waits to be sent
+        self.checked_ms = 0
+
+    async def run(self, poll_ms):
+        while True:
+            await asyncio.sleep_ms(poll_ms - self.clock.now_ms() % poll_ms)
+            await self.poll()
+            self.health.beat("metering")
+
+    async def poll(self):
+        presses = self.board.key_presses()
+        for point in self.points.values():
+            await self.read(point)
+            self.account(point)
+            self.decide(point, presses)
+        self.checkpoint()
+
+    async def read(self, point):
+        """A plausible register total into point.seen_wh, or an event."""
+        try:
+            seen = await point.meter.read()
+        except (Malformed, Unavailable):
+            point.silent += 1
+            if point.silent == SILENT_POLLS:
+                self.events.add(messages.METER_SILENT, point.number, point.silent)
+            return
+        if point.silent >= SILENT_POLLS:
+            self.events.add(messages.METER_BACK, point.number, seen.register_wh)
+        point.silent = 0
+        point.seen_wh = seen.register_wh
+
+    def commit(self, point, slot):
+        """Make a slot durable, then believe it, then offer its entry to the uplink."""
+        acked = self.outbox.acked.get(point.number, 0)
+        slot = points_module.Slot(*(slot[:7] + (acked,) + slot[8:]))
+        payload = points_module.pack(slot)
+        self.journal.commit(point.number, payload)
+        point.slot = slot
+        if slot.entry is not None:
+            self.outbox.add(point.number, slot.entry.seq, payload)
+            if self.on_record:
+                self.on_record()
+
+    def enter(self, point, entry):
+        self.commit(point, point.with_entry(entry))
+
+    def account(self, point):
+        """Open the ledger, close the interval that has ended, post the days that have begun."""
+        now_s, quality = self.clock.now()
+        state = point.state
+        if point.silent or now_s < state.time_s:
+            return
+        if not state.version:
+            self.enter(point, ledger.opening(state, point.book, now_s, quality, point.seen_wh))
+        elif now_s >= reading.next_boundary_s(state.time_s):
+            self.charge(point, self.label_s(now_s, state.time_s), quality)
+
+    def label_s(self, now_s, after_s):
+        """A poll just after a boundary reads the boundary; a later one is what it is."""
+        boundary_s = now_s - now_s % INTERVAL_S
+        lag_s = now_s - boundary_s
+        return boundary_s if lag_s <= LAG_S and boundary_s > after_s else now_s
+
+    def charge(self, point, at_s, quality):
+        state = point.state
+        self.enter(point, ledger.charge(state, point.book, at_s, quality, point.seen_wh))
+        for day in range(*ledger.fixed_days_due(point.state, point.book, at_s)):
+            self.enter(point, ledger.fixed(point.state, point.book, quality, day))
+
+    def charge_now(self, point):
+        """Close the running interval here, because money or tariff changes at this instant."""
+        now_s, quality = self.clock.now()
+        state = point.state
+        if state.version and point.seen_wh > state.register_wh and now_s >= state.time_s:
+            self.charge(point, now_s, quality)
+
+    def decide(self, point, presses=0):
+        """Warn and move the relay by the balance that includes what is not charged yet."""
+        if not point.state.version:
+            return
+        now_s, _ = self.clock.now()
+        balance_ncur = point.state.balance_ncur - point.pending_ncur(now_s)
+        settings = point.settings
+        zone = prepaid.zone(settings, balance_ncur)
+        if zone == prepaid.EXHAUSTED and point.slot.warned != zone:
+            self.charge_now(point)
+            balance_ncur = point.state.balance_ncur
+        if zone != point.slot.warned:
+            worse = zone > point.slot.warned
+            self.commit(point, point.with_warning(zone))
+            if worse:
+                self.events.add(messages.WARNING, point.number, zone, balance_ncur)
+                self.board.signal(zone)
+        if settings.relay < len(self.board.relays):
+            self.steer(point, balance_ncur, zone, presses)
+
+    def steer(self, point, balance_ncur, zone, presses):
+        holds = prepaid.holds(point.settings, balance_ncur, point.slot.holds)
+        figures = (balance_ncur, point.settings.limit_ncur, zone)
+        if holds:
+            rule = relay.BY_CREDIT if holds & prepaid.HOLD_CREDIT else relay.BY_REMOTE_TRIP
+            self.relay_event(point, relay.HELD, rule, holds, figures)
+        else:
+            self.relay_event(point, relay.FREE, relay.BY_REARM, holds, figures)
+            if presses:
+                self.relay_event(point, relay.KEY, relay.BY_KEY, holds, figures)
+            elif point.settings.auto_close and point.slot.relay == relay.ARMED:
+                self.relay_event(point, relay.CLOSE, relay.AUTOMATIC, holds, figures)
+        if point.contact.disagrees(point.slot.relay):
+            commanded = point.slot.relay
+            self.log.add(log.JOURNAL_RETRY, point.number, commanded)
+            point.contact.move(relay.DO_CLOSE if commanded == relay.CLOSED else relay.DO_OPEN)
+
+    def relay_event(self, point, event, rule, holds, figures):
+        """One step of the relay's table: persist, move, tell."""
+        state, action = relay.TABLE[point.slot.relay, event]
+        if not point.contact.allowed(action):
+            return
+        moved = action in (relay.DO_OPEN, relay.DO_CLOSE)
+        if action == relay.NOTHING and holds == point.slot.holds:
+            return
+        self.commit(point, point.with_relay(state, rule, holds, moved))
+        point.contact.move(action)
+        code = _TOLD.get(action)
+        if code:
+            self.events.add(code, point.number, rule, *figures)
+
+    def checkpoint(self):
+        """Keep raw pulse totals between entries, at most every ten seconds and only when moved."""
+        now_ms = self.board.ticks_ms()
+        if now_ms - self.checked_ms < CHECKPOINT_MS:
+            return
+        self.checked_ms = now_ms
+        for point in self.points.values():
+            pulses = point.meter.pulses()
+            if pulses and pulses != self.journal.pulses(point.number):
+                self.journal.checkpoint(point.number, pulses)
+
+
+_TOLD = {
+    relay.DO_OPEN: messages.RELAY_OPENED,
+    relay.DO_CLOSE: messages.RELAY_CLOSED,
+    relay.DO_ARM: messages.RELAY_ARMED,
+}
+

@@ -1,0 +1,187 @@
+"""Modbus meters by map: which registers to ask for, when to leave a silent meter alone.
+
+A compiled map (host_tools/maps) is data; nothing here knows a model. Reading waits for the bus,
+never blocks the loop, and raises Unavailable with a reason. It never writes to a meter.
+"""
+
+import asyncio
+
+from firmware.meters import modbus
+from firmware.meters.readings import ENERGY, IDENTITY, Reading, in_group
+from firmware.meters.registers import blocks, decode
+from firmware.waits import sleep_ms, wait_for_ms
+from protocol.quantities import (
+    CURRENT_L1_MA,
+    CURRENT_MA,
+    FREQUENCY_MHZ,
+    IMPORT_WH,
+    MAP_FUNCTION,
+    MAP_GAP_MAX,
+    MAP_PHASES,
+    MAP_REGISTERS,
+    MAP_REGISTERS_MAX,
+    MAP_RESOLUTION_WH,
+    MOMENTS_FIRST,
+    POWER_MW,
+    TYPE_REGISTERS,
+    VOLTAGE_L1_MV,
+    VOLTAGE_MV,
+)
+from protocol.units import BAD_FIELD, Malformed, Unavailable, const
+
+# Why a reading failed: the argument of Unavailable, and the index into Meter.failures.
+SILENT = const(0)  # no complete answer in time
+GARBLED = const(1)  # an answer with a wrong CRC, unit or shape
+EXCEPTION = const(2)  # the meter refused: wrong map or wrong meter
+INVALID = const(3)  # the import register holds no valid total
+RESTING = const(4)  # silent before; not asked until its back-off ends
+
+_REPLY_MS = const(300)  # what a meter may take before its first byte
+_SETTLE_MS = const(100)  # after a failure: a late answer must not meet the next request
+_REST_MS_MIN = const(1000)
+_REST_MS_MAX = const(60000)
+_BITS_PER_BYTE = const(11)
+
+
+class Bus:
+    """One RS-485 line: one request in flight, frames by length, answers within their time."""
+
+    def __init__(self, rs485, baud):
+        self._rs485 = rs485
+        self._baud = baud
+        self._lock = asyncio.Lock()
+        self._gap_ms = self._line_ms(4)  # more than the 3.5 characters between frames
+
+    def _line_ms(self, count) -> int:
+        return count * _BITS_PER_BYTE * 1000 // self._baud + 1
+
+    async def request(self, unit, function, address, count):
+        """modbus.Answer; Malformed for a damaged one, Unavailable(SILENT) for none."""
+        frame = modbus.read_request(unit, function, address, count)
+        time_ms = _REPLY_MS + self._line_ms(len(frame) + modbus.answer_bytes(count))
+        async with self._lock:
+            await sleep_ms(self._gap_ms)
+            try:
+                answer = await wait_for_ms(self._exchange(frame, count), time_ms)
+                return modbus.parse(answer, unit, function, count)
+            except (Malformed, OSError, asyncio.TimeoutError) as error:
+                await sleep_ms(_SETTLE_MS)
+                if isinstance(error, Malformed):
+                    raise
+                raise Unavailable(SILENT)
+
+    async def _exchange(self, frame, count):
+        self._rs485.purge()
+        await self._rs485.write(frame)
+        answer = bytearray()
+        missing = modbus.missing_bytes(answer, count)
+        while missing > 0:
+            answer.extend(await self._rs485.read(missing))
+            missing = modbus.missing_bytes(answer, count)
+        return answer
+
+
+class Meter:
+    """One meter on a bus. `compiled` is a map as host_tools.maps.compile_map makes it.
+
+    Malformed when the map cannot be read; what it says is checked on the host.
+    """
+
+    def __init__(self, compiled, unit, bus, ticks_ms):
+        try:
+            self._function = compiled[MAP_FUNCTION]
+            self._gap_max = compiled[MAP_GAP_MAX]
+            self._registers_max = compiled[MAP_REGISTERS_MAX]
+            self._registers = [
+                (quantity, address, kind, multiplier, TYPE_REGISTERS[kind])
+                for quantity, address, kind, multiplier in compiled[MAP_REGISTERS]
+            ]
+            self.phases = compiled[MAP_PHASES]
+            self.resolution_wh = compiled[MAP_RESOLUTION_WH]
+        except (KeyError, IndexError, TypeError, ValueError):
+            raise Malformed(BAD_FIELD, "map")
+        self._unit = unit
+        self._bus = bus
+        self._ticks_ms = ticks_ms
+        self._plans = {}
+        self._silences = 0  # in a row
+        self._rest_until_ms = 0
+        self.failures = [0] * 5  # by reason
+        self.exception = 0  # the last exception code of the meter
+
+    async def read(self, group=ENERGY) -> Reading:
+        """A Reading of a group of quantities; Unavailable with a reason of the list above."""
+        if group not in self._plans:
+            wanted = [r[0] for r in self._registers if in_group(r[0], group)]
+            self._plans[group] = self._plan(wanted)
+        values = await self._fetch(self._plans[group])
+        if group != IDENTITY and IMPORT_WH not in values:
+            raise self._failed(INVALID)
+        return reading(values)
+
+    async def values(self, quantities) -> dict[int, int]:
+        """Quantity number to value, without those whose registers hold no valid value."""
+        return await self._fetch(self._plan(quantities))
+
+    def _plan(self, quantities):
+        chosen = [r for r in self._registers if r[0] in quantities]
+        return blocks(chosen, self._gap_max, self._registers_max)
+
+    async def _fetch(self, plan) -> dict[int, int]:
+        if self._ticks_ms() < self._rest_until_ms:
+            raise self._failed(RESTING)
+        values = {}
+        for address, count, registers in plan:
+            data = await self._block(address, count)
+            for quantity, start, kind, multiplier, _ in registers:
+                try:
+                    value = decode(data, 2 * (start - address), kind, multiplier)
+                    if value < 0 and quantity < MOMENTS_FIRST:
+                        raise Malformed(BAD_FIELD, "negative total")
+                    values[quantity] = value
+                except Malformed:
+                    pass  # absent means: not measured; the rest of the block is good
+        return values
+
+    async def _block(self, address, count) -> bytes:
+        try:
+            answer = await self._bus.request(self._unit, self._function, address, count)
+        except Malformed:
+            raise self._failed(GARBLED)
+        except Unavailable:
+            self._rest()
+            raise self._failed(SILENT)
+        self._silences = 0
+        if answer.data is None:
+            self.exception = answer.exception
+            raise self._failed(EXCEPTION)
+        return answer.data
+
+    def _rest(self) -> None:
+        rest_ms = min(_REST_MS_MAX, _REST_MS_MIN << min(self._silences, 16))
+        self._silences += 1
+        self._rest_until_ms = self._ticks_ms() + rest_ms
+
+    def _failed(self, reason) -> Unavailable:
+        self.failures[reason] += 1
+        return Unavailable(reason)
+
+
+def reading(values) -> Reading:
+    """The Reading of quantity values; the phases' voltage and current become their worst."""
+    return Reading(
+        values.get(IMPORT_WH),
+        None,
+        values.get(POWER_MW),
+        _worst(values, VOLTAGE_MV, VOLTAGE_L1_MV, min),
+        _worst(values, CURRENT_MA, CURRENT_L1_MA, max),
+        values.get(FREQUENCY_MHZ),
+        values,
+    )
+
+
+def _worst(values, single, first, choose):
+    if single in values:
+        return values[single]
+    phases = [values[quantity] for quantity in range(first, first + 3) if quantity in values]
+    return choose(phases) if phases else None

@@ -1,0 +1,199 @@
+"""One service point: its ledger state, its relay state, and the slot that makes both durable.
+
+A slot holds the state after an entry and enough of the entry to send it, so one valid slot
+restores the point and is itself the outbox record. Money is nano-currency. Never talks to meter
+or network.
+"""
+
+from collections import namedtuple
+
+from firmware import prepaid, relay
+from protocol import cbor, ledger, messages, reading, tariff, topup
+
+# relay: commanded state; rule: why; holds: bits; warned: zone last announced; acked: host has it;
+# high, window: command watermark; prev_s: metered instant before the entry; entry: Entry or None.
+Slot = namedtuple(
+    "Slot",
+    "epoch state relay rule holds operations warned acked high window prev_s entry",
+)
+
+COMMAND_WINDOW = 32
+
+
+def pack(slot):
+    entry = slot.entry
+    brief = None
+    if entry is not None:
+        brief = [
+            entry.kind,
+            entry.time_s,
+            entry.quality,
+            entry.energy_wh,
+            entry.amount_ncur,
+            entry.number,
+            entry.channel,
+        ]
+    return cbor.encode(list(slot[:-1]) + [brief])
+
+
+def unpack(payload):
+    values = cbor.decode(payload)
+    state = values[1]
+    state[8] = topup.Mark(*state[8])
+    state = ledger.State(*state)
+    values[1] = state
+    brief = values[11]
+    if brief is not None:
+        kind, time_s, quality, energy_wh, amount_ncur, number, channel = brief
+        values[11] = ledger.Entry(
+            state.seq,
+            kind,
+            time_s,
+            quality,
+            state.register_wh,
+            energy_wh,
+            state.version,
+            state.period,
+            state.used_wh,
+            amount_ncur,
+            number,
+            channel,
+            state.balance_ncur,
+        )
+    return Slot(*values)
+
+
+def batch(number, slots):
+    """The Readings message of some slots in sequence. -> (message, how many of them it took).
+
+    A batch has one tariff version, and an opening can only be its first record.
+    """
+    first = slots[0]
+    items = []
+    metered_s = first.prev_s
+    last = first
+    for slot in slots:
+        entry = slot.entry
+        if items and (entry.version != first.entry.version or entry.kind == ledger.OPENING):
+            break
+        items.append(reading.to_item(metered_s, entry))
+        metered_s = slot.state.time_s
+        last = slot
+    state = last.state
+    statement = [state.balance_ncur, state.period, state.used_wh, state.day]
+    statement += list(state.mark) + [state.head]
+    entry = first.entry
+    message = messages.Readings(
+        number,
+        first.epoch,
+        entry.seq,
+        first.prev_s,
+        entry.register_wh - entry.energy_wh,
+        entry.version,
+        items,
+        statement,
+    )
+    return message, len(items)
+
+
+class Point:
+    def __init__(self, settings, module, epoch, book, meter, contact):
+        self.settings = settings
+        self.number = settings.point
+        self.book = book
+        self.meter = meter
+        self.contact = contact
+        self.slot = Slot(
+            epoch,
+            ledger.genesis(module, settings.point),
+            relay.OPEN,
+            relay.BY_CREDIT,
+            prepaid.HOLD_CREDIT,
+            0,
+            prepaid.NORMAL,
+            0,
+            0,
+            0,
+            0,
+            None,
+        )
+        self.seen_wh = 0  # newest plausible register total, charged or not
+        self.silent = 0  # polls without an answer since the last one
+
+    @property
+    def state(self):
+        return self.slot.state
+
+    def restore(self, payload):
+        self.slot = unpack(payload)
+        self.seen_wh = self.slot.state.register_wh
+
+    def with_entry(self, entry):
+        """The slot after an entry; commit it before believing it."""
+        slot = self.slot
+        state = ledger.apply(slot.state, entry)
+        return Slot(*(slot[:1] + (state,) + slot[2:10] + (slot.state.time_s, entry)))
+
+    def with_relay(self, state, rule, holds, moved):
+        slot = self.slot
+        operations = slot.operations + (1 if moved else 0)
+        return Slot(*(slot[:2] + (state, rule, holds, operations) + slot[6:10] + (0, None)))
+
+    def with_warning(self, zone):
+        slot = self.slot
+        return Slot(*(slot[:6] + (zone,) + slot[7:10] + (0, None)))
+
+    def with_command(self, slot, command_id):
+        """A slot that also remembers a command id as applied."""
+        high, window = accept_id(slot.high, slot.window, command_id)
+        return Slot(*(slot[:8] + (high, window) + slot[10:]))
+
+    def plain(self):
+        """The present slot without an entry, to change something else in it."""
+        return Slot(*(self.slot[:10] + (0, None)))
+
+    def pending_ncur(self, now_s):
+        """What the energy since the last entry costs so far."""
+        state = self.slot.state
+        energy_wh = self.seen_wh - state.register_wh
+        if energy_wh <= 0 or not state.seq:
+            return 0
+        position = tariff.Position(state.period, state.used_wh)
+        upto_s = max(now_s, state.time_s)
+        return tariff.charge(self.book, position, state.time_s, upto_s, energy_wh)[0]
+
+    def statement(self):
+        slot = self.slot
+        state = slot.state
+        brief = [state.balance_ncur, state.period, state.used_wh, state.day]
+        return messages.Statement(
+            self.number,
+            slot.epoch,
+            state.seq,
+            state.time_s,
+            0,
+            state.register_wh,
+            state.version,
+            state.balance_ncur,
+            state.charged_ncur,
+            state.topups_ncur,
+            brief + list(state.mark) + [state.head],
+        )
+
+
+def accept_id(high, window, command_id):
+    """Watermark and window after a command id; bit k of the window stands for high - k."""
+    if command_id > high:
+        window = (window << (command_id - high)) | 1
+        return command_id, window & ((1 << COMMAND_WINDOW) - 1)
+    return high, window | 1 << (high - command_id)
+
+
+def seen_id(high, window, command_id):
+    """True when an id was applied, or is too old to tell."""
+    if command_id > high:
+        return False
+    age = high - command_id
+    return age >= COMMAND_WINDOW or bool(window >> age & 1)
+
+

@@ -1,0 +1,186 @@
+"""Between outbox and broker: greets, sends what waits, trims what the host has committed, and
+hands authenticated messages from the host to clock and commands.
+
+What was sent and is not acknowledged in time is sent again from the oldest on. Never trusts
+PUBACK with a record, and never lets a message through whose seal is not right.
+"""
+
+import asyncio
+
+from firmware import events as events_module
+from firmware import mqtt
+from firmware import point as points_module
+from firmware.waits import sleep_ms, wait_for_ms
+from protocol import cose, messages, topics
+from protocol.units import MODULE_TARGET, Malformed, Unavailable
+
+FIRMWARE = "0.1.0"
+RETRY_MS = 60000  # without an acknowledgement for this long, send again
+IDLE_MS = 10000
+OFFLINE_MS = 1000
+WINDOW_RECORDS = 512  # sent and not acknowledged, per stream
+TIME_ROUND_TRIP_MS = 10000
+STEP_S = 10  # smaller corrections are slewed silently
+REJECT_EVERY_MS = 60000
+
+
+class Uplink:
+    def __init__(self, board, settings, key, module, clock, outbox, events, points, commands):
+        self.board = board
+        self.settings = settings
+        self.module = module
+        self.clock = clock
+        self.outbox = outbox
+        self.events = events
+        self.points = points
+        self.commands = commands
+        self.kid = settings.module.encode()
+        self.mac_up = cose.Mac(cose.derive(key, cose.UP))
+        self.mac_down = cose.Mac(cose.derive(key, cose.DOWN))
+        self.topic = topics.up(settings.shard, settings.module)
+        self.client = mqtt.Client(
+            board.link,
+            mqtt.options(
+                settings.broker_host,
+                settings.broker_port,
+                settings.module,
+                subscriptions=((topics.down(settings.shard, settings.module), 1),),
+                user=settings.broker_user or None,
+                password=settings.broker_password.encode() or None,
+                keepalive_s=settings.keepalive_s,
+            ),
+            self.receive,
+            board.ticks_ms,
+            board.entropy,
+        )
+        self.sent = {}  # stream: highest sequence sent in this connection
+        self.progress_ms = 0  # last time an acknowledgement moved something
+        self.greeted = 0  # connection number that has had its hello
+        self.statements = []  # points that owe a statement
+        self.rejected_ms = {}
+        self.wake = asyncio.Event()
+
+    async def run(self):
+        """Send whatever waits, whenever there is a connection."""
+        while True:
+            if not self.client.connected:
+                await sleep_ms(OFFLINE_MS)
+                continue
+            try:
+                await self.send_all()
+            except Unavailable:
+                continue
+            self.wake.clear()
+            try:
+                await wait_for_ms(self.wake.wait(), IDLE_MS)
+            except asyncio.TimeoutError:
+                pass  # time to look whether something needs a repetition
+
+    async def send_all(self):
+        if self.greeted != self.client.connects:
+            await self.greet()
+        now_ms = self.board.ticks_ms()
+        if now_ms - self.progress_ms > RETRY_MS:
+            self.sent = {}
+            self.progress_ms = now_ms
+        while self.statements:
+            await self.send(self.statements[0].statement())
+            self.statements.pop(0)
+        more = True
+        while more:
+            more = await self.send_stream(messages.EVENT_STREAM)
+            for number in self.points:
+                more = await self.send_stream(number) or more
+
+    async def greet(self):
+        self.greeted = self.client.connects
+        self.sent = {}
+        self.progress_ms = self.board.ticks_ms()
+        self.statements = list(self.points.values())
+        now_s, quality = self.clock.now()
+        streams = {messages.EVENT_STREAM: self.events.seq}
+        versions = {}
+        for number, point in self.points.items():
+            streams[number] = point.state.seq
+            versions[number] = point.book.version
+        await self.send(
+            messages.Hello(
+                self.module.boot_id,
+                self.module.epoch,
+                self.board.ticks_ms(),
+                now_s,
+                quality,
+                self.board.reset_cause(),
+                FIRMWARE,
+                self.settings.version,
+                streams,
+                versions,
+            )
+        )
+
+    async def send_stream(self, stream):
+        """One batch of one stream. -> True when there may be more."""
+        acked = self.outbox.acked.get(stream, 0)
+        after = max(acked, self.sent.get(stream, 0))
+        if after - acked > WINDOW_RECORDS:
+            return False
+        records = self.outbox.take(stream, after, self.settings.batch_records)
+        if not records:
+            return False
+        if stream == messages.EVENT_STREAM:
+            message, count = events_module.batch(records)
+        else:
+            slots = [points_module.unpack(record) for _, record in records]
+            message, count = points_module.batch(stream, slots)
+        if not await self.send(message):
+            return False
+        self.sent[stream] = records[count - 1][0]
+        return True
+
+    async def send(self, message):
+        sealed = messages.seal(message, self.kid, self.mac_up)
+        return await self.client.publish(self.topic, sealed)
+
+    def receive(self, topic, payload):
+        """A message from the broker: authenticated and dispatched, or refused and told."""
+        try:
+            _, message = messages.unseal(payload, self.mac_for, True)
+            kind = messages.kind_of(message)
+            if kind == messages.ACK:
+                self.trim(message)
+            elif kind == messages.TIME:
+                self.set_clock(message)
+            else:
+                self.commands.take(message)
+        except Malformed as error:
+            self.refuse(error.reason)
+
+    def mac_for(self, kid):
+        return self.mac_down if kid == self.kid else None
+
+    def trim(self, ack):
+        if ack.epoch != self.module.epoch:
+            return
+        for stream, seq in ack.streams.items():
+            before = self.outbox.acked.get(stream, 0)
+            self.outbox.trim(stream, seq)
+            if self.outbox.acked.get(stream, 0) > before:
+                self.progress_ms = self.board.ticks_ms()
+
+    def set_clock(self, answer):
+        """Only the answer to a hello of this boot, and a prompt one, sets the clock."""
+        now_ms = self.board.ticks_ms()
+        trip_ms = now_ms - answer.ticks_ms
+        if answer.boot_id != self.module.boot_id or not 0 <= trip_ms <= TIME_ROUND_TRIP_MS:
+            return
+        old_s, new_s = self.clock.set(answer.time_ms + trip_ms // 2)
+        if abs(new_s - old_s) > STEP_S:
+            self.events.add(messages.CLOCK_SET, MODULE_TARGET, old_s, new_s)
+
+    def refuse(self, reason):
+        """Forged, replayed or malformed: an event, but not a flood of them."""
+        now_ms = self.board.ticks_ms()
+        last_ms = self.rejected_ms.get(reason)
+        if last_ms is None or now_ms - last_ms > REJECT_EVERY_MS:
+            self.rejected_ms[reason] = now_ms
+            self.events.add(messages.REJECTED, MODULE_TARGET, reason)

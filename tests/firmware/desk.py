@@ -1,0 +1,171 @@
+"""A module on the desk of a test: RAM flash with power cuts, a meter and a relay that do as told.
+
+Runs on both interpreters. Time is what the test says; nothing here sleeps or connects.
+"""
+
+import os
+from collections import namedtuple
+
+from boards.virtual import flash
+from firmware import main
+from protocol import cbor, settings, tariff
+
+CUR = 1000000000
+START_S = 1772726400  # 2026-03-05 16:00:00 UTC, midnight of the 6th in China
+ROOT_KEY = bytes(range(32))
+
+Seen = namedtuple("Seen", "register_wh")
+
+
+class Meter:
+    """A register that the test turns."""
+
+    def __init__(self):
+        self.register_wh = 1000000
+        self.answers = True
+
+    async def read(self):
+        from protocol.units import Unavailable
+
+        if not self.answers:
+            raise Unavailable("silent")
+        return Seen(self.register_wh)
+
+    def pulses(self):
+        return 0
+
+
+class Contact:
+    def __init__(self):
+        self.closed = False
+        self.moves = []
+
+    def open(self):
+        self.closed = False
+        self.moves.append("open")
+
+    def close(self):
+        self.closed = True
+        self.moves.append("close")
+
+    def actual(self):
+        return self.closed
+
+
+class NoLink:
+    def is_up(self):
+        return False
+
+    async def up(self, timeout_ms):
+        return False
+
+    async def connect(self, host, port):
+        raise OSError(113)
+
+
+class Desk:
+    """What survives a power cut: flash cells, files, the meter, the contact. `board()` powers on."""
+
+    def __init__(self, root, sectors=16):
+        self.root = root
+        self.cells = flash.Ram(bytearray(b"\xff" * (sectors * flash.SECTOR)))
+        self.sectors = sectors
+        self.meter = Meter()
+        self.contact = Contact()
+        self.now_ms = START_S * 1000
+        clean(root)
+
+    def power_on(self, rtc=True, power=None):
+        """-> (board, firmware) of a new power-on."""
+        board = Board(self, rtc, power or flash.Power())
+        firmware = main.Firmware(board, lambda *_: self.meter)
+        return board, firmware
+
+
+class Board:
+    def __init__(self, desk, rtc, power):
+        self.desk = desk
+        self.name = "desk"
+        self.root = desk.root
+        self.on_ms = desk.now_ms
+        self.rtc = rtc
+        self.power = power
+        self.journal = flash.Journal(flash.Flash(desk.cells, desk.sectors * flash.SECTOR, power))
+        self.link = NoLink()
+        self.relays = [desk.contact]
+        self.presses = 0
+        self.signals = []
+
+    def ticks_ms(self):
+        return self.desk.now_ms - self.on_ms
+
+    def rtc_s(self):
+        return self.desk.now_ms // 1000 if self.rtc else None
+
+    def set_rtc_s(self, unix_s):
+        self.rtc = True
+
+    def entropy(self, count):
+        return bytes(count)
+
+    def reset_cause(self):
+        return 1
+
+    def reset(self):
+        raise SystemExit
+
+    def wdt_feed(self):
+        pass
+
+    def key_presses(self):
+        presses, self.presses = self.presses, 0
+        return presses
+
+    def signal(self, code):
+        self.signals.append(code)
+
+
+def clean(root):
+    """Empty a folder of the host's file system, whichever interpreter this is."""
+    try:
+        os.mkdir(root)
+    except OSError:
+        pass
+    for folder in (root + "/outbox", root):
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            continue
+        for name in names:
+            try:
+                os.remove(folder + "/" + name)
+            except OSError:
+                pass  # the folder inside
+
+
+def flat_book(version=1, price=500000, fixed=0, thresholds=(), adders=(0,)):
+    """China, one price (or a monthly ladder on top of it), a fixed charge a day."""
+    rates = tariff.Rates(((price,),), fixed, ((101, 0),), (0,) * 7, (), ((((0, 0),),),))
+    ladder = tariff.Ladder(tariff.MONTH, 1, thresholds, adders)
+    return tariff.Book(version, "CNY", ((0, 28800),), ((0, rates),), ((0, ladder),))
+
+
+def point_settings(number=0, auto_close=0):
+    return settings.Point(
+        number, settings.MODBUS, "sdm120", 1, 0, 0, 0, 60000, 0,
+        5 * CUR, 2 * CUR, 0, CUR, 1000 * CUR, 500 * CUR, auto_close,
+    )  # fmt: skip
+
+
+def provision(root, points, book):
+    """The files a provisioned module has."""
+    module = settings.Module(1, "desk-1", 3, "localhost", 1883, "", "", 60, 1000, 8, tuple(points))
+    for path, value in (("/config.cbor", settings.module_to_wire(module)),):
+        with open(root + path, "wb") as file:
+            file.write(cbor.encode(value))
+    with open(root + "/key.bin", "wb") as file:
+        file.write(ROOT_KEY)
+    for point in points:
+        with open(root + "/tariff%d.cbor" % point.point, "wb") as file:
+            file.write(cbor.encode(tariff.to_wire(book)))
+    return module

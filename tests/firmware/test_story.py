@@ -1,0 +1,270 @@
+# runs on: cpython micropython
+"""The life of a prepaid point on the desk: money, relay and restarts, without any network."""
+
+import asyncio
+
+from firmware import prepaid, relay
+from firmware import point as points
+from protocol import messages
+from tests.firmware import desk as desks
+
+CUR = desks.CUR
+
+
+def run(coroutine):
+    return asyncio.run(coroutine)
+
+
+def commissioned(name, book=None, auto_close=0):
+    """A desk whose only point has opened its ledger, and the power-on that did it."""
+    desk = desks.Desk("/tmp/gridpurse-" + name)
+    book = book or desks.flat_book()
+    desks.provision(desk.root, [desks.point_settings(auto_close=auto_close)], book)
+    board, firmware = desk.power_on()
+    run(firmware.metering.poll())
+    return desk, board, firmware
+
+
+def use(desk, firmware, energy_wh, seconds):
+    """Let energy be used evenly over some time, polling every ten seconds."""
+    start_wh = desk.meter.register_wh
+    for step in range(10, seconds + 1, 10):
+        desk.now_ms += 10000
+        desk.meter.register_wh = start_wh + energy_wh * step // seconds
+        run(firmware.metering.poll())
+
+
+def top_up(firmware, number, amount_ncur, command_id=None, expires_s=1 << 33):
+    command = messages.Command(
+        command_id or number, 0, messages.TOPUP, 0, expires_s, [number, 0, amount_ncur]
+    )
+    firmware.commands.take(command)
+
+
+def last_result(firmware):
+    from protocol import cbor
+
+    values = cbor.decode(firmware.outbox.pending[-1][2])
+    return values[4][3]
+
+
+def event_codes(firmware):
+    from protocol import cbor
+
+    records = [cbor.decode(r) for s, _, r in firmware.outbox.pending if s == 8]
+    return [values[4][2] for values in records if values[3] == 0]
+
+
+def test_commissioning_charges_nothing_before_it():
+    desk, _, firmware = commissioned("commission")
+    state = firmware.points[0].state
+    assert state.seq == 1 and state.register_wh == 1000000
+    assert state.balance_ncur == 0 and state.charged_ncur == 0
+    assert desk.contact.moves == []
+
+
+def test_top_up_arms_and_only_the_key_closes():
+    desk, board, firmware = commissioned("arms")
+    top_up(firmware, 2, 10 * CUR)
+    assert last_result(firmware) == messages.DONE
+    assert firmware.points[0].slot.relay == relay.ARMED and desk.contact.moves == []
+    desk.now_ms += 60000
+    run(firmware.metering.poll())
+    assert firmware.points[0].slot.relay == relay.ARMED
+    board.presses = 1
+    run(firmware.metering.poll())
+    assert desk.contact.moves == ["close"]
+
+
+def test_credit_runs_out_through_both_warnings_and_opens_at_the_limit():
+    desk, board, firmware = commissioned("exhaust", auto_close=1)
+    top_up(firmware, 2, 10 * CUR)
+    desk.now_ms += 60000
+    run(firmware.metering.poll())
+    assert desk.contact.moves == ["close"]
+    use(desk, firmware, 21000, 7200)  # 20 kWh are paid
+    exhausted = prepaid.EXHAUSTED  # as at commissioning, before any money came
+    assert board.signals == [exhausted, prepaid.WARNING_1, prepaid.WARNING_2, exhausted]
+    assert desk.contact.moves == ["close", "open"]
+    codes = event_codes(firmware)
+    assert messages.RELAY_OPENED in codes and codes.count(messages.WARNING) == 4
+    state = firmware.points[0].state
+    assert state.balance_ncur == 10 * CUR - (state.register_wh - 1000000) * 500000
+
+
+def test_intervals_end_on_the_clock_and_energies_add_up_to_the_register():
+    desk, _, firmware = commissioned("intervals")
+    firmware.metering.enter(firmware.points[0], first_top_up(firmware))
+    use(desk, firmware, 3217, 3 * 3600)
+    entries = [points.unpack(r).entry for s, _, r in firmware.outbox.pending if s == 0]
+    charges = [entry for entry in entries if entry.kind == 1]
+    assert [entry.time_s % 900 for entry in charges] == [0] * 12
+    assert sum([entry.energy_wh for entry in charges]) == 3217
+
+
+def first_top_up(firmware):
+    from protocol import ledger
+
+    state = firmware.points[0].state
+    return ledger.topped_up(state, desks.START_S, 0, 2, 1, 100 * CUR)
+
+
+def test_a_day_begins_with_its_fixed_charge_and_frozen_register():
+    desk, _, firmware = commissioned("fixed", desks.flat_book(fixed=CUR))
+    firmware.metering.enter(firmware.points[0], first_top_up(firmware))
+    desk.now_ms += 86400000 - 3600000
+    run(firmware.metering.poll())
+    use(desk, firmware, 100, 7200)
+    fixed = [
+        points.unpack(r).entry for s, _, r in firmware.outbox.pending if s == 0
+    ]
+    fixed = [entry for entry in fixed if entry.kind == 2]
+    assert len(fixed) == 1 and fixed[0].amount_ncur == -CUR
+    assert fixed[0].time_s == desks.START_S + 86400
+
+
+def test_restart_restores_every_figure_and_every_record_not_acknowledged():
+    desk, _, firmware = commissioned("restart")
+    top_up(firmware, 2, 10 * CUR)
+    use(desk, firmware, 4000, 3600)
+    before = firmware.points[0].slot
+    waiting = sorted([item[:2] for item in firmware.outbox.pending])
+    firmware.outbox.trim(0, 2)
+    use(desk, firmware, 10, 900)
+    before = firmware.points[0].slot
+    waiting = sorted([item[:2] for item in firmware.outbox.pending])
+    _, again = desk.power_on()
+    assert again.points[0].slot == before
+    assert sorted([item[:2] for item in again.outbox.pending]) == waiting
+    assert again.module.boot_id == firmware.module.boot_id + 1
+    assert again.events.seq == firmware.events.seq
+
+
+def test_one_number_is_credited_once_over_restarts_and_any_command_id():
+    desk, _, firmware = commissioned("once")
+    top_up(firmware, 2, 10 * CUR, command_id=7)
+    top_up(firmware, 2, 10 * CUR, command_id=8)
+    assert last_result(firmware) == messages.ALREADY
+    _, again = desk.power_on()
+    top_up(again, 2, 10 * CUR, command_id=7)
+    assert last_result(again) == messages.ALREADY
+    top_up(again, 2, 10 * CUR, command_id=9)
+    assert last_result(again) == messages.ALREADY
+    assert again.points[0].state.balance_ncur == 10 * CUR
+
+
+def test_a_top_up_beyond_the_cap_is_refused_and_not_consumed():
+    _, _, firmware = commissioned("cap")
+    top_up(firmware, 2, 501 * CUR, command_id=1)
+    assert last_result(firmware) == messages.REFUSED_CAP
+    top_up(firmware, 2, 500 * CUR, command_id=2)
+    assert last_result(firmware) == messages.DONE
+
+
+def test_an_expired_command_is_refused_under_a_good_clock():
+    _, _, firmware = commissioned("expired")
+    top_up(firmware, 2, CUR, expires_s=desks.START_S - 1)
+    assert last_result(firmware) == messages.REFUSED_EXPIRED
+    assert firmware.points[0].state.balance_ncur == 0
+
+
+def test_without_a_clock_money_moves_but_relay_orders_do_not():
+    desk, _, firmware = commissioned("noclock")
+    _, firmware = desk.power_on(rtc=False)
+    top_up(firmware, 2, CUR, expires_s=1)
+    assert last_result(firmware) == messages.DONE
+    order = messages.Command(9, 0, messages.RELAY, 0, 1 << 33, [messages.TRIP])
+    firmware.commands.take(order)
+    assert last_result(firmware) == messages.REFUSED_CLOCK
+
+
+def test_a_remote_trip_outlasts_credit_and_a_permit_arms():
+    desk, board, firmware = commissioned("trip", auto_close=1)
+    top_up(firmware, 2, 100 * CUR, command_id=1)
+    desk.now_ms += 60000
+    run(firmware.metering.poll())
+    desk.now_ms += 60000
+    trip = messages.Command(2, 0, messages.RELAY, 0, 1 << 33, [messages.TRIP])
+    firmware.commands.take(trip)
+    assert desk.contact.moves == ["close", "open"]
+    top_up(firmware, 4, 100 * CUR, command_id=3)
+    desk.now_ms += 60000
+    run(firmware.metering.poll())
+    assert firmware.points[0].slot.relay == relay.OPEN
+    permit = messages.Command(4, 0, messages.RELAY, 0, 1 << 33, [messages.PERMIT_CLOSE])
+    firmware.commands.take(permit)
+    run(firmware.metering.poll())
+    assert desk.contact.moves == ["close", "open", "close"]
+
+
+def test_a_new_tariff_prices_only_what_comes_after_it():
+    from protocol import tariff
+
+    desk, _, firmware = commissioned("tariff")
+    top_up(firmware, 2, 100 * CUR, command_id=1)
+    desk.now_ms += 300000
+    desk.meter.register_wh += 1000
+    run(firmware.metering.poll())
+    book = tariff.to_wire(desks.flat_book(version=2, price=900000))
+    firmware.commands.take(messages.Command(2, 0, messages.TARIFF, 0, 1 << 33, [book]))
+    assert last_result(firmware) == messages.DONE
+    desk.now_ms += 300000
+    desk.meter.register_wh += 1000
+    run(firmware.metering.poll())
+    firmware.metering.charge_now(firmware.points[0])
+    assert firmware.points[0].state.charged_ncur == 1000 * 500000 + 1000 * 900000
+    _, again = desk.power_on()
+    assert again.points[0].book.version == 2
+
+
+def test_a_silent_meter_charges_nothing_and_is_told_once():
+    desk, _, firmware = commissioned("silent")
+    top_up(firmware, 2, 100 * CUR)
+    desk.meter.answers = False
+    use(desk, firmware, 500, 1800)
+    assert firmware.points[0].state.charged_ncur == 0
+    assert event_codes(firmware).count(messages.METER_SILENT) == 1
+    desk.meter.answers = True
+    use(desk, firmware, 0, 900)
+    assert firmware.points[0].state.charged_ncur == 500 * 500000
+    assert event_codes(firmware).count(messages.METER_BACK) == 1
+
+
+def test_a_broken_configuration_names_file_key_and_remedy():
+    from protocol.units import Malformed
+
+    desk = desks.Desk("/tmp/gridpurse-broken")
+    desks.provision(desk.root, [desks.point_settings()], desks.flat_book())
+    with open(desk.root + "/config.cbor", "wb") as file:
+        file.write(b"\xa1\x01\x00")
+    try:
+        desk.power_on()
+    except Malformed as error:
+        assert error.detail.startswith("/config.cbor: version: must be a whole number")
+        return
+    raise AssertionError("started")
+
+
+def test_every_pair_of_the_relay_table_is_decided():
+    ignored = []
+    for state in relay.STATES:
+        for event in relay.EVENTS:
+            after, action = relay.TABLE[state, event]
+            assert after in relay.STATES
+            if action == relay.NOTHING:
+                assert after == state
+                ignored.append((relay.STATES[state], relay.EVENTS[event]))
+            if event == relay.HELD:
+                assert after == relay.OPEN
+            if action == relay.DO_CLOSE:
+                assert event in (relay.KEY, relay.CLOSE)
+    assert sorted(ignored) == [
+        ("armed", "free"),
+        ("closed", "close"),
+        ("closed", "free"),
+        ("closed", "key"),
+        ("open", "held"),
+        ("open", "key"),
+    ]
+
+
