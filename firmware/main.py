@@ -62,9 +62,7 @@ class Firmware:
             self.health,
             self.log,
         )
-        self.commands = Commands(
-            board.root, self.clock, self.events, self.metering, self.points
-        )
+        self.commands = Commands(board.root, self.clock, self.events, self.metering, self.points)
         self.uplink = Uplink(
             board,
             self.settings,

@@ -171,4 +171,3 @@ _TOLD = {
     relay.DO_CLOSE: messages.RELAY_CLOSED,
     relay.DO_ARM: messages.RELAY_ARMED,
 }
-

@@ -114,9 +114,7 @@ class Outbox:
         if seq <= self.acked.get(stream, 0) or seq > self.newest.get(stream, 0):
             return
         self.acked[stream] = seq
-        self.pending = [
-            item for item in self.pending if item[1] > self.acked.get(item[0], 0)
-        ]
+        self.pending = [item for item in self.pending if item[1] > self.acked.get(item[0], 0)]
         for item in list(self.files):
             name, span = item
             if all([last <= self.acked.get(other, 0) for other, (_, last) in span.items()]):

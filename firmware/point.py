@@ -195,5 +195,3 @@ def seen_id(high, window, command_id):
         return False
     age = high - command_id
     return age >= COMMAND_WINDOW or bool(window >> age & 1)
-
-

@@ -129,9 +129,7 @@ def _entry(
     )
 
 
-def opening(
-    state: State, book: tariff.Book, time_s: int, quality: int, register_wh: int
-) -> Entry:
+def opening(state: State, book: tariff.Book, time_s: int, quality: int, register_wh: int) -> Entry:
     """Commissioning: energy before this register total is not ours to charge."""
     day = tariff.local_day(book, time_s)
     period = tariff.position_at(book, tariff.Position(0, 0), time_s).period
@@ -152,9 +150,7 @@ def opening(
     )
 
 
-def charge(
-    state: State, book: tariff.Book, time_s: int, quality: int, register_wh: int
-) -> Entry:
+def charge(state: State, book: tariff.Book, time_s: int, quality: int, register_wh: int) -> Entry:
     """The energy between the last register total and this one. Malformed when it goes back."""
     energy_wh = register_wh - state.register_wh
     position = tariff.Position(state.period, state.used_wh)

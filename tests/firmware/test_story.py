@@ -115,9 +115,7 @@ def test_a_day_begins_with_its_fixed_charge_and_frozen_register():
     desk.now_ms += 86400000 - 3600000
     run(firmware.metering.poll())
     use(desk, firmware, 100, 7200)
-    fixed = [
-        points.unpack(r).entry for s, _, r in firmware.outbox.pending if s == 0
-    ]
+    fixed = [points.unpack(r).entry for s, _, r in firmware.outbox.pending if s == 0]
     fixed = [entry for entry in fixed if entry.kind == 2]
     assert len(fixed) == 1 and fixed[0].amount_ncur == -CUR
     assert fixed[0].time_s == desks.START_S + 86400
@@ -266,5 +264,3 @@ def test_every_pair_of_the_relay_table_is_decided():
         ("open", "held"),
         ("open", "key"),
     ]
-
-

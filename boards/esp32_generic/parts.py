@@ -1,0 +1,235 @@
+"""The parts of an ESP32 board, each a small object around one peripheral.
+
+Pulses are raw totals, times milliseconds unless a name says otherwise. Nothing here decides
+anything about energy, money or the relay; parts do what they are told and say what they see.
+"""
+
+import asyncio
+import time
+
+import esp32
+import machine
+import network
+
+_ENODEV = 19
+
+
+class Journal:
+    """Raw flash partition under NOR rules: `program` only clears bits, `erase` takes a sector."""
+
+    def __init__(self, label: str, sector: int) -> None:
+        found = esp32.Partition.find(esp32.Partition.TYPE_DATA, 0xFF, label=label)
+        if not found:
+            raise OSError(_ENODEV)
+        self._partition = found[0]
+        self.size = found[0].info()[3]
+        self.sector = sector
+
+    def read(self, at: int, buf: bytearray) -> None:
+        self._partition.readblocks(at // self.sector, buf, at % self.sector)
+
+    def program(self, at: int, data: bytes) -> None:
+        # With an offset, writeblocks does not erase first (esp32_partition.c).
+        self._partition.writeblocks(at // self.sector, data, at % self.sector)
+
+    def erase(self, at: int) -> None:
+        self._partition.ioctl(6, at // self.sector)
+
+
+class PinPulses:
+    """Counts pulses to ground of at least `width_ms_min` by pin interrupt.
+
+    Interrupts wait while flash is erased; edges inside such a stall collapse into one.
+    """
+
+    def __init__(self, number: int, width_ms_min: int) -> None:
+        self._pin = _input(number)
+        self._width_ms_min = width_ms_min
+        self._low = False
+        self._low_since = time.ticks_ms()
+        self._count = 0
+        self._pin.irq(self._edge, machine.Pin.IRQ_FALLING | machine.Pin.IRQ_RISING)
+
+    def _edge(self, pin: machine.Pin) -> None:
+        now = time.ticks_ms()
+        if not pin.value():
+            self._low = True
+            self._low_since = now
+            return
+        if self._low and time.ticks_diff(now, self._low_since) >= self._width_ms_min:
+            self._count += 1
+        self._low = False
+
+    def value(self) -> int:
+        return self._count
+
+
+def pulse_counter(
+    unit: int, number: int, filter_ns: int, width_ms_min: int
+) -> "machine.Counter | PinPulses":
+    """An object whose `value()` is the raw pulse total: hardware counter, else pin interrupt."""
+    if not hasattr(machine, "Counter"):  # chips without PCNT
+        return PinPulses(number, width_ms_min)
+    return machine.Counter(unit, _input(number), edge=machine.Counter.FALLING, filter_ns=filter_ns)
+
+
+class Rs485:
+    """Half-duplex bus. With a DE pin, the line is driven only while the frame goes out."""
+
+    def __init__(self, uart: machine.UART, baud: int, de: "machine.Pin | None") -> None:
+        self._uart = uart
+        self._stream = asyncio.StreamReader(uart)
+        self._baud = baud
+        self._de = de
+        if de is not None:
+            de.value(0)
+
+    def purge(self) -> None:
+        while self._uart.any():
+            self._uart.read()
+
+    async def write(self, frame: bytes) -> None:
+        if self._de is None:
+            self._uart.write(frame)
+            return
+        frame_us = len(frame) * 11 * 1000000 // self._baud
+        self._de.value(1)
+        try:
+            start_us = time.ticks_us()
+            self._uart.write(frame)
+            # Meters answer after 3.5 characters. Sleep only where waking 10 ms late still leaves
+            # time, then hold the processor: a late release clips the reply.
+            sleep_ms = frame_us // 1000 - 12
+            if sleep_ms > 0:
+                await asyncio.sleep_ms(sleep_ms)
+            while not self._uart.txdone():
+                if time.ticks_diff(time.ticks_us(), start_us) > 4 * frame_us + 20000:
+                    break  # a UART that never finishes must not stop the metering loop
+        finally:
+            self._de.value(0)
+
+    async def read(self, n: int) -> bytes:
+        while True:
+            data = await self._stream.read(n)
+            if data:
+                return data
+
+
+class Relay:
+    """Latching relay: one coil pulse a change, both coils never driven together."""
+
+    def __init__(
+        self, open_coil: int, close_coil: int, contact: "int | None", coil_ms: int
+    ) -> None:
+        self._open_coil = machine.Pin(open_coil, machine.Pin.OUT, value=0)
+        self._close_coil = machine.Pin(close_coil, machine.Pin.OUT, value=0)
+        self._contact = None
+        if contact is not None:
+            self._contact = _input(contact)
+        self._coil_ms = coil_ms
+
+    def open(self) -> None:
+        self._drive(self._open_coil, self._close_coil)
+
+    def close(self) -> None:
+        self._drive(self._close_coil, self._open_coil)
+
+    def actual(self) -> "bool | None":
+        return None if self._contact is None else not self._contact.value()
+
+    def _drive(self, coil: machine.Pin, other: machine.Pin) -> None:
+        # Blocking on purpose: no other task can leave a coil under current.
+        other.value(0)
+        coil.value(1)
+        try:
+            time.sleep_ms(self._coil_ms)
+        finally:
+            coil.value(0)
+
+
+class Signal:
+    """LED that repeats the pattern of the last code."""
+
+    def __init__(self, number: int, patterns: tuple[int, ...], step_ms: int) -> None:
+        self._pin = machine.Pin(number, machine.Pin.OUT, value=0)
+        self._patterns = patterns
+        self._pattern = 0
+        self._step = 0
+        self._timer = machine.Timer(0)
+        self._timer.init(period=step_ms, mode=machine.Timer.PERIODIC, callback=self._show)
+
+    def show(self, code: int) -> None:
+        self._pattern = self._patterns[min(max(code, 0), len(self._patterns) - 1)]
+
+    def _show(self, _timer: machine.Timer) -> None:
+        self._pin.value((self._pattern >> self._step) & 1)
+        self._step = (self._step + 1) & 15
+
+
+class Link:
+    """Wi-Fi station. Network name and password are blobs `ssid` and `psk` in NVS `gridpurse`."""
+
+    def __init__(self) -> None:
+        self._wlan = network.WLAN(network.WLAN.IF_STA)
+        self._addresses: dict[str, str] = {}
+
+    def is_up(self) -> bool:
+        return self._wlan.isconnected()
+
+    async def up(self, timeout_ms: int) -> bool:
+        """True once there is an address; tries for `timeout_ms`, then lets go of the attempt."""
+        if self.is_up():
+            return True
+        ssid = _nvs_text("ssid")
+        if not ssid:
+            return False
+        self._wlan.active(True)
+        start_ms = time.ticks_ms()
+        try:
+            self._wlan.connect(ssid, _nvs_text("psk"))
+        except OSError:  # still busy with the attempt before
+            self._wlan.active(False)
+            return False
+        while not self.is_up():
+            if time.ticks_diff(time.ticks_ms(), start_ms) >= timeout_ms:
+                self._wlan.disconnect()
+                return False
+            await asyncio.sleep_ms(100)
+        return True
+
+    async def connect(
+        self, host: str, port: int
+    ) -> "tuple[asyncio.StreamReader, asyncio.StreamWriter]":
+        """(reader, writer), or OSError. Resolving blocks the loop, so an address is kept."""
+        address = self._addresses.get(host)
+        if address is None:
+            address = _resolve(host, port)
+        try:
+            streams = await asyncio.open_connection(address, port)
+        except OSError:
+            self._addresses.pop(host, None)
+            raise
+        self._addresses = {host: address}
+        return streams
+
+
+def _resolve(host: str, port: int) -> str:
+    import socket
+
+    return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)[0][-1][0]
+
+
+def _nvs_text(key: str) -> str:
+    blob = bytearray(64)
+    try:
+        length = esp32.NVS("gridpurse").get_blob(key, blob)
+    except OSError:  # not provisioned
+        return ""
+    return str(blob[:length], "utf-8")
+
+
+def _input(number: int) -> machine.Pin:
+    """Input with a pull-up, where the chip has one: GPIO 34 to 39 have none."""
+    if number >= 34:
+        return machine.Pin(number, machine.Pin.IN)
+    return machine.Pin(number, machine.Pin.IN, machine.Pin.PULL_UP)
