@@ -7,32 +7,30 @@ its top-up number besides. What only wall time protects is refused while the clo
 
 from firmware import config, prepaid, relay
 from firmware import point as points_module
-from protocol import ledger, messages, tariff, topup
+from protocol import ledger, messages, topup
 from protocol.units import BAD_FIELD, INVALID, MODULE_TARGET, REPLAYED, Malformed
 
 # These are safe without a clock: a counter or a version keeps them from being played again.
 _COUNTED = (messages.TOPUP, messages.TARIFF, messages.ADJUST, messages.STATE)
 
+REPLAY_AFTER_MS = 300000  # copies that were under way together arrive within this time
+
 
 class Commands:
-    def __init__(self, root, clock, events, metering, points):
+    def __init__(self, root, ticks_ms, clock, events, metering, points):
         self.root = root
+        self.ticks_ms = ticks_ms
         self.clock = clock
         self.events = events
         self.metering = metering
         self.points = points
-        self.answered = {}  # command id: event sequence of its answer, this boot only
+        self.answered = {}  # command id: (event sequence of its answer, when), this boot only
         self.on_statement = None  # asked to send a statement of a point
 
     def take(self, command):
         """Apply one authenticated command and answer it. Repeats are answered or reported."""
         if command.id in self.answered:
-            if self.answered[command.id] <= self.events.acked():
-                # The host has the answer and would not ask again: somebody else does.
-                self.events.add(
-                    messages.REJECTED, command.target, REPLAYED, messages.COMMAND, command.id
-                )
-                self.answered[command.id] = self.events.seq
+            self.repeated(command)
             return
         status = self.judge(command)
         if status is None:
@@ -41,16 +39,25 @@ class Commands:
             except Malformed:
                 status = messages.REFUSED_FIELD
         self.events.result(command.id, status)
-        self.answered[command.id] = self.events.seq
+        self.answered[command.id] = (self.events.seq, self.ticks_ms())
         if len(self.answered) > points_module.COMMAND_WINDOW:
             del self.answered[min(self.answered)]
+
+    def repeated(self, command):
+        """Our answer is on its way, or the host has had it for long: then somebody else asks."""
+        seq, answered_ms = self.answered[command.id]
+        now_ms = self.ticks_ms()
+        if seq <= self.events.acked() and now_ms - answered_ms > REPLAY_AFTER_MS:
+            figures = (REPLAYED, messages.COMMAND, command.id)
+            self.events.add(messages.REJECTED, command.target, *figures)
+            self.answered[command.id] = (self.events.seq, now_ms)
 
     def judge(self, command):
         """The refusal of a command that must not be applied, or None."""
         now_s, quality = self.clock.now()
         point = self.points.get(command.target)
         if point is None:
-            known = command.target == MODULE_TARGET and command.action in messages.ACTIONS
+            known = command.target == MODULE_TARGET and 0 < command.action <= messages.STATE
             return messages.REFUSED_UNSUPPORTED if known else messages.REFUSED_FIELD
         if points_module.seen_id(point.slot.high, point.slot.window, command.id):
             return messages.ALREADY
@@ -105,10 +112,13 @@ class Commands:
         """Charge up to here under the old book, then keep the new one. Versions only rise."""
         if len(command.args) != 1:
             return messages.REFUSED_FIELD
-        book = tariff.from_wire(command.args[0])
+        from protocol import tariff_book  # given back when the command is done
+
+        book = tariff_book.from_wire(command.args[0])
         if book.version <= point.book.version:
             return messages.ALREADY
         self.metering.charge_now(point)
+        config.forget("tariff_book")
         config.save_book(self.root, point.number, command.args[0])
         point.book = book
         self.events.add(messages.TARIFF_SET, point.number, book.version)
@@ -116,7 +126,7 @@ class Commands:
 
     def order_relay(self, point, command):
         (order,) = _integers(command.args, 1)
-        if order not in messages.RELAY_ORDERS:
+        if not messages.TRIP <= order <= messages.DIRECT_CLOSE:
             return messages.REFUSED_FIELD
         slot = point.slot
         if order == messages.TRIP:

@@ -7,7 +7,7 @@ A broken configuration ends start-up with one line that names file, key and reme
 import asyncio
 import gc
 
-from firmware import config, log, module, point, relay
+from firmware import config, log, metering, module, point, relay
 from firmware.clock import Clock
 from firmware.commands import Commands
 from firmware.events import TARGET as EVENTS_TARGET
@@ -15,10 +15,9 @@ from firmware.events import Events
 from firmware.health import Health
 from firmware.journal import Journal
 from firmware.log import Log
-from firmware.metering import Metering
 from firmware.outbox import Outbox
 from firmware.uplink import Uplink
-from protocol import messages, settings
+from protocol import messages
 from protocol.units import MODULE_TARGET, Malformed
 
 METERING_LIMIT_POLLS = 10
@@ -28,11 +27,11 @@ METERING_LIMIT_MS = 60000
 class Firmware:
     """Everything that lives as long as one power-on."""
 
-    def __init__(self, board, make_meter):
-        """make_meter(board, settings.Point, root, pulses so far) -> an object with read, pulses."""
+    def __init__(self, board, make_meter=None):
+        """make_meter(settings.Point, pulses so far) -> a meter; by default the real drivers."""
         self.board = board
-        self.make_meter = make_meter
         self.settings = config.load(board.root)
+        make_meter = make_meter or meter_factory(board, self.settings)
         key = config.root_key(board.root)
         self.log = Log(board.ticks_ms)
         self.journal = Journal(board.journal)
@@ -46,13 +45,13 @@ class Firmware:
         self.events = Events(self.journal, self.outbox, self.clock, self.module.epoch)
         self.points = {}
         for item in self.settings.points:
-            self.points[item.point] = self.restore(item)
+            self.points[item.point] = self.restore(item, make_meter)
         payload = self.journal.state(EVENTS_TARGET)
         if payload is not None:
             self.events.restore(payload)
         module.recover_records(self.journal, self.outbox, self.points)
         self.health = Health(board, self.log)
-        self.metering = Metering(
+        self.metering = metering.Metering(
             board,
             self.clock,
             self.journal,
@@ -62,7 +61,9 @@ class Firmware:
             self.health,
             self.log,
         )
-        self.commands = Commands(board.root, self.clock, self.events, self.metering, self.points)
+        self.commands = Commands(
+            board.root, board.ticks_ms, self.clock, self.events, self.metering, self.points
+        )
         self.uplink = Uplink(
             board,
             self.settings,
@@ -74,17 +75,20 @@ class Firmware:
             self.points,
             self.commands,
         )
+        make_meter = None  # it knows the settings module
+        config.forget("settings")
+        config.forget("tariff_book")
         self.events.on_record = self.metering.on_record = self.uplink.wake.set
         self.commands.on_statement = self.owe_statement
 
-    def restore(self, item):
+    def restore(self, item, make_meter):
         """A service point as its newest slot left it, relay in its persisted state."""
         root = self.board.root
         contact = None
         if item.relay < len(self.board.relays):
             contact = self.board.relays[item.relay]
         mover = relay.Relay(contact, self.board.ticks_ms, self.board.entropy)
-        meter = self.make_meter(self.board, item, root, self.journal.pulses(item.point))
+        meter = make_meter(item, self.journal.pulses(item.point))
         book = config.book(root, item.point)
         epoch = self.module.epoch
         restored = point.Point(item, self.settings.module, epoch, book, meter, mover)
@@ -113,21 +117,34 @@ class Firmware:
         await self.health.watch()
 
 
-def make_meter(board, item, root, pulses):
-    """The meter of a service point: the kinds of settings.Point."""
-    if item.meter == settings.PULSE:
-        from firmware.meters.pulse import PulseMeter
+def meter_factory(board, module_settings):
+    """make_meter of Firmware for the kinds of settings.Point; drivers are imported when needed."""
+    from protocol import settings
 
-        return PulseMeter(board, item, pulses)
-    from firmware.meters.reader import ModbusMeter
+    shared = []  # the one RS-485 bus, when some meter asked for it
 
-    return ModbusMeter(board, item, config.meter_map(root, item.meter_map))
+    def make(item, pulses):
+        limit_mw = item.current_max_ma * metering.VOLTAGE_MAX_V
+        if item.meter == settings.PULSE:
+            from firmware.meters.pulse import PulseMeter
+
+            base_wh, constant = item.register_base_wh, item.imp_per_kwh
+            return PulseMeter(board, item.pulse_channel, constant, pulses, base_wh, limit_mw)
+        from firmware.meters.reader import Bus, Meter
+
+        if not shared:
+            board.rs485.configure(module_settings.rs485_baud, module_settings.rs485_parity)
+            shared.append(Bus(board.rs485, module_settings.rs485_baud))
+        compiled = config.meter_map(board.root, item.meter_map)
+        return Meter(compiled, item.unit, shared[0], board.ticks_ms)
+
+    return make
 
 
 def run(board):
     """Entry of every board: boards/<name>/main.py calls this with what it built."""
     try:
-        firmware = Firmware(board, make_meter)
+        firmware = Firmware(board)
     except Malformed as error:
         print("gridpurse: %s" % error.detail)
         return

@@ -9,10 +9,13 @@ import asyncio
 
 from firmware import log, prepaid, relay
 from firmware import point as points_module
+from firmware.meters import readings
 from protocol import ledger, messages, reading
-from protocol.units import INTERVAL_S, Malformed, Unavailable
+from protocol.units import INTERVAL_S, INVALID, Malformed, Unavailable
 
 CHECKPOINT_MS = 10000
+VOLTAGE_MAX_V = 276  # 1.2 times nominal: no phase of a living supply carries more
+OUTAGE_MS_MAX = 7 * 86400000
 SILENT_POLLS = 3
 LAG_S = 5  # a poll this soon after a boundary reads the boundary
 
@@ -56,7 +59,26 @@ class Metering:
         if point.silent >= SILENT_POLLS:
             self.events.add(messages.METER_BACK, point.number, seen.register_wh)
         point.silent = 0
-        point.seen_wh = seen.register_wh
+        point.pulses = seen.pulses
+        verdict = self.judge(point, seen.register_wh)
+        if verdict == readings.OK:
+            point.seen_wh = seen.register_wh
+            point.seen_ms = self.board.ticks_ms()
+        if verdict != point.verdict:
+            point.verdict = verdict
+            figures = (verdict, point.seen_wh, seen.register_wh)
+            self.events.add(messages.REGISTER_REFUSED, point.number, *figures)
+
+    def judge(self, point, register_wh):
+        """readings.OK, or why a total must not be charged. The first one opens the ledger."""
+        if not point.state.version:
+            return readings.OK
+        meter = point.meter
+        limit_mw = point.settings.current_max_ma * VOLTAGE_MAX_V * meter.phases
+        step_wh = readings.step_wh(register_wh, meter.resolution_wh)
+        # Since when is not known after a power-on: a whole outage may lie between.
+        dt_ms = self.board.ticks_ms() - point.seen_ms if point.seen_ms else OUTAGE_MS_MAX
+        return readings.check_total(point.seen_wh, register_wh, dt_ms, limit_mw, step_wh)
 
     def commit(self, point, slot):
         """Make a slot durable, then believe it, then offer its entry to the uplink."""
@@ -80,6 +102,8 @@ class Metering:
         if point.silent or now_s < state.time_s:
             return
         if not state.version:
+            if quality == INVALID:
+                return  # a ledger opens at a known time; until then supply stays off
             self.enter(point, ledger.opening(state, point.book, now_s, quality, point.seen_wh))
         elif now_s >= reading.next_boundary_s(state.time_s):
             self.charge(point, self.label_s(now_s, state.time_s), quality)
@@ -161,8 +185,8 @@ class Metering:
             return
         self.checked_ms = now_ms
         for point in self.points.values():
-            pulses = point.meter.pulses()
-            if pulses and pulses != self.journal.pulses(point.number):
+            pulses = point.pulses
+            if pulses is not None and pulses != self.journal.pulses(point.number):
                 self.journal.checkpoint(point.number, pulses)
 
 

@@ -30,9 +30,8 @@ def options(
     """Options with defaults. `subscriptions` are (filter, qos), `will` is (topic, payload, qos,
     retain), `password` is bytes; `packet_bytes_max` bounds what is received."""
     return Options(
-        host, port, client_id, subscriptions, user, password, will,
-        keepalive_s, connect_ms_max, reply_ms_max, backoff_ms_min,
-        backoff_ms_max, packet_bytes_max, inflight_max,
+        host, port, client_id, subscriptions, user, password, will, keepalive_s, connect_ms_max,
+        reply_ms_max, backoff_ms_min, backoff_ms_max, packet_bytes_max, inflight_max
     )  # fmt: skip
 
 
@@ -91,11 +90,8 @@ class Client:
                 await sleep_ms(self._pause_ms(tries))
                 tries += 1
         except asyncio.CancelledError:
-            if self.connected:  # deliberate: the broker shall not publish the will
-                try:
-                    await self._stream.send(codec.DISCONNECT)
-                except Unavailable:
-                    pass  # then the will is published after all
+            if self.connected:
+                await self._stream.leave()
             raise
         finally:
             await self._drop()
@@ -179,8 +175,7 @@ class Client:
 
     async def _tend(self) -> None:
         """One slice of a running connection: ping, resend what is overdue, read."""
-        stream, reply_ms_max = self._stream, self._options.reply_ms_max
-        now_ms = self._ticks_ms()
+        stream, reply_ms_max, now_ms = self._stream, self._options.reply_ms_max, self._ticks_ms()
         if stream.broken:
             raise Unavailable(NO_LINK)
         if self._ping_ms >= 0:
@@ -199,7 +194,9 @@ class Client:
             self.resends += 1
             again = codec.publish(flight.topic, flight.payload, 1, packet_id, dup=True)
             await stream.send(again)
-        await self._read(self._slice_ms)
+        # Nothing is due sooner than an answer to what is sent during this read.
+        waiting = self._flights or self._ping_ms >= 0
+        await self._read(self._slice_ms if waiting else self._slice_ms << 2)
 
     async def _read(self, timeout_ms) -> None:
         for packet in await self._stream.receive(timeout_ms):

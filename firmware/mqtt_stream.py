@@ -6,7 +6,7 @@ Raises Unavailable with the reason, and Malformed for a stream that is not MQTT.
 
 import asyncio
 
-from firmware.mqtt_codec import Decoder
+from firmware.mqtt_codec import DISCONNECT, Decoder
 from firmware.waits import wait_for_ms
 from protocol.units import Unavailable, const
 
@@ -66,6 +66,13 @@ class Stream:
         self._traffic[0] += len(data)
         self.heard_ms = self._ticks_ms()
         return self._decoder.feed(data)
+
+    async def leave(self) -> None:
+        """Tells the broker that the end is deliberate, so that it does not publish the will."""
+        try:
+            await self.send(DISCONNECT)
+        except Unavailable:
+            pass  # then it does
 
     async def close(self) -> None:
         self.broken = True

@@ -10,7 +10,7 @@ import struct
 from binascii import crc32
 
 FOLDER = "/outbox"
-PENDING_MAX = 40
+PENDING_MAX = 16
 FILES_MAX = 256
 HEAD = "<BIH"  # stream, sequence, length
 HEAD_BYTES = 7
@@ -74,17 +74,18 @@ class Outbox:
             os.remove(self.folder + "/" + name)
             for first, last in span.values():
                 self.dropped += last - first + 1
-        data = bytearray()
-        span = {}
-        for stream, seq, record in self.pending:
-            data.extend(struct.pack(HEAD, stream, seq, len(record)))
-            data.extend(record)
-            first, last = span.get(stream, (seq, seq))
-            span[stream] = (min(first, seq), max(last, seq))
         name = "%08d" % (int(self.files[-1][0]) + 1 if self.files else 1)
+        span = {}
+        crc = 0
         with open(self.folder + "/" + name, "wb") as file:
-            file.write(data)
-            file.write(struct.pack("<I", crc32(data)))
+            for stream, seq, record in self.pending:
+                head = struct.pack(HEAD, stream, seq, len(record))
+                crc = crc32(record, crc32(head, crc))
+                file.write(head)
+                file.write(record)
+                first, last = span.get(stream, (seq, seq))
+                span[stream] = (min(first, seq), max(last, seq))
+            file.write(struct.pack("<I", crc))
         self.files.append([name, span])
         self.pending = []
 

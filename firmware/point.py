@@ -63,16 +63,18 @@ def unpack(payload):
     return Slot(*values)
 
 
-def batch(number, slots):
-    """The Readings message of some slots in sequence. -> (message, how many of them it took).
+def batch(number, records):
+    """The Readings message of packed slots in sequence. -> (message, how many it took).
 
-    A batch has one tariff version, and an opening can only be its first record.
+    A batch has one tariff version, and an opening can only be its first record. Slots are unpacked
+    one at a time: eight at once would be the largest thing on the heap.
     """
-    first = slots[0]
+    first = unpack(records[0])
     items = []
     metered_s = first.prev_s
     last = first
-    for slot in slots:
+    for record in records:
+        slot = unpack(record) if items else first
         entry = slot.entry
         if items and (entry.version != first.entry.version or entry.kind == ledger.OPENING):
             break
@@ -118,6 +120,9 @@ class Point:
             None,
         )
         self.seen_wh = 0  # newest plausible register total, charged or not
+        self.seen_ms = 0  # when, 0 before the first one of this power-on
+        self.verdict = 0  # on the latest total, see meters/readings.py
+        self.pulses = None  # raw total of a pulse meter
         self.silent = 0  # polls without an answer since the last one
 
     @property

@@ -8,13 +8,11 @@ commands.
 CLOSED = 0
 OPEN = 1
 ARMED = 2  # open, and the customer may close
-STATES = {0: "closed", 1: "open", 2: "armed"}
 
 HELD = 0  # at least one hold wants it open
 FREE = 1  # no hold is left
 KEY = 2  # the customer pressed the key
 CLOSE = 3  # direct or automatic close, no hold is left
-EVENTS = {0: "held", 1: "free", 2: "key", 3: "close"}
 
 NOTHING = 0
 DO_OPEN = 1
@@ -46,15 +44,6 @@ AUTOMATIC = 4
 BY_REMOTE_TRIP = 5
 BY_REMOTE_PERMIT = 6
 BY_REMOTE_CLOSE = 7
-RULES = {
-    1: "credit exhausted",
-    2: "credit restored",
-    3: "customer key",
-    4: "automatic close",
-    5: "remote trip",
-    6: "remote permit",
-    7: "remote close",
-}
 
 OPEN_MIN_MS = 30000
 CLOSED_MIN_MS = 10000

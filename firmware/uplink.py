@@ -12,12 +12,13 @@ from firmware import mqtt
 from firmware import point as points_module
 from firmware.waits import sleep_ms, wait_for_ms
 from protocol import cose, messages, topics
-from protocol.units import MODULE_TARGET, Malformed, Unavailable
+from protocol.units import MODULE_TARGET, SYNCHRONISED, Malformed, Unavailable
 
 FIRMWARE = "0.1.0"
-RETRY_MS = 60000  # without an acknowledgement for this long, send again
+RETRY_MS = 60000  # without an acknowledgement for this long, send again; twice as long each time
+RETRY_MS_MAX = 900000
 IDLE_MS = 10000
-OFFLINE_MS = 1000
+OFFLINE_MS = 5000
 WINDOW_RECORDS = 512  # sent and not acknowledged, per stream
 TIME_ROUND_TRIP_MS = 10000
 STEP_S = 10  # smaller corrections are slewed silently
@@ -55,7 +56,9 @@ class Uplink:
         )
         self.sent = {}  # stream: highest sequence sent in this connection
         self.progress_ms = 0  # last time an acknowledgement moved something
+        self.retry_ms = RETRY_MS
         self.greeted = 0  # connection number that has had its hello
+        self.greeted_ms = 0
         self.statements = []  # points that owe a statement
         self.rejected_ms = {}
         self.wake = asyncio.Event()
@@ -77,12 +80,14 @@ class Uplink:
                 pass  # time to look whether something needs a repetition
 
     async def send_all(self):
-        if self.greeted != self.client.connects:
-            await self.greet()
         now_ms = self.board.ticks_ms()
-        if now_ms - self.progress_ms > RETRY_MS:
+        unsure = self.clock.now()[1] != SYNCHRONISED and now_ms - self.greeted_ms > RETRY_MS
+        if unsure or self.greeted != self.client.connects:
+            await self.greet()
+        if now_ms - self.progress_ms > self.retry_ms:
             self.sent = {}
             self.progress_ms = now_ms
+            self.retry_ms = min(RETRY_MS_MAX, self.retry_ms * 2)
         while self.statements:
             await self.send(self.statements[0].statement())
             self.statements.pop(0)
@@ -95,7 +100,7 @@ class Uplink:
     async def greet(self):
         self.greeted = self.client.connects
         self.sent = {}
-        self.progress_ms = self.board.ticks_ms()
+        self.progress_ms = self.greeted_ms = self.board.ticks_ms()
         self.statements = list(self.points.values())
         now_s, quality = self.clock.now()
         streams = {messages.EVENT_STREAM: self.events.seq}
@@ -130,8 +135,8 @@ class Uplink:
         if stream == messages.EVENT_STREAM:
             message, count = events_module.batch(records)
         else:
-            slots = [points_module.unpack(record) for _, record in records]
-            message, count = points_module.batch(stream, slots)
+            packed = [record for _, record in records]
+            message, count = points_module.batch(stream, packed)
         if not await self.send(message):
             return False
         self.sent[stream] = records[count - 1][0]
@@ -166,6 +171,7 @@ class Uplink:
             self.outbox.trim(stream, seq)
             if self.outbox.acked.get(stream, 0) > before:
                 self.progress_ms = self.board.ticks_ms()
+                self.retry_ms = RETRY_MS
 
     def set_clock(self, answer):
         """Only the answer to a hello of this boot, and a prompt one, sets the clock."""

@@ -19,15 +19,6 @@ DEBT = const(4)
 ADJUSTMENT = const(5)  # `number` is the command id, `channel` the reason class
 TRANSFER = const(6)
 OPENING = const(7)  # commissioning: the register total from which charging starts
-KINDS = {
-    1: "charge",
-    2: "fixed",
-    3: "top-up",
-    4: "debt",
-    5: "adjustment",
-    6: "transfer",
-    7: "opening",
-}
 
 BY_COMMAND = const(1)
 BY_TOKEN = const(2)
@@ -78,6 +69,8 @@ def apply(state: State, entry: Entry) -> State:
     if kind == CHARGE or kind == FIXED:
         charged -= entry.amount_ncur
     elif kind == TOPUP:
+        if entry.number > topup.NUMBER_MAX or topup.check(mark, entry.number) != topup.FRESH:
+            raise Malformed(CONTRADICTORY, "top-up number")
         mark = topup.accept(mark, entry.number)
         topups += entry.amount_ncur
     if kind == FIXED or kind == OPENING:
@@ -109,9 +102,6 @@ def _entry(
     channel: int = 0,
 ) -> Entry:
     """An entry that moves money only: register and tier position stay."""
-    balance_ncur = state.balance_ncur + amount_ncur
-    if not -NCUR_MAX <= balance_ncur <= NCUR_MAX:
-        raise Malformed(BAD_FIELD, "balance")
     return Entry(
         state.seq + 1,
         kind,
@@ -125,8 +115,16 @@ def _entry(
         amount_ncur,
         number,
         channel,
-        balance_ncur,
+        _balance_ncur(state, amount_ncur),
     )
+
+
+def _balance_ncur(state: State, amount_ncur: int) -> int:
+    """The balance after an amount; Malformed when it leaves 64 bits."""
+    balance_ncur = state.balance_ncur + amount_ncur
+    if not -NCUR_MAX <= balance_ncur <= NCUR_MAX:
+        raise Malformed(BAD_FIELD, "balance")
+    return int(balance_ncur)
 
 
 def opening(state: State, book: tariff.Book, time_s: int, quality: int, register_wh: int) -> Entry:
@@ -151,7 +149,7 @@ def opening(state: State, book: tariff.Book, time_s: int, quality: int, register
 
 
 def charge(state: State, book: tariff.Book, time_s: int, quality: int, register_wh: int) -> Entry:
-    """The energy between the last register total and this one. Malformed when it goes back."""
+    """The energy since the last register total. Malformed when it goes back or costs too much."""
     energy_wh = register_wh - state.register_wh
     position = tariff.Position(state.period, state.used_wh)
     amount, position, _ = tariff.charge(book, position, state.time_s, time_s, energy_wh)
@@ -168,7 +166,7 @@ def charge(state: State, book: tariff.Book, time_s: int, quality: int, register_
         -amount,
         0,
         0,
-        state.balance_ncur - amount,
+        _balance_ncur(state, -amount),
     )
 
 

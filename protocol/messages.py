@@ -62,18 +62,16 @@ Time = namedtuple("Time", "boot_id ticks_ms time_ms")
 
 # Actions and their args.
 TOPUP = const(1)  # [number, generation, amount_ncur]
-TARIFF = const(2)  # [book, see tariff.to_wire]
+TARIFF = const(2)  # [book, see tariff_book.to_wire]
 RELAY = const(3)  # [relay order]
 ADJUST = const(4)  # [reason class, amount_ncur]
 CONFIG = const(5)  # [configuration map]
 STATE = const(6)  # [] send a statement now
-ACTIONS = {1: "top-up", 2: "tariff", 3: "relay", 4: "adjust", 5: "config", 6: "statement"}
 
 # Relay orders of prepay-rules.md section 13.
 TRIP = const(1)
 PERMIT_CLOSE = const(2)
 DIRECT_CLOSE = const(3)
-RELAY_ORDERS = {1: "trip", 2: "permit close", 3: "direct close"}
 
 # Result status.
 DONE = const(0)
@@ -84,16 +82,6 @@ REFUSED_FIELD = const(4)
 REFUSED_UNSUPPORTED = const(5)
 REFUSED_TOO_OLD = const(6)
 REFUSED_CLOCK = const(7)
-STATUSES = {
-    0: "done",
-    1: "already applied",
-    2: "expired",
-    3: "credit cap exceeded",
-    4: "bad field",
-    5: "unsupported",
-    6: "number too old",
-    7: "clock invalid",
-}
 
 # Event codes. Arguments in brackets.
 BOOT = const(1)  # [reset cause, boot id]
@@ -110,22 +98,6 @@ TASK_RESTARTED = const(11)  # [task, count]
 RELAY_MISMATCH = const(12)  # [commanded, actual]
 TARIFF_SET = const(13)  # [version]
 OUTBOX_FULL = const(14)  # [records dropped]
-EVENTS_NAMES = {
-    1: "boot",
-    2: "clock set",
-    3: "relay opened",
-    4: "relay closed",
-    5: "relay armed",
-    6: "warning",
-    7: "message rejected",
-    8: "meter silent",
-    9: "meter back",
-    10: "register refused",
-    11: "task restarted",
-    12: "relay mismatch",
-    13: "tariff set",
-    14: "outbox full",
-}
 
 # Field checks: (type code, low, high); bounds of text, bytes, lists and maps are lengths.
 _INT, _TEXT, _LIST, _MAP = 0, 1, 2, 3
@@ -140,6 +112,7 @@ _MS = (_INT, 0, 1 << 50)
 _NCUR = (_INT, -NCUR_MAX, NCUR_MAX)
 _QUALITY = (_INT, 0, INVALID)
 _ITEMS = (_LIST, 1, 1024)
+_DEPTH_MAX = const(10)  # of the slots of a tariff inside its command
 _ARGS = (_LIST, 0, 16)
 _STATE = (_LIST, 9, 9)
 _STREAMS = (_MAP, 0, EVENT_STREAM + 1)
@@ -190,10 +163,11 @@ def pack(message: tuple[object, ...]) -> bytes:
 
 def unpack(payload: bytes) -> object:
     """The message in a payload, every field checked. Malformed with a reason otherwise."""
-    fields = cbor.decode(payload)
-    if not isinstance(fields, dict) or 0 not in fields:
+    fields = cbor.decode(payload, _DEPTH_MAX)
+    # _fits also keeps `true` out: it equals kind 1 on CPython, but not on MicroPython.
+    if not isinstance(fields, dict) or not _fits(fields.get(0), _U32):
         raise Malformed(BAD_FIELD, "kind")
-    shape = _SHAPES.get(fields[0]) if isinstance(fields[0], int) else None
+    shape = _SHAPES.get(fields[0])
     if shape is None:
         raise Malformed(UNKNOWN_KIND)
     make, checks = shape

@@ -33,7 +33,7 @@ TYPES = "u16 s16 u32 s32 u32lw s32lw s64 f32"
 
 def quantity_numbers() -> dict[str, int]:
     """Number of every quantity by name."""
-    numbers = {}
+    numbers: dict[str, int] = {}
     for names, first in ((TOTALS, 1), (MOMENTS, MOMENTS_FIRST), (IDENTITY, IDENTITY_FIRST)):
         for name in names.split():
             numbers[name] = first
@@ -43,7 +43,7 @@ def quantity_numbers() -> dict[str, int]:
 
 def type_numbers() -> dict[str, int]:
     """Number of every register type by name."""
-    numbers = {}
+    numbers: dict[str, int] = {}
     for name in TYPES.split():
         numbers[name] = len(numbers) + 1
     return numbers

@@ -8,7 +8,15 @@ codec.
 from collections import namedtuple
 
 from protocol import ledger
-from protocol.units import BAD_FIELD, INTERVAL_S, INVALID, SYNCHRONISED, Malformed
+from protocol.units import (
+    BAD_FIELD,
+    INTERVAL_S,
+    INVALID,
+    NCUR_MAX,
+    SYNCHRONISED,
+    Malformed,
+    const,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +26,8 @@ if TYPE_CHECKING:
 # version is the tariff version it was priced with; number, channel and amount as in the entry.
 Fact = namedtuple("Fact", "kind time_s quality energy_wh version number channel amount_ncur")
 
+ENERGY_WH_MAX = const(1 << 50)
+DAY_MAX = const(1 << 24)
 _MONEY = (ledger.TOPUP, ledger.ADJUSTMENT)
 
 
@@ -68,14 +78,18 @@ def _fact(metered_s: int, version: int, item: object) -> "Fact":
     if not 0 <= quality <= INVALID or not -(1 << 32) < dt_s < 1 << 40:
         raise Malformed(BAD_FIELD, "item time")
     rest = item[3:]
-    if kind == ledger.CHARGE and len(rest) == 1 and rest[0] >= 0 and dt_s >= 0:
+    if kind == ledger.CHARGE and len(rest) == 1 and 0 <= rest[0] <= ENERGY_WH_MAX and dt_s >= 0:
         return Fact(kind, metered_s + dt_s, quality, rest[0], version, 0, 0, 0)
-    if kind == ledger.FIXED and len(rest) == 1 and dt_s == 0:
+    if kind == ledger.FIXED and len(rest) == 1 and dt_s == 0 and 0 <= rest[0] <= DAY_MAX:
         return Fact(kind, metered_s, quality, 0, version, rest[0], 0, 0)
     if kind == ledger.OPENING and not rest and dt_s >= 0:
         return Fact(kind, metered_s + dt_s, quality, 0, version, 0, 0, 0)
     if kind in _MONEY and len(rest) == 3:
         number, channel, amount_ncur = rest
+        if not 0 <= number <= 0xFFFFFFFF or not 0 <= channel <= 0xFFFF:
+            raise Malformed(BAD_FIELD, "item number")
+        if not -NCUR_MAX <= amount_ncur <= NCUR_MAX:
+            raise Malformed(BAD_FIELD, "item amount")
         return Fact(kind, metered_s + dt_s, quality, 0, version, number, channel, amount_ncur)
     raise Malformed(BAD_FIELD, "item kind")
 

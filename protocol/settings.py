@@ -21,7 +21,7 @@ NO_RELAY = const(255)
 Module = namedtuple(
     "Module",
     "version module shard broker_host broker_port broker_user broker_password keepalive_s"
-    " poll_ms batch_records points",
+    " poll_ms batch_records rs485_baud rs485_parity points",
 )
 Point = namedtuple(
     "Point",
@@ -43,8 +43,10 @@ _MODULE_CHECKS = (
     ("keepalive_s", _INT, 10, 3600),
     ("poll_ms", _INT, 100, 300000),
     ("batch_records", _INT, 1, 64),
+    ("rs485_baud", _INT, 1200, 115200),
+    ("rs485_parity", _INT, 0, 2),
 )
-_POINTS_KEY = const(11)
+_POINTS_KEY = const(13)
 _POINT_CHECKS = (
     ("point", _INT, 0, POINTS_MAX - 1),
     ("meter", _INT, PULSE, MODBUS),

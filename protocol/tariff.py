@@ -8,28 +8,32 @@ clock.
 
 from collections import namedtuple
 
-from protocol.tariff_book import BILLING_DAY as BILLING_DAY
-from protocol.tariff_book import DAYS as DAYS
-from protocol.tariff_book import MONTH as MONTH
-from protocol.tariff_book import MONTHS as MONTHS
-from protocol.tariff_book import YEAR as YEAR
-from protocol.tariff_book import Book as Book
-from protocol.tariff_book import Ladder as Ladder
-from protocol.tariff_book import Rates as Rates
-from protocol.tariff_book import from_wire as from_wire
-from protocol.tariff_book import to_wire as to_wire
 from protocol.units import BAD_FIELD, DAY_S, Malformed, const
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from protocol.tariff_book import Dated
+    Dated = tuple[tuple[int, Any], ...]
 
+# zone: ((from_s, utc_offset_s), ...); rates, ladders: ((from_s, Rates | Ladder), ...), ascending.
+Book = namedtuple("Book", "version currency zone rates ladders")
+# prices: one row a tier (or one row for all tiers), one price a rate, in micro-currency per kWh.
+# seasons: ((month * 100 + day, season), ...) ascending; week: 7 day types from Monday;
+# special: ((local day number, day type), ...); days[season][day type]: ((minute, rate), ...).
+Rates = namedtuple("Rates", "prices_ucur_per_kwh fixed_per_day_ncur seasons week special days")
+# adders: one a tier, on top of the rate's price; thresholds: upper bounds of all but the last.
+Ladder = namedtuple("Ladder", "period length thresholds_wh adders_ucur_per_kwh")
 # Where a point stands in its ladder: which tier period, and how much it used in it.
 Position = namedtuple("Position", "period used_wh")
 # One priced piece: rate and tier index, energy, price, amount. Bill lines are sums of these.
 Part = namedtuple("Part", "rate tier energy_wh price_ucur_per_kwh amount_ncur")
+
+MONTH = const(1)
+YEAR = const(2)
+MONTHS = const(3)  # `length` calendar months, counted from January of year 0
+DAYS = const(4)  # `length` days, counted from 1970-01-01
+BILLING_DAY = const(5)  # a month that begins on day `length`, 1 to 28
 
 # Energy of a longer gap is spread over its last part only, so that rating stays bounded.
 GAP_S_MAX = const(93 * 86400)

@@ -4,8 +4,7 @@ Two dated sets of rates and of ladders at most. Every bound is checked on the wa
 `from_wire` returned can be rated without another check. Never prices anything: see tariff.py.
 """
 
-from collections import namedtuple
-
+from protocol.tariff import BILLING_DAY, MONTH, Book, Ladder, Rates
 from protocol.units import BAD_FIELD, Malformed, const
 
 TYPE_CHECKING = False
@@ -13,22 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    Dated = tuple[tuple[int, Any], ...]
-
-# zone: ((from_s, utc_offset_s), ...); rates, ladders: ((from_s, Rates | Ladder), ...), ascending.
-Book = namedtuple("Book", "version currency zone rates ladders")
-# prices: one row a tier (or one row for all tiers), one price a rate, in micro-currency per kWh.
-# seasons: ((month * 100 + day, season), ...) ascending; week: 7 day types from Monday;
-# special: ((local day number, day type), ...); days[season][day type]: ((minute, rate), ...).
-Rates = namedtuple("Rates", "prices_ucur_per_kwh fixed_per_day_ncur seasons week special days")
-# adders: one a tier, on top of the rate's price; thresholds: upper bounds of all but the last.
-Ladder = namedtuple("Ladder", "period length thresholds_wh adders_ucur_per_kwh")
-
-MONTH = const(1)
-YEAR = const(2)
-MONTHS = const(3)  # `length` calendar months, counted from January of year 0
-DAYS = const(4)  # `length` days, counted from 1970-01-01
-BILLING_DAY = const(5)  # a month that begins on day `length`, 1 to 28
+    from protocol.tariff import Dated
 
 DATED_MAX = const(2)
 RATES_MAX = const(8)

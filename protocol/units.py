@@ -33,7 +33,6 @@ NCUR_MAX = 9223372036854775807
 SYNCHRONISED = const(0)
 HOLDOVER = const(1)
 INVALID = const(2)
-QUALITIES = {0: "synchronised", 1: "holdover", 2: "invalid"}
 
 # Why a message, a file or a command was refused. Numbers are on the wire; never reuse one.
 MALFORMED = const(1)
@@ -53,28 +52,9 @@ CONTRADICTORY = const(14)
 OUT_OF_ORDER = const(15)
 UNSUPPORTED = const(16)
 
-REASONS = {
-    1: "malformed",
-    2: "oversized",
-    3: "too deep",
-    4: "forged",
-    5: "unknown module",
-    6: "wrong shard",
-    7: "wrong topic",
-    8: "replayed",
-    9: "expired",
-    10: "future-dated",
-    11: "unknown kind",
-    12: "bad field",
-    13: "unknown point",
-    14: "contradictory",
-    15: "out of order",
-    16: "unsupported",
-}
-
 
 class Malformed(Exception):
-    """Bad input: reject it, never retry it. `reason` is one of REASONS."""
+    """Bad input: reject it, never retry it. `reason` is one of the numbers above."""
 
     def __init__(self, reason: int, detail: str = "") -> None:
         super().__init__(reason, detail)

@@ -27,7 +27,6 @@ class Board:
     def __init__(self) -> None:
         uart = machine.UART(
             pins.RS485_UART,
-            baudrate=pins.RS485_BAUD,
             tx=pins.RS485_TX,
             rx=pins.RS485_RX,
             rxbuf=pins.RS485_RX_BYTES,
@@ -35,7 +34,7 @@ class Board:
         de = None
         if pins.RS485_DE is not None:
             de = machine.Pin(pins.RS485_DE, machine.Pin.OUT, value=0)
-        self.rs485 = parts.Rs485(uart, pins.RS485_BAUD, de)
+        self.rs485 = parts.Rs485(uart, de)
         self.journal = parts.Journal(pins.JOURNAL_LABEL, pins.SECTOR_BYTES)
         self.relays = [parts.Relay(*wiring, pins.COIL_MS) for wiring in pins.RELAYS]
         self.link = parts.Link()

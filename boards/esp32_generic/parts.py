@@ -76,13 +76,18 @@ def pulse_counter(
 class Rs485:
     """Half-duplex bus. With a DE pin, the line is driven only while the frame goes out."""
 
-    def __init__(self, uart: machine.UART, baud: int, de: "machine.Pin | None") -> None:
+    def __init__(self, uart: machine.UART, de: "machine.Pin | None") -> None:
         self._uart = uart
         self._stream = asyncio.StreamReader(uart)
-        self._baud = baud
+        self._baud = 9600
         self._de = de
         if de is not None:
             de.value(0)
+
+    def configure(self, baud: int, parity: int) -> None:
+        """Parity 0 none, 1 odd, 2 even; always 8 data bits, 1 stop bit."""
+        self._baud = baud
+        self._uart.init(baudrate=baud, bits=8, parity=(None, 1, 0)[parity], stop=1)
 
     def purge(self) -> None:
         while self._uart.any():

@@ -9,7 +9,6 @@ RS485_UART = 2
 RS485_TX = 17
 RS485_RX = 16
 RS485_DE = 4
-RS485_BAUD = 9600
 RS485_RX_BYTES = 512
 
 # S0 pulse outputs of meters, one an entry, pulled up and closed to ground by the meter.

@@ -6,18 +6,14 @@ a meter or resets it.
 
 import struct
 from array import array
-from collections import namedtuple
 
-from protocol.units import MALFORMED, Malformed, const
+from protocol.units import BAD_FIELD, MALFORMED, Malformed, const
 
-READ_HOLDING = const(3)
-READ_INPUT = const(4)
+_READ_HOLDING = const(3)
+_READ_INPUT = const(4)
 
 EXCEPTION_BYTES = const(5)  # unit, function with bit 7, code, CRC
 _EXCEPTION = const(0x80)
-
-# Either data (the registers as sent, 2 bytes each) or the meter's exception code; the other is None.
-Answer = namedtuple("Answer", "data exception")
 
 
 def _crc_table() -> "array":
@@ -41,6 +37,9 @@ def crc16(data: bytes) -> int:
 
 
 def read_request(unit: int, function: int, address: int, count: int) -> bytes:
+    """Malformed for any function but the two that read."""
+    if function != _READ_HOLDING and function != _READ_INPUT:
+        raise Malformed(BAD_FIELD, "function")
     frame = struct.pack(">BBHH", unit, function, address, count)
     return frame + struct.pack("<H", crc16(frame))
 
@@ -59,15 +58,18 @@ def missing_bytes(frame: bytes, count: int) -> int:
     return answer_bytes(count) - len(frame)
 
 
-def parse(frame: bytes, unit: int, function: int, count: int) -> Answer:
-    """The answer to read_request(unit, function, _, count); Malformed for anything else."""
+def parse(frame: bytes, unit: int, function: int, count: int) -> "bytes | int":
+    """The answer to read_request(unit, function, _, count); Malformed for anything else.
+
+    Bytes are the registers as sent, 2 each; an integer is the meter's exception code.
+    """
     size = len(frame)
     if size < EXCEPTION_BYTES or crc16(frame):
         raise Malformed(MALFORMED, "crc")
     if frame[0] != unit:
         raise Malformed(MALFORMED, "unit")
     if frame[1] == function | _EXCEPTION and size == EXCEPTION_BYTES:
-        return Answer(None, frame[2])
+        return frame[2]
     if frame[1] != function or size != answer_bytes(count) or frame[2] != 2 * count:
         raise Malformed(MALFORMED, "shape")
-    return Answer(bytes(frame[3:-2]), None)
+    return bytes(frame[3:-2])

@@ -5,6 +5,7 @@ never blocks the loop, and raises Unavailable with a reason. It never writes to 
 """
 
 import asyncio
+import struct
 
 from firmware.meters import modbus
 from firmware.meters.readings import ENERGY, IDENTITY, Reading, in_group
@@ -23,7 +24,7 @@ from protocol.quantities import (
     MAP_RESOLUTION_WH,
     MOMENTS_FIRST,
     POWER_MW,
-    TYPE_REGISTERS,
+    TYPE_FORMATS,
     VOLTAGE_L1_MV,
     VOLTAGE_MV,
 )
@@ -56,7 +57,7 @@ class Bus:
         return count * _BITS_PER_BYTE * 1000 // self._baud + 1
 
     async def request(self, unit, function, address, count):
-        """modbus.Answer; Malformed for a damaged one, Unavailable(SILENT) for none."""
+        """What modbus.parse gives; Malformed for a damaged answer, Unavailable for none."""
         frame = modbus.read_request(unit, function, address, count)
         time_ms = _REPLY_MS + self._line_ms(len(frame) + modbus.answer_bytes(count))
         async with self._lock:
@@ -93,11 +94,12 @@ class Meter:
             self._gap_max = compiled[MAP_GAP_MAX]
             self._registers_max = compiled[MAP_REGISTERS_MAX]
             self._registers = [
-                (quantity, address, kind, multiplier, TYPE_REGISTERS[kind])
+                (quantity, address, kind, multiplier, struct.calcsize(TYPE_FORMATS[kind]) >> 1)
                 for quantity, address, kind, multiplier in compiled[MAP_REGISTERS]
             ]
             self.phases = compiled[MAP_PHASES]
             self.resolution_wh = compiled[MAP_RESOLUTION_WH]
+            modbus.read_request(unit, self._function, 0, 1)
         except (KeyError, IndexError, TypeError, ValueError):
             raise Malformed(BAD_FIELD, "map")
         self._unit = unit
@@ -152,10 +154,10 @@ class Meter:
             self._rest()
             raise self._failed(SILENT)
         self._silences = 0
-        if answer.data is None:
-            self.exception = answer.exception
+        if isinstance(answer, int):
+            self.exception = answer
             raise self._failed(EXCEPTION)
-        return answer.data
+        return answer
 
     def _rest(self) -> None:
         rest_ms = min(_REST_MS_MAX, _REST_MS_MIN << min(self._silences, 16))

@@ -10,7 +10,7 @@ ENERGY = const(1)  # the billing register alone: every poll
 ALL = const(2)  # and everything momentary: less often
 IDENTITY = const(3)  # what the meter is: at start
 
-# register_wh is the meter's own total; pulses the raw total of a pulse meter, else None. The others
+# register_wh is the meter's own total; pulses the raw total of a pulse meter or None. The others
 # are None where the meter does not tell or was not asked: power_mw over all phases, voltage_mv of
 # the lowest phase, current_ma of the highest. `values` is all that was read, by quantity number.
 Reading = namedtuple(

@@ -6,35 +6,23 @@ precision of a desk would otherwise read different energies from the same meter.
 
 import struct
 
-from protocol.quantities import F32, S16, S32, S32LW, S64, U16, U32, U32LW
+from protocol.quantities import F32, TYPE_FORMATS
 from protocol.units import BAD_FIELD, Malformed
 
-_FORMATS = {
-    U16: ">H",
-    S16: ">h",
-    U32: ">I",
-    S32: ">i",
-    U32LW: ">HH",
-    S32LW: ">Hh",
-    S64: ">q",
-    F32: ">I",
-}
 _LIMIT = 1 << 63
 
 
 def decode(data: bytes, at: int, kind: int, multiplier: int) -> int:
     """Value of the register at byte `at`, times `multiplier`, rounded half away from zero.
 
-    Malformed for NaN, infinity, a type that does not exist and a value beyond 64 bits.
+    Malformed for NaN, infinity and a value beyond 64 bits.
     """
-    if kind not in _FORMATS:
-        raise Malformed(BAD_FIELD, "type")
-    values = struct.unpack_from(_FORMATS[kind], data, at)
+    values = struct.unpack_from(TYPE_FORMATS[kind], data, at)
     value = values[0]
     if kind == F32:
         value = scaled_float(value, multiplier)
     else:
-        if kind == U32LW or kind == S32LW:
+        if len(values) == 2:
             value += values[1] << 16
         value *= multiplier
     if not -_LIMIT <= value < _LIMIT:

@@ -8,17 +8,20 @@ from collections import namedtuple
 
 from boards.virtual import flash
 from firmware import main
-from protocol import cbor, settings, tariff
+from protocol import cbor, settings, tariff, tariff_book
 
 CUR = 1000000000
 START_S = 1772726400  # 2026-03-05 16:00:00 UTC, midnight of the 6th in China
 ROOT_KEY = bytes(range(32))
 
-Seen = namedtuple("Seen", "register_wh")
+Seen = namedtuple("Seen", "register_wh pulses")
 
 
 class Meter:
     """A register that the test turns."""
+
+    phases = 3
+    resolution_wh = 1
 
     def __init__(self):
         self.register_wh = 1000000
@@ -29,10 +32,7 @@ class Meter:
 
         if not self.answers:
             raise Unavailable("silent")
-        return Seen(self.register_wh)
-
-    def pulses(self):
-        return 0
+        return Seen(self.register_wh, None)
 
 
 class Contact:
@@ -159,7 +159,7 @@ def point_settings(number=0, auto_close=0):
 
 def provision(root, points, book):
     """The files a provisioned module has."""
-    module = settings.Module(1, "desk-1", 3, "localhost", 1883, "", "", 60, 1000, 8, tuple(points))
+    module = settings.Module(1, "desk-1", 3, "localhost", 1883, "", "", 60, 1000, 8, 9600, 0, tuple(points))
     for path, value in (("/config.cbor", settings.module_to_wire(module)),):
         with open(root + path, "wb") as file:
             file.write(cbor.encode(value))
@@ -167,5 +167,5 @@ def provision(root, points, book):
         file.write(ROOT_KEY)
     for point in points:
         with open(root + "/tariff%d.cbor" % point.point, "wb") as file:
-            file.write(cbor.encode(tariff.to_wire(book)))
+            file.write(cbor.encode(tariff_book.to_wire(book)))
     return module

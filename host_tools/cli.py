@@ -1,0 +1,52 @@
+"""The command `gridpurse`: a table of sub-commands, and how failures become one line.
+
+Exit codes: 0 done, 1 done but something does not agree, 2 refused with one line, 130 interrupted.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from host_tools import Refused
+from host_tools.settlement import enrol, reconcile, rejects, service, topup
+
+# name: (help, add_arguments, run); run returns the exit code.
+COMMANDS: dict[
+    str,
+    tuple[
+        str,
+        Callable[[argparse.ArgumentParser], None],
+        Callable[[argparse.Namespace], int],
+    ],
+] = {
+    "settle": ("settle what modules send", service.add_arguments, service.run),
+    "topup": ("credit a payment to a service point", topup.add_arguments, topup.run),
+    "modules": ("list modules, or enrol one", enrol.add_arguments, enrol.run),
+    "reconcile": ("hold modules against the host", reconcile.add_arguments, reconcile.run),
+    "rejects": ("list refused messages", rejects.add_arguments, rejects.run),
+}
+
+
+def main(words: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="gridpurse", description="Prepaid electricity metering.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (text, add_arguments, _) in COMMANDS.items():
+        add_arguments(commands.add_parser(name, help=text, description=text))
+    arguments = parser.parse_args(words)
+    try:
+        return COMMANDS[arguments.command][2](arguments)
+    except Refused as error:
+        line = str(error)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone, `gridpurse ... | head`
+        return 0
+    except OSError as error:
+        line = f"{error.filename or 'system'}: {error.strerror}"
+    except KeyboardInterrupt:
+        return 130
+    print(f"gridpurse {arguments.command}: {line}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""The configuration of the host's service: one TOML file, each value overridden by environment.
+
+    data_dir = "data"            GRIDPURSE_DATA_DIR
+    shards = [0]                 GRIDPURSE_SHARDS=0,1
+    clock_file = "clock"         GRIDPURSE_CLOCK_FILE     simulated time only
+    [broker]
+    host = "127.0.0.1"           GRIDPURSE_BROKER_HOST
+    port = 1883                  GRIDPURSE_BROKER_PORT
+    user = "host"                GRIDPURSE_BROKER_USER
+    password_file = "secret"     GRIDPURSE_BROKER_PASSWORD_FILE, or ..._PASSWORD itself
+    [settle]
+    batch_messages = 500         most messages of one transaction
+    poll_ms = 200                how soon a queued command is noticed
+
+Relative paths in the file are relative to it. Every error is one line: file, key, remedy.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from host_tools import Refused
+from host_tools.clock import Clock, FileClock, SystemClock
+from protocol import topics
+
+DEFAULT_FILE = "gridpurse.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAddress:
+    host: str
+    port: int
+    user: str = ""
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    broker: BrokerAddress
+    shards: tuple[int, ...]
+    data_dir: Path
+    clock_file: Path | None
+    batch_messages: int
+    poll_ms: int
+
+    def clock(self) -> Clock:
+        return FileClock(self.clock_file) if self.clock_file else SystemClock()
+
+
+class _Table:
+    """One table of the file with the environment on top; every key is taken once, none is left."""
+
+    def __init__(self, where: str, values: dict[str, object], environ: Mapping[str, str]) -> None:
+        self._where = where
+        self._values = dict(values)
+        self._environ = environ
+
+    def _raw(self, key: str, variable: str) -> tuple[object, str]:
+        """The value and the place it came from, for messages."""
+        value = self._values.pop(key, None)
+        if variable and variable in self._environ:
+            return self._environ[variable], variable
+        return value, f"{self._where}{key}"
+
+    def text(self, key: str, variable: str, default: str) -> str:
+        value, place = self._raw(key, variable)
+        if value is None:
+            return default
+        if not isinstance(value, str):
+            raise Refused(f"{place}: must be a text in quotes")
+        return value
+
+    def path(self, key: str, variable: str, base: Path, default: str) -> Path | None:
+        """A path: relative to `base` in the file, to the working folder in the environment."""
+        from_file = variable not in self._environ
+        text = self.text(key, variable, default)
+        if not text:
+            return None
+        return base / text if from_file else Path(text)
+
+    def whole(self, key: str, variable: str, default: int, low: int, high: int) -> int:
+        value, place = self._raw(key, variable)
+        return default if value is None else _whole(value, place, low, high)
+
+    def wholes(self, key: str, variable: str, low: int, high: int) -> tuple[int, ...]:
+        value, place = self._raw(key, variable)
+        if value is None:
+            return (0,)
+        items = value.split(",") if isinstance(value, str) else value
+        if not isinstance(items, list) or not items:
+            raise Refused(f"{place}: must be a list such as [0, 1]")
+        out = tuple(_whole(item, place, low, high) for item in items)
+        if len(set(out)) != len(out):
+            raise Refused(f"{place}: names one shard twice; remove one")
+        return out
+
+    def table(self, key: str) -> "_Table":
+        value = self._values.pop(key, {})
+        if not isinstance(value, dict):
+            raise Refused(f"{self._where}{key}: must be a table, written [{key}]")
+        return _Table(f"{self._where}{key}.", value, self._environ)
+
+    def finish(self) -> None:
+        for key in self._values:
+            raise Refused(f"{self._where}{key}: is unknown; remove it")
+
+
+def _whole(value: object, place: str, low: int, high: int) -> int:
+    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise Refused(f"{place}: must be a whole number from {low} to {high}")
+    return value
+
+
+def read_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
+    """Settings of a file (None: gridpurse.toml where it exists) and the environment."""
+    document: dict[str, object] = {}
+    if path is None and Path(DEFAULT_FILE).exists():
+        path = Path(DEFAULT_FILE)
+    base = Path()
+    if path is not None:
+        document, base = read_toml(path), path.parent
+    top = _Table(f"{path}: " if path else "", document, environ)
+    data_dir = top.path("data_dir", "GRIDPURSE_DATA_DIR", base, "gridpurse-data")
+    shards = top.wholes("shards", "GRIDPURSE_SHARDS", 0, topics.SHARD_MAX)
+    clock_file = top.path("clock_file", "GRIDPURSE_CLOCK_FILE", base, "")
+    broker = _broker(top.table("broker"), base, environ)
+    settle = top.table("settle")
+    batch_messages = settle.whole("batch_messages", "GRIDPURSE_BATCH_MESSAGES", 500, 1, 10000)
+    poll_ms = settle.whole("poll_ms", "GRIDPURSE_POLL_MS", 200, 10, 60000)
+    settle.finish()
+    top.finish()
+    return Settings(
+        broker,
+        shards,
+        data_dir or base,
+        clock_file,
+        batch_messages,
+        poll_ms,
+    )
+
+
+def _broker(table: _Table, base: Path, environ: Mapping[str, str]) -> BrokerAddress:
+    host = table.text("host", "GRIDPURSE_BROKER_HOST", "127.0.0.1")
+    port = table.whole("port", "GRIDPURSE_BROKER_PORT", 1883, 1, 65535)
+    user = table.text("user", "GRIDPURSE_BROKER_USER", "")
+    path = table.path("password_file", "GRIDPURSE_BROKER_PASSWORD_FILE", base, "")
+    table.finish()
+    password = environ.get("GRIDPURSE_BROKER_PASSWORD", "")
+    if not password and path:
+        try:
+            password = path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise Refused(f"{path}: the broker's password cannot be read: {error}") from error
+    return BrokerAddress(host, port, user, password)
+
+
+def read_toml(path: Path) -> dict[str, object]:
+    """A TOML document; Refused in one line when there is none."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise Refused(f"{path}: no such file") from error
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Refused(f"{path}: not TOML: {error}") from error

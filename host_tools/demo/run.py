@@ -1,0 +1,159 @@
+"""`gridpurse demo`: play the story, print each step as it happens, prove the outcome.
+
+Writes build/demo.json and exits 0 only when every step was seen and module and host agree on every
+point to the nano-unit. Interrupted at any moment, it leaves no process behind.
+"""
+
+import argparse
+import asyncio
+import json
+import shutil
+import signal
+from dataclasses import asdict
+from pathlib import Path
+
+from host_tools import Refused
+from host_tools.demo.story import Failed, Story
+from host_tools.demo.world import World
+from host_tools.settlement.common import table
+from host_tools.settlement.reconcile import Row, reconcile, trial_balance
+from host_tools.settlement.topup import decimal
+from protocol import messages
+
+OUT = Path("build/demo.json")
+RUN = Path("build/demo")
+FIGURES = (
+    "module", "point", "energy_wh", "charged_module_ncur", "charged_host_ncur", "topups_ncur",
+    "balance_module_ncur", "balance_host_ncur", "readings_sent", "readings_settled",
+    "duplicates_dropped", "rejected",
+)  # fmt: skip
+LIVE_REPORT_S = 3600
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--live", action="store_true", help="go on after the story until Ctrl-C")
+    parser.add_argument("--folder", type=Path, default=RUN, help=f"working folder ({RUN})")
+    parser.add_argument("--out", type=Path, default=OUT, help=f"the outcome ({OUT})")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    return asyncio.run(_interruptible(arguments))
+
+
+async def _interruptible(arguments: argparse.Namespace) -> int:
+    """Ctrl-C and SIGTERM cancel the play; everything that was started is then taken down."""
+    playing = asyncio.ensure_future(play(arguments.folder, arguments.out, arguments.live))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, playing.cancel)
+    try:
+        return await playing
+    except asyncio.CancelledError:
+        print("demo: interrupted, everything is stopped")
+        return 130
+
+
+async def play(folder: Path, out: Path, live: bool) -> int:
+    shutil.rmtree(folder, ignore_errors=True)
+    async with World(folder) as world:
+        story = Story(world)
+        told: list[dict[str, object]] = []
+        try:
+            await _tell(story, told)
+            rows = reconcile(world.store, world.time.now_s())
+            agreed = bool(rows) and trial_balance(world.store)
+            agreed = agreed and all(row.reconciled and _equal(row) for row in rows)
+            agreed = agreed and all(bool(step["ok"]) for step in told)
+            points = [_figures(story, row) for row in rows]
+            _print(rows, points, agreed)
+            _write(out, world, agreed, points, told)
+            if live and agreed:
+                await _live(story)
+        finally:
+            story.intruder.stop()
+    return 0 if agreed else 1
+
+
+async def _tell(story: Story, told: list[dict[str, object]]) -> None:
+    """Step after step until one fails; what follows would only fail with it."""
+    for name, step in story.steps:
+        start = story.now()
+        try:
+            detail, ok = await step(), True
+        except (Failed, Refused) as error:
+            detail, ok = str(error), False
+        told.append({"step": name, "ok": ok, "detail": detail})
+        print(f"{start}  {'ok ' if ok else 'NOT'}  {name}\n              {detail}", flush=True)
+        if not ok:
+            return
+
+
+def _equal(row: Row) -> bool:
+    """To the nano-unit, on the module's own word against the host's ledger."""
+    return (
+        row.charged_module_ncur == row.charged_host_ncur
+        and row.balance_module_ncur == row.balance_host_ncur
+        and row.readings_sent == row.readings_settled
+    )
+
+
+def _figures(story: Story, row: Row) -> dict[str, object]:
+    shown = asdict(row)
+    moves = 0
+    if row.point == 0:
+        for code in (messages.RELAY_OPENED, messages.RELAY_CLOSED):
+            moves += len(story.events(row.module, code))
+    return {**{name: shown[name] for name in FIGURES}, "relay_operations": moves}
+
+
+def _print(rows: list[Row], points: list[dict[str, object]], agreed: bool) -> None:
+    heads = ["point", "energy Wh", "charged module", "charged host", "top-ups", "balance module",
+             "balance host", "records", "settled", "dropped", "rejected", "relay"]  # fmt: skip
+    lines = []
+    for row, point in zip(rows, points, strict=True):
+        money = [row.charged_module_ncur, row.charged_host_ncur, row.topups_ncur]
+        money += [row.balance_module_ncur, row.balance_host_ncur]
+        lines.append(
+            [
+                f"{row.module}/{row.point}",
+                row.energy_wh,
+                *("-" if amount is None else decimal(amount, 9) for amount in money),
+                row.readings_sent,
+                row.readings_settled,
+                row.duplicates_dropped,
+                row.rejected,
+                point["relay_operations"],
+            ]
+        )
+    print(f"\n{table(heads, lines)}")
+    for row in rows:
+        if row.why:
+            print(f"{row.module}/{row.point}: {row.why}")
+    print("reconciled to the nano-unit" if agreed else "NOT reconciled")
+
+
+def _write(
+    out: Path,
+    world: World,
+    agreed: bool,
+    points: list[dict[str, object]],
+    told: list[dict[str, object]],
+) -> None:
+    outcome = {
+        "reconciled": agreed,
+        "points": points,
+        "story": told,
+        "heap_peak_bytes": max(module.heap_peak for module in world.modules.values()),
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(outcome, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+async def _live(story: Story) -> None:
+    """The same three modules, an hour of theirs at a time, until somebody interrupts."""
+    print(f"\nlive: consoles under {story.world.folder}; Ctrl-C ends it", flush=True)
+    while True:
+        await story.run(LIVE_REPORT_S)
+        for point in story.points():
+            balance = decimal(point.state.balance_ncur)
+            print(f"{story.now()}  {point.module}/{point.point}  {balance} {point.currency}")

@@ -1,0 +1,204 @@
+"""The scene: broker and settlement as processes of their own, virtual modules, meters, households.
+
+`World` owns everything it starts and leaves nothing behind. Virtual time is the driver's; the
+settlement reads it from a file, so host and modules live in the same hours.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from host_tools import Refused, tariffs
+from host_tools.broker import Broker, BrokerUser, free_port, new_password
+from host_tools.clock import FileClock
+from host_tools.demo import cast
+from host_tools.keys import KeyFiles
+from host_tools.maps import MAPS, load, to_slave
+from host_tools.processes import die_with_parent
+from host_tools.provisioning.module_files import module_files
+from host_tools.settlement import enrol
+from host_tools.settlement.service import KEYS_FOLDER
+from host_tools.simulator import image
+from host_tools.simulator.bridge import Options, VirtualModule
+from host_tools.simulator.driver import Driver
+from host_tools.simulator.household import Household, load_curve
+from host_tools.simulator.slave import Registers
+from host_tools.simulator.virtual_time import VirtualTime
+from host_tools.store.database import Store, open_store
+
+LOCKSTEP = 0
+REAL_S_MAX = 20.0
+SETTLE_STOP_S = 10
+
+
+class Settlement:
+    """`gridpurse settle` as its own process."""
+
+    def __init__(self, folder: Path, config: Path) -> None:
+        self._log = folder / "settle.log"
+        self._config = config
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "host_tools.cli", "settle", "--config", str(self._config)]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=die_with_parent(),
+            )
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        process, self._process = self._process, None
+        if process:
+            process.send_signal(number)
+            try:
+                process.wait(SETTLE_STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+class World:
+    """Enter with `async with`; `module`, `household` and `store` are what the story looks at."""
+
+    def __init__(self, folder: Path, *, factor: int = LOCKSTEP, poll_ms: int = cast.POLL_MS):
+        self.folder = folder
+        self.data = folder / "data"
+        self.time_path = folder / "time"
+        self.poll_ms = poll_ms
+        self.modules: dict[str, VirtualModule] = {}
+        self.households: dict[tuple[str, int], Household] = {}
+        self.sent_to: dict[str, int] = {}
+        self.time = VirtualTime(cast.START_S, factor, self.time_path)
+        self.clock = FileClock(self.time_path)
+        self.driver = Driver(self.time)
+        self.broker = Broker(folder / "broker", free_port())
+        self._passwords = {part.module: new_password() for part in cast.CAST}
+        self._exits = AsyncExitStack()
+
+    async def __aenter__(self) -> "World":
+        users = [BrokerUser(part.module, part.shard, self._passwords[part.module])
+                 for part in cast.CAST]  # fmt: skip
+        self._exits.callback(self.time.close)
+        self.broker.start(users)
+        self._exits.callback(self.broker.kill)
+        self.store = open_store(self.data)
+        self._exits.callback(self.store.close)
+        self.settlement = Settlement(self.folder, self._write_config())
+        self._exits.callback(self.settlement.end)
+        keys = KeyFiles(self.data / KEYS_FOLDER)
+        try:
+            for part in cast.CAST:
+                await self._mount(part, self.store, keys)
+        except BaseException:
+            await self._exits.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._exits.aclose()
+
+    def _write_config(self) -> Path:
+        """The settlement's configuration; the password goes into a file of its own."""
+        address = self.broker.address
+        secret = self.folder / "broker.secret"
+        file = os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(file, "w", encoding="utf-8") as stream:
+            stream.write(address.password)
+        path = self.folder / "gridpurse.toml"
+        path.write_text(
+            f'data_dir = "data"\nshards = {list(cast.SHARDS)}\nclock_file = "time"\n'
+            f'[broker]\nhost = "{address.host}"\nport = {address.port}\nuser = "{address.user}"\n'
+            f'password_file = "{secret.name}"\n[settle]\npoll_ms = 20\n',
+            encoding="utf-8",
+        )
+        return path
+
+    async def _mount(self, part: cast.Part, store: Store, keys: KeyFiles) -> None:
+        """Enrol a module at the host, write its flash, wire its meters; power stays off."""
+        books = {
+            number: tariffs.read_book(cast.TARIFFS / f"{place.tariff}.toml")
+            for number, place in enumerate(part.places)
+        }
+        new = [
+            enrol.NewPoint(number, place.label, place.tariff, books[number])
+            for number, place in enumerate(part.places)
+        ]
+        key = enrol.enrol(store, keys, part.module, part.shard, new, self.time.now_s())
+        password = self._passwords[part.module]
+        port = self.broker.address.port
+        wanted = cast.module_settings(part, port, password, self.poll_ms)
+        module = self._wire(part)
+        await self._exits.enter_async_context(module)
+        module.write_files({**image.device_files(), **module_files(wanted, key, books)})
+        self.modules[part.module] = module
+        self.driver.add(module)
+
+    def _wire(self, part: cast.Part) -> VirtualModule:
+        units: dict[int, Registers] = {}
+        for number, place in enumerate(part.places):
+            household = Household(
+                load_curve(place.curve),
+                cast.START_S,
+                scale_permille=place.scale_permille,
+                closed=False,
+                start_wh=part.start_wh if place.meter_map else 0,
+            )
+            self.households[part.module, number] = household
+            if place.meter_map:
+                units[place.unit] = self._registers(place, household)
+        first = self.households[part.module, 0]
+        pulse_constant = part.places[0].imp_per_kwh
+        options = Options(heap_probe_every=200)
+        module = VirtualModule(
+            part.module,
+            self.time,
+            self.folder / part.module,
+            units=units,
+            pulses=lambda _, at_ms: first.pulses(at_ms, pulse_constant),
+            options=options,
+        )
+        loads = [self.households[part.module, number] for number in range(len(part.places))]
+
+        def moved(_: int, closed: bool, at_ms: int) -> None:
+            for household in loads:
+                household.set_closed(closed, at_ms)
+
+        module.on_relay = moved
+        return module
+
+    def _registers(self, place: cast.Place, household: Household) -> Registers:
+        """The meter of a place as its map describes it, showing what the household uses."""
+        now_ms = self.time.now_ms
+        values: dict[str, Callable[[], int]] = {
+            "import_wh": lambda: household.wh(now_ms()),
+            "power_mw": lambda: household.power_mw(now_ms()),
+            "voltage_mv": lambda: household.voltage_mv,
+            "current_ma": lambda: household.current_ma(now_ms()),
+            "frequency_mhz": lambda: 50_000,
+        }
+        served = to_slave(load(MAPS / f"{place.meter_map}.toml"), values)
+        import struct
+
+        def num(kind, getter):
+            return kind, lambda: struct.unpack(">f", struct.pack(">2H", *getter()))[0]
+
+        return {a: num(k, g) for a, (k, g) in served.items()}
+
+    async def until_real(self, what: str, predicate: Callable[[], bool]) -> None:
+        """Let the processes work at standing virtual time until something is seen."""
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + REAL_S_MAX
+        while not predicate():
+            if loop.time() > end_s:
+                raise Refused(f"demo: waited {REAL_S_MAX:.0f} s in vain for: {what}")
+            await asyncio.sleep(0.01)

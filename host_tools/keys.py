@@ -1,0 +1,104 @@
+"""Root keys of the modules: one file each, readable by its owner only, never printed.
+
+The rest of the host asks for a `Mac` of one direction; only provisioning sees the key itself.
+"""
+
+import os
+import stat
+from pathlib import Path
+from typing import Protocol
+
+from host_tools import Refused
+from protocol import cose, topics
+
+KEY_BYTES = 32
+
+
+class Keys(Protocol):
+    """`up` checks what a module sent, `down` seals what it is sent; None for an unknown module."""
+
+    def up(self, module: str) -> cose.Mac | None: ...
+    def down(self, module: str) -> cose.Mac | None: ...
+
+
+class RootKey:
+    """The secret a module shares with the host. Neither repr nor str shows it."""
+
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return "RootKey(hidden)"
+
+    def reveal(self) -> bytes:
+        """The bytes, for provisioning; they belong in no log and on no screen."""
+        return self._value
+
+    def mac(self, direction: bytes) -> cose.Mac:
+        return cose.Mac(cose.derive(self._value, direction))
+
+
+class KeyFiles:
+    """`<folder>/<module>.key`, mode 0600. Macs are derived once and kept in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._macs: dict[tuple[str, bytes], cose.Mac] = {}
+
+    def __repr__(self) -> str:
+        return f"KeyFiles({str(self._folder)!r})"
+
+    def create(self, module: str) -> RootKey:
+        """A new random key; Refused when the module already has one."""
+        path = self._path(module)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        value = os.urandom(KEY_BYTES)
+        try:
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError as error:
+            raise Refused(f"{path}: module {module} already has a key") from error
+        with os.fdopen(file, "wb") as stream:
+            stream.write(value)
+            stream.flush()
+            os.fsync(stream.fileno())
+        return RootKey(value)
+
+    def load(self, module: str) -> RootKey | None:
+        """The key of a module, or None. Refused when others may read the file."""
+        if not topics.module_id_ok(module):
+            return None
+        path = self._path(module)
+        try:
+            file = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise Refused(f"{path}: {error.strerror}; make it readable to this user") from error
+        with os.fdopen(file, "rb") as stream:
+            mode = os.fstat(stream.fileno()).st_mode
+            if mode & (stat.S_IRWXG | stat.S_IRWXO):
+                raise Refused(f"{path}: others may read this key; chmod 600 {path}")
+            value = stream.read(KEY_BYTES + 1)
+        if len(value) != KEY_BYTES:
+            raise Refused(f"{path}: not a key of {KEY_BYTES} bytes; provision the module again")
+        return RootKey(value)
+
+    def up(self, module: str) -> cose.Mac | None:
+        return self._mac(module, cose.UP)
+
+    def down(self, module: str) -> cose.Mac | None:
+        return self._mac(module, cose.DOWN)
+
+    def _mac(self, module: str, direction: bytes) -> cose.Mac | None:
+        mac = self._macs.get((module, direction))
+        if mac is None:
+            key = self.load(module)
+            if key is None:
+                return None
+            mac = self._macs[module, direction] = key.mac(direction)
+        return mac
+
+    def _path(self, module: str) -> Path:
+        if not topics.module_id_ok(module):
+            raise Refused(f"module {module!r}: use 1 to 16 of a-z, 0-9 and -")
+        return self._folder / f"{module}.key"

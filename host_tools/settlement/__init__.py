@@ -1,0 +1,1 @@
+"""Settlement: what modules send becomes entries, postings and acknowledgements, exactly once."""

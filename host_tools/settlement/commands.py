@@ -1,0 +1,163 @@
+"""Commands to modules: given an id in the transaction of their cause, repeated until answered.
+
+A payment and its top-up number are one transaction; the same payment reference is paid in once.
+"""
+
+from dataclasses import replace
+
+from host_tools import Refused
+from host_tools.settlement import posting
+from host_tools.store.database import Store
+from host_tools.store.records import Order, Point, TopUp
+from protocol import cbor, messages, tariff, tariff_book, topup
+from protocol.messages import Command
+from protocol.units import DAY_S, MODULE_TARGET, NCUR_MAX
+
+TOPUP_LIFE_S = 365 * DAY_S  # its number protects it, not its age
+TARIFF_LIFE_S = 365 * DAY_S
+ARGS_DEPTH_MAX = 9  # of the slots of a tariff
+OPEN_MAX = 8  # commands of a module under way at once: its window of applied ids is no wider
+RETRY_MS = 15000
+RETRY_MS_MAX = 3600000
+
+_ENDS = {
+    messages.DONE: "done",
+    messages.ALREADY: "done",
+    messages.REFUSED_EXPIRED: "expired",
+}
+
+
+def issue(
+    store: Store,
+    module: str,
+    target: int,
+    action: int,
+    args: list[object],
+    now_s: int,
+    life_s: int,
+) -> int:
+    """Queues a command; its id."""
+    wire = cbor.encode(args)
+    return store.payments.add_command(module, target, action, wire, now_s, now_s + life_s)
+
+
+def pay(store: Store, point: Point, reference: str, amount_ncur: int, now_s: int) -> TopUp:
+    """A payment becomes a numbered top-up, its posting and its command, or the one it was before.
+
+    A top-up that the module refused is sent again under the same number.
+    """
+    if not 0 < amount_ncur <= NCUR_MAX:
+        raise Refused("amount: must be more than zero and within the ledger's range")
+    if not reference or len(reference) > 64:
+        raise Refused("reference: must name the payment in 1 to 64 characters")
+    known = store.payments.topup_by_reference(reference)
+    if known is None:
+        known = store.payments.add_topup(point.id, point.state.mark, reference, amount_ncur, now_s)
+        row = posting.of_payment(point.id, now_s, amount_ncur, point.currency, known.number)
+        store.ledgers.post([row])
+    elif (known.point_id, known.amount_ncur) != (point.id, amount_ncur):
+        raise Refused(f"reference {reference}: it is another payment already; use its own one")
+    elif known.state != "refused":
+        return known
+    else:
+        store.payments.topup_became(known, "in flight", None)
+        known = replace(known, state="in flight")
+    args: list[object] = [known.number, known.generation, known.amount_ncur]
+    issue(store, point.module, point.point, messages.TOPUP, args, now_s, TOPUP_LIFE_S)
+    return known
+
+
+def set_tariff(store: Store, point: Point, book: tariff.Book, now_s: int) -> int:
+    """Assigns a stored book to a point from now on and orders the module to use it."""
+    if book.currency != point.currency:
+        raise Refused(f"tariff {book.version}: it is in {book.currency}, not {point.currency}")
+    store.fleet.assign(point.id, book.version, now_s)
+    return order_tariff(store, point.module, point.point, book, now_s)
+
+
+def order_tariff(store: Store, module: str, point: int, book: tariff.Book, now_s: int) -> int:
+    """Queues the book for a point; the command's id."""
+    args: list[object] = [tariff_book.to_wire(book)]
+    return issue(store, module, point, messages.TARIFF, args, now_s, TARIFF_LIFE_S)
+
+
+def topup_arrived(store: Store, module: str, point: int, given: TopUp, now_s: int) -> None:
+    """The ledger entry of a top-up answers the command that carried it."""
+    args = cbor.encode([given.number, given.generation, given.amount_ncur])
+    for order in store.payments.open_commands(module):
+        if (order.target, order.action, order.args) == (point, messages.TOPUP, args):
+            store.payments.command_ended(order, "done", messages.DONE, 0, now_s)
+
+
+def answered(
+    store: Store, module: str, command_id: int, status: int, detail: int, now_s: int
+) -> None:
+    """A command result. A refused top-up waits for a person; an arrived one is never undone."""
+    order = store.payments.command(module, command_id)
+    if order is None or order.state not in ("queued", "sent"):
+        return
+    state = _ENDS.get(status, "refused")
+    store.payments.command_ended(order, state, status, detail, now_s)
+    if state != "done" and order.action == messages.TOPUP:
+        given = _topup_of(store, order)
+        if given is not None and given.state == "in flight":
+            store.payments.topup_became(given, "refused", None)
+
+
+def _topup_of(store: Store, order: Order) -> TopUp | None:
+    point = store.fleet.point(order.module, order.target)
+    args = cbor.decode(order.args, ARGS_DEPTH_MAX)
+    if point is None or not isinstance(args, list):
+        return None
+    return store.payments.topup(point.id, args[1], args[0])
+
+
+def to_wire(order: Order) -> Command:
+    args = cbor.decode(order.args, ARGS_DEPTH_MAX)
+    return Command(order.id, order.target, order.action, order.issued_s, order.expires_s, args)
+
+
+class Dispatch:
+    """When each open command is due. Pauses double from RETRY_MS; a hello makes all due at once.
+
+    Kept in memory only: after a restart everything open is due, and a repetition does no harm.
+    """
+
+    def __init__(self) -> None:
+        self._next_ms: dict[tuple[str, int], tuple[int, int]] = {}
+
+    def module_is_back(self, module: str) -> None:
+        for key in [key for key in self._next_ms if key[0] == module]:
+            del self._next_ms[key]
+
+    def due(self, store: Store, now_s: int, ticks_ms: int) -> list[Order]:
+        """Open commands to send now; those past their expiry are closed instead."""
+        out = []
+        under_way: dict[str, int] = {}
+        pending = store.payments.open_commands()
+        for order in pending:
+            if order.expires_s <= now_s:
+                store.payments.command_ended(order, "expired", None, None, now_s)
+                continue
+            count = under_way[order.module] = under_way.get(order.module, 0) + 1
+            if count > OPEN_MAX or not self._in_window(store, order):
+                continue
+            key = (order.module, order.id)
+            at_ms, pause_ms = self._next_ms.get(key, (ticks_ms, RETRY_MS))
+            if at_ms <= ticks_ms:
+                self._next_ms[key] = (ticks_ms + pause_ms, min(2 * pause_ms, RETRY_MS_MAX))
+                out.append(order)
+        keys = {(order.module, order.id) for order in pending}
+        self._next_ms = {key: value for key, value in self._next_ms.items() if key in keys}
+        return out
+
+    def _in_window(self, store: Store, order: Order) -> bool:
+        """A top-up waits while an older one could still fall out of the module's window."""
+        if order.action != messages.TOPUP or order.target == MODULE_TARGET:
+            return True
+        point = store.fleet.point(order.module, order.target)
+        given = _topup_of(store, order)
+        if point is None or given is None:
+            return True
+        oldest = store.payments.oldest_owed(point.id, given.generation)
+        return oldest is None or given.number < oldest + topup.WINDOW

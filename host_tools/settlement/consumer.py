@@ -1,0 +1,162 @@
+"""Deliveries in batches: one transaction, then our acknowledgements, then the broker's.
+
+A message that is refused becomes one row of `rejects` and one line of log, and the rest goes on.
+"""
+
+import hashlib
+import logging
+from dataclasses import dataclass, field
+
+from host_tools import Refused
+from host_tools.clock import Clock
+from host_tools.keys import Keys
+from host_tools.settlement import commands, inbox
+from host_tools.settlement.transport import Delivery, Transport
+from host_tools.store.database import Store
+from host_tools.store.records import Module, Order
+from protocol import cose, messages, topics
+from protocol.messages import Hello
+from protocol.units import (
+    UNKNOWN_MODULE,
+    WRONG_SHARD,
+    WRONG_TOPIC,
+    Malformed,
+)
+from protocol.words import REASONS
+
+AT_MOST_ONCE = 0
+AT_LEAST_ONCE = 1
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Replies:
+    """What a committed batch makes us say; gathered during it, sent after it."""
+
+    modules: dict[str, Module] = field(default_factory=dict)
+    hellos: dict[str, Hello] = field(default_factory=dict)
+    acks: dict[str, messages.Ack] = field(default_factory=dict)
+
+
+class Consumer:
+    """The owner of some shards. Everything it knows beyond retry times lies in the store."""
+
+    def __init__(
+        self,
+        store: Store,
+        keys: Keys,
+        clock: Clock,
+        transport: Transport,
+        shards: tuple[int, ...],
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._clock = clock
+        self._transport = transport
+        self._shards = shards
+        self._dispatch = commands.Dispatch()
+
+    def consume(self, deliveries: list[Delivery]) -> None:
+        """Settles, answers and acknowledges one batch; after an error it comes again."""
+        replies = _Replies()
+        now_s = self._clock.now_s()
+        with self._store.transaction():
+            for delivery in deliveries:
+                self._receive(delivery, replies, now_s)
+            for module in replies.modules:
+                ack = inbox.acknowledgement(self._store, module)
+                if ack is not None:
+                    replies.acks[module] = ack
+        self._answer(replies)
+        self._transport.acknowledge(deliveries)
+
+    def send_due(self) -> None:
+        """Sends the commands whose time has come."""
+        if not self._store.payments.open_commands():
+            return
+        due: list[Order] = []
+        with self._store.transaction():
+            now_s, ticks_ms = self._clock.now_s(), self._clock.ticks_ms()
+            for order in self._dispatch.due(self._store, now_s, ticks_ms):
+                module = self._store.fleet.module(order.module)
+                if module is not None and module.shard in self._shards:
+                    self._store.payments.command_sent(order.module, order.id)
+                    due.append(order)
+        for order in due:
+            known = self._store.fleet.module_known(order.module)
+            self._send(known, commands.to_wire(order), AT_LEAST_ONCE)
+
+    def _receive(self, delivery: Delivery, replies: _Replies, now_s: int) -> None:
+        try:
+            module, message = self._opened(delivery)
+            with self._store.step():
+                known = inbox.receive(self._store, module, message, now_s)
+        except Malformed as refusal:
+            self._refuse(delivery, refusal, now_s)
+            return
+        if known:
+            replies.modules[module.id] = module
+        if isinstance(message, Hello):
+            replies.modules.setdefault(module.id, module)
+            replies.hellos[module.id] = message
+
+    def _opened(self, delivery: Delivery) -> tuple[Module, object]:
+        """Module and message of a delivery whose seal, sender and shard are right."""
+        address = topics.parse(delivery.topic)
+        if address.direction != "up":
+            raise Malformed(WRONG_TOPIC, "direction")
+        kid, message = messages.unseal(delivery.payload, self._mac_up, False)
+        if kid != address.module.encode():
+            raise Malformed(WRONG_TOPIC, "another module's topic")
+        module = self._store.fleet.module(address.module)
+        if module is None:
+            raise Malformed(UNKNOWN_MODULE)
+        if module.shard != address.shard:
+            raise Malformed(WRONG_SHARD, f"module belongs to shard {module.shard}")
+        return module, message
+
+    def _mac_up(self, kid: bytes) -> cose.Mac | None:
+        module = kid.decode("ascii", "replace")
+        try:
+            return self._keys.up(module)
+        except Refused as error:  # one unusable key must not stop the other modules
+            log.error("%s", error)
+            return None
+
+    def _refuse(self, delivery: Delivery, refusal: Malformed, now_s: int) -> None:
+        module = _module_of(delivery.topic)
+        new = self._store.intake.reject(
+            "host",
+            delivery.topic[:128],
+            module,
+            refusal.reason,
+            refusal.detail,
+            hashlib.sha256(delivery.payload).digest()[:16],
+            delivery.payload,
+            now_s,
+        )
+        if new:
+            reason = REASONS[refusal.reason]
+            log.warning("rejected %s: %s %s", delivery.topic[:128], reason, refusal.detail)
+
+    def _answer(self, replies: _Replies) -> None:
+        for module_id, hello in replies.hellos.items():
+            time = messages.Time(hello.boot_id, hello.ticks_ms, self._clock.now_ms())
+            self._send(replies.modules[module_id], time, AT_MOST_ONCE)
+            self._dispatch.module_is_back(module_id)
+        for module_id, ack in replies.acks.items():
+            self._send(replies.modules[module_id], ack, AT_MOST_ONCE)
+
+    def _send(self, module: Module, message: tuple[object, ...], qos: int) -> None:
+        mac = self._keys.down(module.id)
+        if mac is not None:
+            data = messages.seal(message, module.id.encode(), mac)
+            self._transport.publish(topics.down(module.shard, module.id), data, qos)
+
+
+def _module_of(topic: str) -> str | None:
+    try:
+        return str(topics.parse(topic).module)
+    except Malformed:
+        return None

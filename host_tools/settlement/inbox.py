@@ -1,0 +1,132 @@
+"""Order and identity: epoch, duplicates, gaps. What is in order goes on to settle.py or events.py.
+
+A batch that comes too early is parked until the gap closes; a module keeps what is not
+acknowledged, so what the bound drops comes again. Runs inside the caller's transaction.
+"""
+
+import hashlib
+from typing import cast
+
+from host_tools.settlement import events, screening, settle
+from host_tools.store.database import Store
+from host_tools.store.intake import PARKED_MAX
+from host_tools.store.records import Module
+from protocol import messages, topics
+from protocol.messages import EVENT_STREAM, Events, Hello, Readings, Result, Statement
+from protocol.units import OUT_OF_ORDER, REPLAYED, WRONG_TOPIC, Malformed
+
+Sequenced = Readings | Events | Result
+
+
+def receive(store: Store, module: Module, message: object, now_s: int) -> bool:
+    """Takes in one authenticated message; True when it deserves an acknowledgement.
+
+    Malformed with the reason when it is refused; the caller then undoes what was written.
+    """
+    if isinstance(message, Hello):
+        known = _in_epoch(store, module, message.epoch, now_s)
+        events.greet(store, store.fleet.module_known(module.id), message, now_s)
+        return known
+    if not isinstance(message, Readings | Events | Result | Statement):
+        raise Malformed(WRONG_TOPIC, "direction")
+    if isinstance(message, Readings | Statement):
+        settle.point_of(store, module, message.point)
+    if not _in_epoch(store, module, message.epoch, now_s):
+        return False
+    if isinstance(message, Statement):
+        settle.state_statement(store, module, message, now_s)
+    elif _first_seq(message) > _settled_seq(store, module, _stream(message)) + 1:
+        _park(store, module, message, now_s)
+    else:
+        _take(store, module, message, now_s)
+        _take_parked(store, module, _stream(message), now_s)
+    return True
+
+
+def _in_epoch(store: Store, module: Module, epoch: int, now_s: int) -> bool:
+    """False for a life of the storage that we have not agreed to; it is held and reported."""
+    if module.epoch is None:
+        store.fleet.set_epoch(module.id, epoch)
+        return True
+    if epoch < module.epoch:
+        raise Malformed(REPLAYED, f"epoch {epoch} after {module.epoch}")
+    if epoch > module.epoch:
+        for point in store.fleet.points(module.id):
+            detail, values = f"epoch {epoch}", (epoch, module.epoch)
+            store.ledgers.differ(point.id, settle.ROLLBACK, detail, point.state.seq, values, now_s)
+    return epoch == module.epoch
+
+
+def _stream(message: Sequenced) -> int:
+    return int(message.point) if isinstance(message, Readings) else EVENT_STREAM
+
+
+def _first_seq(message: Sequenced) -> int:
+    return int(message.seq if isinstance(message, Result) else message.first_seq)
+
+
+def _settled_seq(store: Store, module: Module, stream: int) -> int:
+    if stream == EVENT_STREAM:
+        return store.fleet.module_known(module.id).events_seq
+    return int(settle.point_of(store, module, stream).state.seq)
+
+
+def _take(store: Store, module: Module, message: Sequenced, now_s: int) -> None:
+    if isinstance(message, Readings):
+        settle.settle(store, module, message, now_s)
+    else:
+        events.receive(store, store.fleet.module_known(module.id), message, now_s)
+
+
+def _park(store: Store, module: Module, message: Sequenced, now_s: int) -> None:
+    """Screens a batch as if its turn had come and keeps it; the bound drops it."""
+    if isinstance(message, Readings):
+        records = len(screening.facts_of(message, now_s))
+    else:
+        records = len(screening.events_of(message, now_s))
+    if store.intake.parked(module.id) >= PARKED_MAX:
+        raise Malformed(OUT_OF_ORDER, "too many batches wait for a gap to close")
+    stream, payload = _stream(message), messages.pack(message)
+    digest = hashlib.sha256(payload).digest()[:16]
+    new = store.intake.park(module.id, stream, _first_seq(message), digest, payload, now_s)
+    if stream != EVENT_STREAM:
+        point = settle.point_of(store, module, stream)
+        store.ledgers.heard(point.id, _first_seq(message) + records - 1)
+        if not new:
+            store.ledgers.count_duplicates(point.id, records)
+
+
+def _take_parked(store: Store, module: Module, stream: int, now_s: int) -> None:
+    """Everything parked whose turn has come now; a refused one is a row and the rest goes on."""
+    while True:
+        upto_seq = _settled_seq(store, module, stream) + 1
+        parked = store.intake.next_parked(module.id, stream, upto_seq)
+        if parked is None:
+            return
+        store.intake.unpark(module.id, stream, parked)
+        message = cast(Sequenced, messages.unpack(parked.payload))
+        try:
+            with store.step():
+                _take(store, module, message, now_s)
+        except Malformed as refusal:
+            topic = topics.up(module.shard, module.id)
+            store.intake.reject(
+                "host",
+                topic,
+                module.id,
+                refusal.reason,
+                refusal.detail,
+                parked.digest,
+                parked.payload,
+                now_s,
+            )
+
+
+def acknowledgement(store: Store, module: str) -> messages.Ack | None:
+    """The highest contiguous sequence settled of every stream; None before the first epoch."""
+    known = store.fleet.module_known(module)
+    if known.epoch is None:
+        return None
+    streams = {point.point: point.state.seq for point in store.fleet.points(module)}
+    streams[EVENT_STREAM] = known.events_seq
+    return messages.Ack(known.epoch, streams)

@@ -1,0 +1,280 @@
+"""The heart: a batch of facts becomes entries priced by our own book, postings and a new state.
+
+Everything is worked out before anything is written, so a batch that is refused leaves no trace.
+Runs inside the caller's transaction. Never believes a figure of the module; it compares.
+"""
+
+from typing import cast
+
+from host_tools.settlement import commands, figures, posting, screening
+from host_tools.store.database import Store
+from host_tools.store.records import Module, Point, Said, Settled
+from protocol import cbor, ledger, messages, tariff
+from protocol.ledger import Entry, State
+from protocol.messages import Readings, Statement
+from protocol.reading import Fact, rebuild
+from protocol.units import CONTRADICTORY, INTERVAL_S, UNKNOWN_POINT, Malformed
+
+# Classes of differences, as two-ledgers.md lists them.
+ROLLBACK = "storage rollback"
+VERSION = "tariff version behind"
+TAMPER = "tamper"
+SWAP = "meter swap or rollover"
+UNEXPLAINED = "unexplained"
+
+_PRICED = (ledger.CHARGE, ledger.FIXED, ledger.OPENING)
+_STATEMENT_NAMES = (
+    "balance_ncur",
+    "period",
+    "used_wh",
+    "day",
+    "generation",
+    "highest",
+    "floor",
+    "used",
+    "head",
+)
+
+
+def point_of(store: Store, module: Module, number: int) -> Point:
+    point = store.fleet.point(module.id, number)
+    if point is None:
+        raise Malformed(UNKNOWN_POINT, f"point {number}")
+    return point
+
+
+def settle(store: Store, module: Module, batch: Readings, now_s: int) -> None:
+    """Settles what is new in a batch that begins at or below the settled sequence + 1.
+
+    What was settled before must say the same again. Malformed when the batch cannot be settled.
+    """
+    point = point_of(store, module, batch.point)
+    facts = screening.facts_of(batch, now_s)
+    known = min(point.state.seq + 1 - batch.first_seq, len(facts))
+    if known:
+        check_repeated(store, point, batch, facts[:known])
+        store.ledgers.count_duplicates(point.id, known)
+    new = facts[known:]
+    if not new:
+        return
+    if not known:
+        check_base(point.state, batch, new)
+    book = store.fleet.book(batch.version)
+    priced = any(fact.kind in _PRICED for fact in new)
+    if priced and (book is None or book.currency != point.currency):
+        # Without the book nothing can be owed; the module keeps what we do not acknowledge.
+        values = batch.version, store.fleet.assigned(point.id, now_s)
+        store.ledgers.differ(point.id, VERSION, "unknown version", batch.first_seq, values, now_s)
+        return
+    folded = fold(point.state, book, new, batch.base_wh)
+    _write(store, point, batch, folded, now_s)
+    _compare_batch(store, point, folded[-1][1], batch, now_s)
+
+
+def fold(
+    state: State, book: tariff.Book | None, facts: list[Fact], base_wh: int
+) -> list[tuple[Entry, State]]:
+    """(entry, state after it) of each fact. `book` may be None when no fact needs a price."""
+    out = []
+    for fact in facts:
+        entry = rebuild(state, cast(tariff.Book, book), fact, base_wh)
+        screening.bounded(entry)
+        state = ledger.apply(state, entry)
+        out.append((entry, state))
+    return out
+
+
+def check_base(state: State, batch: Readings, facts: list[Fact]) -> None:
+    """The batch must continue from our state; an opening starts from its own register."""
+    if facts[0].kind == ledger.OPENING:
+        return
+    if facts[0].kind == ledger.CHARGE and state.time_s == 0:
+        raise Malformed(CONTRADICTORY, "charge before the opening")
+    if (batch.base_s, batch.base_wh) != (state.time_s, state.register_wh):
+        raise Malformed(CONTRADICTORY, "base is not the settled register")
+
+
+def check_repeated(store: Store, point: Point, batch: Readings, facts: list[Fact]) -> None:
+    """Facts of settled sequences must be the ones that were settled."""
+    last_seq = batch.first_seq + len(facts) - 1
+    settled = store.ledgers.entries(point.id, batch.first_seq, last_seq)
+    for place, (fact, entry) in enumerate(zip(facts, settled, strict=True)):
+        if not same(fact, entry):
+            raise Malformed(CONTRADICTORY, f"entry {entry.seq} was settled differently")
+        base_wh = entry.register_wh - entry.energy_wh
+        if (
+            place == 0
+            and fact.kind in (ledger.CHARGE, ledger.OPENING)
+            and batch.base_wh != base_wh
+        ):
+            raise Malformed(CONTRADICTORY, f"base of entry {entry.seq} was settled differently")
+
+
+def same(fact: Fact, entry: Settled) -> bool:
+    """True when a fact is what was settled under its sequence."""
+    if (fact.kind, fact.time_s, fact.quality) != (entry.kind, entry.time_s, entry.quality):
+        return False
+    if fact.version != entry.version:
+        return False
+    if fact.kind == ledger.CHARGE:
+        return bool(fact.energy_wh == entry.energy_wh)
+    if fact.kind == ledger.OPENING:
+        return True
+    if fact.kind == ledger.FIXED:
+        return bool(fact.number == entry.number)
+    ours = entry.number, entry.channel, entry.amount_ncur
+    return (fact.number, fact.channel, fact.amount_ncur) == ours
+
+
+def _write(
+    store: Store,
+    point: Point,
+    batch: Readings,
+    folded: list[tuple[Entry, State]],
+    now_s: int,
+) -> None:
+    readings, rows = [], []
+    before = point.state
+    for entry, state in folded:
+        if entry.kind == ledger.CHARGE:
+            readings.append(
+                (
+                    point.id,
+                    batch.epoch,
+                    entry.seq,
+                    before.time_s,
+                    entry.time_s,
+                    entry.register_wh,
+                    entry.energy_wh,
+                    entry.quality,
+                    entry.version,
+                    -entry.amount_ncur,
+                    now_s,
+                )
+            )
+        issued = _check_entry(store, point, before, entry, now_s)
+        rows += posting.of_entry(point.id, entry, point.currency, issued)
+        before = state
+    store.ledgers.append_entries(point.id, [(entry, state.head) for entry, state in folded])
+    store.ledgers.append_readings(readings)
+    store.ledgers.post(rows)
+    store.ledgers.settle_to(point.id, before)
+
+
+def _check_entry(store: Store, point: Point, before: State, entry: Entry, now_s: int) -> bool:
+    """Flags an entry the host has no reason for; False for money that it never ordered."""
+    if entry.kind == ledger.TOPUP:
+        return _arrived(store, point, before, entry, now_s)
+    if entry.kind == ledger.ADJUSTMENT:
+        return _adjusted(store, point, entry, now_s)
+    if entry.kind == ledger.OPENING and before.time_s:
+        values = entry.register_wh, before.register_wh
+        store.ledgers.differ(point.id, SWAP, f"opening {entry.seq}", entry.seq, values, now_s)
+    if entry.kind == ledger.FIXED and entry.number <= before.day:
+        values = entry.number, before.day
+        detail = f"day {entry.number} charged again"
+        store.ledgers.differ(point.id, UNEXPLAINED, detail, entry.seq, values, now_s)
+    return True
+
+
+def _arrived(store: Store, point: Point, before: State, entry: Entry, now_s: int) -> bool:
+    """A top-up entry against the payment of its number."""
+    given = store.payments.topup(point.id, before.mark.generation, entry.number)
+    if given is None or given.amount_ncur != entry.amount_ncur:
+        ours = given.amount_ncur if given else "never issued"
+        detail = f"top-up {entry.number}"
+        values = entry.amount_ncur, ours
+        store.ledgers.differ(point.id, TAMPER, detail, entry.seq, values, now_s)
+        return False
+    store.payments.topup_became(given, "credited", entry.seq)
+    commands.topup_arrived(store, point.module, point.point, given, now_s)
+    return True
+
+
+def _adjusted(store: Store, point: Point, entry: Entry, now_s: int) -> bool:
+    """An adjustment entry against the command that ordered it."""
+    order = store.payments.command(point.module, entry.number)
+    wanted = cbor.encode([entry.channel, entry.amount_ncur])
+    if (
+        order is None
+        or (order.target, order.action) != (point.point, messages.ADJUST)
+        or order.args != wanted
+    ):
+        values = entry.amount_ncur, "never ordered"
+        detail = f"adjustment {entry.number}"
+        store.ledgers.differ(point.id, TAMPER, detail, entry.seq, values, now_s)
+        return False
+    if order.state in ("queued", "sent"):
+        store.payments.command_ended(order, "done", messages.DONE, 0, now_s)
+    return True
+
+
+def _compare_batch(store: Store, point: Point, state: State, batch: Readings, now_s: int) -> None:
+    """The statement that ends a batch against our state after the same entry."""
+    said = screening.statement_of(batch.statement, state.seq)
+    store.ledgers.said(point.id, said)
+    ours = screening.statement_fields(state)
+    names = [
+        name
+        for name, theirs, own in zip(_STATEMENT_NAMES, batch.statement, ours, strict=True)
+        if theirs != own
+    ]
+    assigned = store.fleet.assigned(point.id, state.time_s)
+    behind = bool(batch.version and assigned is not None and batch.version != assigned)
+    if behind:
+        values = batch.version, assigned
+        store.ledgers.differ(point.id, VERSION, "assigned version", state.seq, values, now_s)
+    elif batch.version:
+        store.ledgers.agree(point.id, VERSION, now_s)
+    if names:
+        kind = VERSION if behind else UNEXPLAINED
+        shown = f"batch statement: {', '.join(names)}"
+        figures_said = said.balance_ncur, state.balance_ncur
+        store.ledgers.differ(point.id, kind, shown, state.seq, figures_said, now_s)
+    pending = point.statement
+    if pending is not None and point.state.seq < pending.seq <= state.seq:
+        again = store.fleet.point_known(point.module, point.point)
+        _compare_message(store, again, pending, now_s)
+
+
+def state_statement(store: Store, module: Module, said: Statement, now_s: int) -> None:
+    """Keeps and compares a statement message; an older one than the one kept says nothing new."""
+    point = point_of(store, module, said.point)
+    head_of = screening.statement_of(said.state, said.seq)
+    screening.in_time(said.time_s, said.quality, now_s)
+    kept = point.statement
+    if kept is not None and kept.time_s is not None and said.time_s < kept.time_s:
+        return
+    figures_said = Said(
+        said.seq,
+        said.balance_ncur,
+        head_of.head,
+        said.time_s,
+        said.register_wh,
+        said.version,
+        said.charged_ncur,
+        said.topups_ncur,
+    )
+    store.ledgers.stated(point.id, figures_said)
+    store.ledgers.heard(point.id, said.seq)
+    if said.seq < point.state.seq:
+        later = store.ledgers.entry(point.id, said.seq + 1)
+        if later is not None and said.time_s > later.time_s + INTERVAL_S:
+            values = said.seq, point.state.seq
+            store.ledgers.differ(point.id, ROLLBACK, "statement", said.seq, values, now_s)
+    else:
+        store.ledgers.agree(point.id, ROLLBACK, now_s)
+    _compare_message(store, point, figures_said, now_s)
+
+
+def _compare_message(store: Store, point: Point, said: Said, now_s: int) -> None:
+    own = figures.at(store, point, said.seq)
+    if own is None:
+        return
+    unlike = figures.unlike(said, own)
+    if not unlike:
+        return
+    names = [name for name, _, _ in unlike]
+    kind = VERSION if "version" in names else UNEXPLAINED
+    detail = f"statement: {', '.join(names)}"
+    store.ledgers.differ(point.id, kind, detail, said.seq, unlike[0][1:], now_s)

@@ -1,0 +1,72 @@
+"""Pseudo-terminals: opening raw pairs, and a child process on one that dies with its parent.
+
+Only plumbing of the operating system; knows neither modules nor frames.
+"""
+
+import ctypes
+import fcntl
+import os
+import pty
+import signal
+import subprocess
+import termios
+import tty
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeAlias
+
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+def raw_pair() -> tuple[int, int]:
+    """(master, slave) without any line discipline, the master non-blocking."""
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    os.set_blocking(master, False)
+    return master, slave
+
+
+def catches_interrupt(pid: int) -> bool:
+    """True while SIGINT would interrupt a program; at the prompt it would end the interpreter."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("SigCgt:"):
+                return bool(int(line.split()[1], 16) >> signal.SIGINT - 1 & 1)
+    return False
+
+
+Child: TypeAlias = "subprocess.Popen[bytes]"
+
+
+def spawn(command: Sequence[str], slave: int, pass_fds: Sequence[int]) -> Child:
+    """Starts the command as leader of its own session with `slave` as its terminal.
+
+    The kernel kills it when this process ends, however that happens.
+    """
+    parent = os.getpid()
+
+    def in_child() -> None:
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before the line above
+            os._exit(1)
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    return subprocess.Popen(  # noqa: S603 - the interpreter, with arguments of our own
+        command,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env={**os.environ, "TZ": "UTC"},
+        pass_fds=pass_fds,
+        start_new_session=True,
+        preexec_fn=in_child,  # noqa: PLW1509 - no thread holds a lock that it needs
+    )
+
+
+def kill_group(child: Child) -> None:
+    """SIGKILL to the child's whole session, and reaps it."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()

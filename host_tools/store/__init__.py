@@ -1,0 +1,1 @@
+"""The settlement store: one SQLite file, opened through `database.open_store`."""

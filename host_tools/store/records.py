@@ -1,0 +1,143 @@
+"""What the store returns: frozen records. Units end the names; seq counts from 1 in its stream."""
+
+from dataclasses import dataclass
+
+from protocol.ledger import State
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A module as the host knows it; epoch and boot_id are None until it was first heard."""
+
+    id: str
+    shard: int
+    epoch: int | None
+    events_seq: int
+    boot_id: int | None
+    boot_ticks_ms: int | None
+    hello_s: int | None
+    firmware: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A statement by the module itself; batch statements lack what is None."""
+
+    seq: int
+    balance_ncur: int
+    head: bytes
+    time_s: int | None = None
+    register_wh: int | None = None
+    version: int | None = None
+    charged_ncur: int | None = None
+    topups_ncur: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A service point: settled state, and what its module said last."""
+
+    id: int
+    module: str
+    point: int
+    label: str
+    currency: str
+    state: State
+    sent_seq: int
+    said: Said | None
+    statement: Said | None
+    duplicates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A settled entry as it lies in the journal, with the chain head after it."""
+
+    seq: int
+    kind: int
+    time_s: int
+    quality: int
+    register_wh: int
+    energy_wh: int
+    version: int
+    period: int
+    used_wh: int
+    amount_ncur: int
+    number: int
+    channel: int
+    balance_ncur: int
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A record of stream 8: an event, or a command result (code is then its status)."""
+
+    seq: int
+    kind: int
+    time_s: int
+    quality: int
+    code: int
+    point: int
+    args: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TopUp:
+    point_id: int
+    generation: int
+    number: int
+    reference: str
+    amount_ncur: int
+    paid_s: int
+    state: str
+    credited_seq: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A command in the store; `args` is canonical CBOR."""
+
+    module: str
+    id: int
+    target: int
+    action: int
+    args: bytes
+    issued_s: int
+    expires_s: int
+    state: str
+    sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    source: str
+    first_s: int
+    last_s: int
+    topic: str
+    module: str | None
+    reason: int
+    detail: str
+    size: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    point_id: int
+    kind: str
+    seq: int
+    detail: str
+    module_value: str
+    host_value: str
+    opened_s: int
+    last_s: int
+    count: int
+    closed_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    first_seq: int
+    digest: bytes
+    payload: bytes

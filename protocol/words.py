@@ -1,0 +1,78 @@
+"""Words for the numbers on the wire, for people on the host. The module never loads this file."""
+
+QUALITIES = {0: "synchronised", 1: "holdover", 2: "invalid"}
+
+REASONS = {
+    1: "malformed",
+    2: "oversized",
+    3: "too deep",
+    4: "forged",
+    5: "unknown module",
+    6: "wrong shard",
+    7: "wrong topic",
+    8: "replayed",
+    9: "expired",
+    10: "future-dated",
+    11: "unknown kind",
+    12: "bad field",
+    13: "unknown point",
+    14: "contradictory",
+    15: "out of order",
+    16: "unsupported",
+}
+
+ENTRIES = {
+    1: "charge",
+    2: "fixed",
+    3: "top-up",
+    4: "debt",
+    5: "adjustment",
+    6: "transfer",
+    7: "opening",
+}
+
+ACTIONS = {1: "top-up", 2: "tariff", 3: "relay", 4: "adjust", 5: "config", 6: "statement"}
+
+RELAY_ORDERS = {1: "trip", 2: "permit close", 3: "direct close"}
+
+STATUSES = {
+    0: "done",
+    1: "already applied",
+    2: "expired",
+    3: "credit cap exceeded",
+    4: "bad field",
+    5: "unsupported",
+    6: "number too old",
+    7: "clock invalid",
+}
+
+EVENTS = {
+    1: "boot",
+    2: "clock set",
+    3: "relay opened",
+    4: "relay closed",
+    5: "relay armed",
+    6: "warning",
+    7: "message rejected",
+    8: "meter silent",
+    9: "meter back",
+    10: "register refused",
+    11: "task restarted",
+    12: "relay mismatch",
+    13: "tariff set",
+    14: "outbox full",
+}
+
+RELAY_STATES = {0: "closed", 1: "open", 2: "armed"}
+
+RELAY_EVENTS = {0: "held", 1: "free", 2: "key", 3: "close"}
+
+RELAY_RULES = {
+    1: "credit exhausted",
+    2: "credit restored",
+    3: "customer key",
+    4: "automatic close",
+    5: "remote trip",
+    6: "remote permit",
+    7: "remote close",
+}

@@ -1,0 +1,112 @@
+"""The MQTT client as a process of its own, on either interpreter, for test_mqtt_client.py.
+
+Options come as one JSON line (MicroPython's argv ends at 255 bytes), events leave as JSON lines.
+What arrives is printed; messages starting with `say ` tell what to publish.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import time
+
+sys.path.insert(0, sys.argv[1])
+
+from firmware.mqtt import Client, options
+from firmware.waits import sleep_ms, wait_for_ms
+from protocol.units import Malformed, Unavailable
+
+
+def ticks_ms():
+    return time.time_ns() // 1000000
+
+
+class Link:
+    async def connect(self, host, port):
+        return await asyncio.open_connection(host, port)
+
+
+def tell(event, **more):
+    more["event"] = event
+    print(json.dumps(more))
+
+
+async def say(client, orders):
+    """Publishes what was ordered, in batches that start together."""
+    while True:
+        batch, orders[:] = list(orders), []
+        await asyncio.gather(*[say_one(client, text) for text in batch])
+        await sleep_ms(5)
+
+
+async def say_one(client, text):
+    qos = int(text[0])
+    try:
+        done = await client.publish("up/dev1", text[2:].encode(), qos, 4000)
+        tell("said", text=text[2:], done=done)
+    except Unavailable:
+        tell("unavailable", text=text[2:])
+
+
+async def watch(client):
+    was = None
+    while True:
+        now = (client.connected, client.connects, list(client.failures))
+        if now != was:
+            tell(
+                "state", connected=now[0], connects=now[1], failures=now[2],
+                resends=client.resends, rejects=client.rejects, publishes=client.publishes,
+                traffic=list(client.traffic), session=client.session_present,
+            )  # fmt: skip
+            was = now
+        await sleep_ms(5)
+
+
+async def main(o):
+    orders = []
+
+    async def later(topic, text):
+        await sleep_ms(20)
+        tell("message", topic=topic, text=text)
+
+    def on_message(topic, payload):
+        text = payload.decode()
+        if text == "poison":
+            raise Malformed(1)
+        if text == "not now":
+            raise Unavailable(1)
+        if text.startswith("later"):
+            return later(topic, text)
+        if text.startswith("say "):
+            orders.append(text[4:])
+        else:
+            tell("message", topic=topic, text=text)
+        return None
+
+    seconds = o.pop("seconds", 60)
+    orders.extend(o.pop("say", []))
+    o["subscriptions"] = [tuple(pair) for pair in o.get("subscriptions", [])]
+    if "password" in o:
+        o["password"] = o["password"].encode()
+    if "will" in o:
+        o["will"] = (o["will"][0], o["will"][1].encode(), 1, False)
+    client = Client(Link(), options("127.0.0.1", **o), on_message, ticks_ms, os.urandom)
+    running = asyncio.create_task(client.run())
+    watching = asyncio.create_task(watch(client))
+    while not client.connected and orders:
+        await sleep_ms(5)
+    saying = asyncio.create_task(say(client, orders))
+    for _ in range(seconds * 20):
+        if running.done():
+            await running  # a bug: its traceback is the message
+        await sleep_ms(50)
+    saying.cancel()
+    watching.cancel()
+    running.cancel()
+    try:
+        await wait_for_ms(running, 1000)
+    except asyncio.CancelledError:
+        tell("ended")
+
+
+asyncio.run(main(json.loads(sys.stdin.readline())))

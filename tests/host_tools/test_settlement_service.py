@@ -1,0 +1,182 @@
+"""The same promises with a real broker, a real settle process, and both of them dying."""
+
+import random
+import signal
+import sqlite3
+
+import pytest
+
+from protocol import messages, topics
+from tests.host_tools.desk import Yard
+from tests.host_tools.genuine import Radio, by_deadline, is_a
+
+
+def settled(yard: Yard, seq: int) -> None:
+    by_deadline(lambda: yard.radio.settled(0) >= seq, f"acknowledgement of {seq}")
+
+
+def test_a_batch_a_top_up_and_a_statement_reconcile_over_a_real_broker(yard: Yard) -> None:
+    made = yard.ledger
+    made.open()
+    for _ in range(20):
+        made.charge(250)
+    yard.radio.send(yard.sender.hello({0: 21, 8: 0}))
+    by_deadline(lambda: any(is_a(item, messages.Time) for item in yard.radio.heard), "time")
+    yard.radio.send(made.batch(1, 21))
+    settled(yard, 21)
+    paid = yard.settle.command("topup", "m1", "0", "12.50", "--reference", "p1")
+    assert paid.stdout == "top-up 2 of m1/0: 12.50 CNY, in flight\n"
+
+    def topped_up() -> bool:
+        heard = [item for item in yard.radio.heard if is_a(item, messages.Command)]
+        return any(item.action == messages.TOPUP for item in heard)
+
+    by_deadline(topped_up, "top-up command")
+    made.top_up(2, 12_500_000_000)
+    yard.radio.send(made.statement())
+    yard.radio.send(made.batch(22, 1))
+    settled(yard, 22)
+    shown = yard.settle.reconcile()
+    row, idle = shown["points"]
+    assert row["reconciled"] and not idle["reconciled"] and shown["trial_balance_zero"]
+    assert row["charged_module_ncur"] == row["charged_host_ncur"] == 20 * 250 * 488300
+    assert row["balance_module_ncur"] == row["balance_host_ncur"] == made.state.balance_ncur
+    assert (row["readings_sent"], row["readings_settled"]) == (22, 22)
+    assert yard.settle.end() == 0
+
+
+def test_duplicate_delivery_bills_once_over_a_real_broker(yard: Yard) -> None:
+    made = yard.ledger
+    made.open()
+    made.charge(250)
+    for _ in range(5):
+        yard.radio.send(made.batch(1, 2))
+    by_deadline(lambda: yard.store.fleet.point_known("m1", 0).duplicates == 8, "duplicates")
+    assert yard.store.fleet.point_known("m1", 0).state == made.state
+
+
+def test_bad_messages_are_rows_and_the_good_one_behind_them_settles(yard: Yard) -> None:
+    made = yard.ledger
+    made.open()
+    good = yard.sender.seal(made.batch(1, 1))
+    yard.radio.send_bytes(b"")
+    yard.radio.send_bytes(bytes(5000))
+    yard.radio.send_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    yard.radio.send_bytes(good)
+    settled(yard, 1)
+    shown = yard.settle.command("rejects")
+    assert [line.split()[2] for line in shown.stdout.splitlines()[1:]] == [
+        "malformed",
+        "oversized",
+        "forged",
+    ]
+
+
+def test_a_broker_restart_loses_nothing(yard: Yard) -> None:
+    made = yard.ledger
+    made.open()
+    for seq in range(1, 21):
+        made.charge(100 + seq)
+        yard.radio.send(made.batch(seq, 1))
+        if seq == 10:
+            settled(yard, 5)
+            yard.broker.restart()
+    again(yard)
+    assert yard.head() == made.state.head
+
+
+def again(yard: Yard) -> None:
+    """Sends what is not acknowledged once more, as a module does, until all of it is."""
+    made = yard.ledger
+
+    def done() -> bool:
+        last_seq = len(made.entries)
+        seq = yard.radio.settled(0)
+        if seq < last_seq:
+            yard.radio.send(made.batch(seq + 1, 8))
+        return yard.seq() == last_seq
+
+    by_deadline(done, "everything settled", 30)
+
+
+def test_settle_killed_in_mid_batch_leaves_the_identical_ledger(yard: Yard) -> None:
+    made = yard.ledger
+    made.open()
+    for _ in range(9):
+        made.charge(250)
+    yard.radio.send(made.batch(1, 5))
+    settled(yard, 5)
+    lock = sqlite3.connect(yard.store.path, isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")  # settle takes the deliveries and waits for the store
+    yard.radio.send(made.batch(6, 5))
+    wal = yard.store.path.with_name(yard.store.path.name + "-wal")
+    size = wal.stat().st_size
+    yard.settle.end(signal.SIGKILL)
+    assert wal.stat().st_size == size and yard.seq() == 5
+    lock.execute("ROLLBACK")
+    lock.close()
+    yard.settle.start()
+    settled(yard, 10)  # the broker kept the delivery: nothing was sent again
+    assert yard.store.fleet.point_known("m1", 0).state == made.state
+
+
+def test_settle_killed_again_and_again_leaves_the_identical_ledger(yard: Yard) -> None:
+    chance = random.Random(5)
+    made = yard.ledger
+    made.open()
+    yard.radio.send(made.batch(1, 1))
+    for _ in range(4):
+        start = len(made.entries)
+        for seq in range(start, start + 60):
+            made.charge(chance.randrange(5000))
+            yard.radio.send(made.batch(seq + 1, 1))
+        at_seq = chance.randrange(start, start + 60)
+        by_deadline(lambda at_seq=at_seq: yard.seq() >= at_seq, f"{at_seq} settled")
+        yard.settle.end(signal.SIGKILL)
+        yard.settle.start()
+    again(yard)
+    entries = list(yard.store.ledgers.entries(1))
+    assert [entry.seq for entry in entries] == list(range(1, len(made.entries) + 1))
+    assert yard.store.fleet.point_known("m1", 0).state == made.state
+
+
+def test_settle_waits_for_a_broker_and_goes_on_when_it_comes(yard: Yard) -> None:
+    yard.settle.end()
+    yard.broker.kill()
+    yard.settle.start(wait=False)
+    log = yard.settle.log
+    by_deadline(lambda: b"no broker for shard 0" in log.read_bytes(), "the waiting line")
+    yard.broker.start(yard.broker.users)
+    yard.ledger.open()
+    again(yard)
+    assert yard.settle.end(signal.SIGINT) == 0
+
+
+def test_a_second_settle_on_the_same_folder_is_refused_in_one_line(yard: Yard) -> None:
+    second = yard.settle.command("settle")
+    assert second.returncode == 2
+    assert "another settle runs on this folder" in second.stderr.splitlines()[-1]
+    assert "Traceback" not in second.stderr
+
+
+def test_a_module_can_neither_write_nor_read_for_another(yard: Yard) -> None:
+    yard.ledger.open()
+    good = yard.sender.seal(yard.ledger.batch(1, 1))
+    yard.radio.send_bytes(b"intruder", topic=topics.up(0, "m2"))
+    yard.radio.send_bytes(b"intruder", topic=topics.down(0, "m1"))
+    yard.radio.send_bytes(good)
+    settled(yard, 1)
+    assert yard.store.intake.rejects() == []  # the broker dropped both
+    for topic in (topics.down(0, "m2"), topics.up(0, "m1"), "gp/1/0/+/down", "$MQTT/#", "#"):
+        with pytest.raises(AssertionError):
+            Radio(yard.sender, yard.user(), topic, within_s=1)
+        assert yard.radio.client.is_connected()
+
+
+def test_a_broker_user_without_permission_is_refused_in_one_line(yard: Yard) -> None:
+    yard.settle.end()
+    yard.settle.broker = yard.user()
+    refused = yard.settle.command("settle")
+    assert refused.returncode == 2
+    assert "the broker refuses the subscription to gp/1/0/+/up" in refused.stderr
+    assert "Traceback" not in refused.stderr

@@ -1,0 +1,125 @@
+"""The console is a board to mpremote: the technician's tool works as on an ESP32."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+IDLE = """
+import asyncio
+from boards.virtual import board
+b = board.build()
+print("main ran", b.reset_cause())
+async def main():
+    while True:
+        await asyncio.sleep_ms(50)
+asyncio.run(main())
+"""
+
+
+async def mpremote(module, *words: str) -> str:
+    command = [str(Path(sys.executable).parent / "mpremote"), "connect", str(module.console_path)]
+    child = await asyncio.create_subprocess_exec(
+        *command, *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    try:
+        out, _ = await asyncio.wait_for(child.communicate(), 20)
+    except TimeoutError:
+        child.kill()
+        raise
+    assert child.returncode == 0, out.decode()
+    return out.decode()
+
+
+def test_mpremote_runs_code_and_handles_files(bench, tmp_path):
+    source = tmp_path / "notes.txt"
+    source.write_bytes(bytes(range(256)) * 20)
+    script = tmp_path / "script.py"
+    script.write_text("import machine\nprint('script', machine.unique_id())\n")
+
+    async def story():
+        async with bench.run(IDLE, factor=1) as (_, module):
+            assert await mpremote(module, "exec", "print(6 * 7)") == "42\n"
+            assert await mpremote(module, "eval", "2 ** 40") == "1099511627776\n"
+            await mpremote(module, "fs", "cp", str(source), ":notes.txt")
+            listing = await mpremote(module, "fs", "ls")
+            assert "5120 notes.txt" in listing and "main.py" in listing
+            assert await mpremote(module, "run", str(script)) == "script b'm0'\n"
+            await mpremote(module, "fs", "cp", ":notes.txt", str(tmp_path / "back"))
+            await mpremote(module, "rtc", "--set")
+            assert (
+                await mpremote(
+                    module,
+                    "exec",
+                    "import esp32; print(esp32.Partition.find(1, label='journal')[0].info())",
+                )
+                == "(1, 64, 2097152, 262144, 'journal', False)\n"
+            )
+            assert module.read_files()["notes.txt"] == source.read_bytes()
+
+    asyncio.run(story())
+    assert (tmp_path / "back").read_bytes() == source.read_bytes()
+
+
+def test_mpremote_mounts_a_host_folder(bench, tmp_path):
+    (tmp_path / "hosted.py").write_text("print('from the host')\n")
+
+    async def story():
+        async with bench.run(IDLE, factor=1) as (_, module):
+            out = await mpremote(module, "mount", str(tmp_path), "exec", "import hosted")
+            assert "from the host" in out
+
+    asyncio.run(story())
+
+
+def test_soft_reset_keeps_to_the_prompt_and_hard_reset_runs_main(bench):
+    async def story():
+        async with bench.run(IDLE, factor=1) as (_, module):
+            await bench.until(lambda: "main ran 1" in bench.said(module))
+            await mpremote(module, "soft-reset")
+            cause = await mpremote(
+                module, "resume", "exec", "import machine; print(machine.reset_cause())"
+            )
+            assert cause == "5\n"
+            assert not any("main ran 5" in line for line in bench.said(module))
+            await mpremote(module, "reset")
+            await bench.until(lambda: any("main ran 2" in line for line in bench.said(module)))
+            # A fresh mpremote interrupts main and gets its prompt.
+            assert await mpremote(module, "exec", "print('here')") == "here\n"
+
+    asyncio.run(story())
+
+
+def test_ctrl_c_ends_a_busy_program(bench):
+    busy = "print('busy')\nwhile True:\n    pass\n"
+
+    async def story():
+        async with bench.run(busy, factor=1) as (_, module):
+            await bench.until(lambda: "busy" in bench.said(module))
+            out = await mpremote(module, "exec", "--no-follow", "while True: pass")
+            assert out == ""
+            assert await mpremote(module, "exec", "print('free')") == "free\n"
+            assert len(bench.heard("boot")) >= 2  # soft resets only; nothing crashed
+            assert all(status == [0] for status in bench.heard("exit"))
+
+    asyncio.run(story())
+
+
+def test_a_program_may_ask_for_a_soft_reset(bench):
+    program = "import machine\nprint(machine.reset_cause())\n"
+    program += "if machine.reset_cause() == 1:\n    machine.soft_reset()\n"
+
+    async def story():
+        async with bench.run(program, factor=1) as (_, module):
+            await bench.until(lambda: bench.said(module)[:3] == ["1", "MPY: soft reboot", "5"])
+
+    asyncio.run(story())
+
+
+def test_a_traceback_leads_to_the_prompt(bench):
+    async def story():
+        async with bench.run("1 // 0\n", factor=1) as (_, module):
+            await bench.until(lambda: bench.heard("ended"))
+            assert "ZeroDivisionError: divide by zero" in bench.said(module)
+            assert await mpremote(module, "exec", "print(1)") == "1\n"
+
+    asyncio.run(story())
