@@ -41,9 +41,9 @@ class Events:
     def _write(self, what, values):
         seq = self.seq + 1
         record = cbor.encode([self.epoch, seq, self.acked(), what, values])
-        self.journal.commit(TARGET, record)
+        number = self.journal.commit(TARGET, record)
         self.seq = seq
-        self.outbox.add(messages.EVENT_STREAM, seq, record)
+        self.outbox.add(messages.EVENT_STREAM, seq, number)
         if self.on_record:
             self.on_record()
 

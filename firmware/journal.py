@@ -71,6 +71,13 @@ class Ring:
         self.flash.read(self._at(number), self.buffer)
         return self.buffer == b"\xff" * self.slot_bytes
 
+    def payload(self, number):
+        """What the slot of a number holds; Unavailable when it is not there any more."""
+        found = self._read(number % self.slots)
+        if found is None or found[0] != number:
+            raise Unavailable("journal: slot is gone")
+        return found[2]
+
     def append(self, kind, payload):
         """Commit a slot and read it back. -> its number. Unavailable when the flash refuses."""
         for _ in range(RETRIES):
@@ -127,8 +134,16 @@ class Journal:
         self._carry()
 
     def records(self, take):
-        """Call take(target, payload) for every valid state slot, old or new, in no order."""
-        self.states.scan(lambda number, target, payload: take(target, payload))
+        """Call take(slot number, target, payload) for every valid state slot, in no order."""
+        self.states.scan(take)
+
+    def record(self, number):
+        """The payload committed as slot `number`; Unavailable once the ring has gone over it."""
+        return self.states.payload(number)
+
+    def aging(self, number):
+        """True when the ring has gone half round since a slot: what only it holds must move."""
+        return self.states.newest - number > self.states.slots // 2
 
     def state(self, target):
         """The newest committed payload of a target, or None."""
@@ -136,9 +151,11 @@ class Journal:
         return None if found is None else found[1]
 
     def commit(self, target, payload):
-        """Make a state durable. Returns only when it is."""
-        self.newest[target] = (self.states.append(target, payload), payload)
+        """Make a state durable. -> the number of its slot, once it is."""
+        number = self.states.append(target, payload)
+        self.newest[target] = (number, payload)
         self._carry()
+        return number
 
     def _carry(self):
         """Copy what lives in the sector that will be erased next; it fits into one sector."""

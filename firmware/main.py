@@ -40,7 +40,7 @@ class Firmware:
         self.clock = Clock(board, floor_s)
         self.module = module.Module(board.root, self.settings)
         self.module.start(self.journal, floor_s)
-        self.outbox = Outbox(board.root)
+        self.outbox = Outbox(board.root, self.journal)
         self.outbox.load()
         self.events = Events(self.journal, self.outbox, self.clock, self.module.epoch)
         self.points = {}

@@ -85,10 +85,10 @@ class Metering:
         acked = self.outbox.acked.get(point.number, 0)
         slot = points_module.Slot(*(slot[:7] + (acked,) + slot[8:]))
         payload = points_module.pack(slot)
-        self.journal.commit(point.number, payload)
+        number = self.journal.commit(point.number, payload)
         point.slot = slot
         if slot.entry is not None:
-            self.outbox.add(point.number, slot.entry.seq, payload)
+            self.outbox.add(point.number, slot.entry.seq, number)
             if self.on_record:
                 self.on_record()
 

@@ -71,15 +71,15 @@ def recover_records(journal, outbox, points):
         safe[stream] = max(outbox.acked.get(stream, 0), outbox.filed(stream))
     found = {}
 
-    def take(target, payload):
+    def take(number, target, payload):
         if target == events.TARGET:
             seq = cbor.decode(payload)[1]
             if seq > safe[8]:
-                found[8, seq] = payload
+                found[8, seq] = number
         elif target in points:
             slot = point.unpack(payload)
             if slot.entry is not None and slot.entry.seq > safe[target]:
-                found[target, slot.entry.seq] = payload
+                found[target, slot.entry.seq] = number
 
     journal.records(take)
     for stream, seq in sorted(found):

@@ -1,25 +1,28 @@
-"""Records that wait for the host: pending in memory (and safe in the journal), then in files.
+"""Records that wait for the host: in the journal first, then in files.
 
-A file holds a batch of records of any stream and is deleted when the host has acknowledged all of
-them. With a live network nothing is ever written here. Never forgets a record that is not
+Pending records are only remembered by the number of their journal slot. Before the ring goes over
+them a file takes a batch of them, of any stream; it is deleted when the host has acknowledged all of
+it. With a live network nothing is ever written here. Never forgets a record that is not
 acknowledged, except at its stated bound, where the oldest file goes and is counted.
 """
 
 import os
 import struct
+from array import array
 from binascii import crc32
 
 FOLDER = "/outbox"
-PENDING_MAX = 16
+PENDING_MAX = 28  # their records fill one block of the file system
 FILES_MAX = 256
 HEAD = "<BIH"  # stream, sequence, length
 HEAD_BYTES = 7
 
 
 class Outbox:
-    def __init__(self, root):
+    def __init__(self, root, journal):
         self.folder = root + FOLDER
-        self.pending = []  # (stream, seq, record), in order of arrival
+        self.journal = journal
+        self.pending = array("I")  # stream, sequence, slot number; in order of arrival
         self.files = []  # [name, {stream: (first, last)}], oldest first
         self.acked = {}  # stream: highest acknowledged
         self.newest = {}  # stream: highest known
@@ -58,17 +61,21 @@ class Outbox:
         """The highest sequence that is safe in a file."""
         return max([span[stream][1] for _, span in self.files if stream in span] or [0])
 
-    def add(self, stream, seq, record):
-        """A record that the journal already holds."""
-        self.pending.append((stream, seq, record))
+    def add(self, stream, seq, number):
+        """A record that the journal holds as slot `number`."""
+        self.pending.extend(array("I", (stream, seq, number)))
         self.newest[stream] = max(self.newest.get(stream, 0), seq)
-        if len(self.pending) >= PENDING_MAX:
+        if len(self.pending) >= 3 * PENDING_MAX or self.journal.aging(self.pending[2]):
             self.flush()
 
+    def waiting_slots(self):
+        """(stream, sequence, slot number) of everything pending."""
+        pending = self.pending
+        for at in range(0, len(pending), 3):
+            yield pending[at], pending[at + 1], pending[at + 2]
+
     def flush(self):
-        """Move what is pending into one file. -> records dropped at the bound."""
-        if not self.pending:
-            return
+        """Move what is pending into one file; at the bound the oldest file makes room."""
         if len(self.files) >= FILES_MAX:
             name, span = self.files.pop(0)
             os.remove(self.folder + "/" + name)
@@ -78,7 +85,8 @@ class Outbox:
         span = {}
         crc = 0
         with open(self.folder + "/" + name, "wb") as file:
-            for stream, seq, record in self.pending:
+            for stream, seq, number in self.waiting_slots():
+                record = self.journal.record(number)
                 head = struct.pack(HEAD, stream, seq, len(record))
                 crc = crc32(record, crc32(head, crc))
                 file.write(head)
@@ -87,7 +95,7 @@ class Outbox:
                 span[stream] = (min(first, seq), max(last, seq))
             file.write(struct.pack("<I", crc))
         self.files.append([name, span])
-        self.pending = []
+        self.pending = array("I")
 
     def take(self, stream, after, most):
         """Up to `most` records of a stream above a sequence, contiguous: [(seq, record)]."""
@@ -106,16 +114,20 @@ class Outbox:
                 for other, seq, record in self._read(name):
                     if other == stream and seq > after:
                         yield seq, record
-        for other, seq, record in self.pending:
+        for other, seq, number in self.waiting_slots():
             if other == stream and seq > after:
-                yield seq, record
+                yield seq, self.journal.record(number)
 
     def trim(self, stream, seq):
         """The host has committed a stream up to `seq`."""
         if seq <= self.acked.get(stream, 0) or seq > self.newest.get(stream, 0):
             return
         self.acked[stream] = seq
-        self.pending = [item for item in self.pending if item[1] > self.acked.get(item[0], 0)]
+        kept = array("I")
+        for item in self.waiting_slots():
+            if item[1] > self.acked.get(item[0], 0):
+                kept.extend(array("I", item))
+        self.pending = kept
         for item in list(self.files):
             name, span = item
             if all([last <= self.acked.get(other, 0) for other, (_, last) in span.items()]):

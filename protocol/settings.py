@@ -73,7 +73,7 @@ def _bad(name: str, remedy: str) -> Malformed:
 
 def _values(checks: "Any", extra: int, fields: object, where: str) -> "list[Any]":
     if not isinstance(fields, dict):
-        raise _bad(where or "configuration", "must be a map of integer keys")
+        raise _bad(where[:-1] or "configuration", "must be a map of integer keys")
     for key in fields:
         if not 1 <= key <= len(checks) and key != extra:
             raise _bad(where + "key %d" % key, "is unknown; remove it or update the firmware")

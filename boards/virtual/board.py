@@ -76,7 +76,10 @@ class Board:
         self.hardware.control.send("signal", code)
 
     def heap_peak(self):
-        """Most bytes in use on the GC heap at any idle moment so far, garbage included."""
+        """Most bytes in use on the GC heap at the idle moments looked at so far.
+
+        With garbage, unless the bridge has the heap collected before each look.
+        """
         return self.hardware.sleeper.heap_peak
 
 

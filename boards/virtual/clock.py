@@ -62,6 +62,7 @@ class Sleeper:
         self.link = link
         self.power = power
         self.probe_every = probe_every
+        self.naps = 0
         self.number = 0
         self.woken = 0
         self.heap_peak = 0
@@ -101,7 +102,11 @@ class Sleeper:
         self.clock.refresh()
 
     def watch_heap(self):
-        if self.probe_every and self.number % self.probe_every == 0:
+        """Looks now and then: measuring walks the whole heap."""
+        self.naps += 1
+        if self.naps % (self.probe_every or 8) != 1:
+            return
+        if self.probe_every:
             gc.collect()
         used = gc.mem_alloc()
         if used > self.heap_peak:
@@ -139,7 +144,8 @@ def install(sleeper):
                 self.ready(stream, event & ~select.POLLOUT, event & ~select.POLLIN)
             if called:  # only now: an action may drop streams from the poller
                 sleeper.control.drain()
-                served = sleeper.link.wake_cut(self) or served
+                if sleeper.link.wake_cut(self):
+                    served, self.bus_only = True, False
             return served
 
         def ready(self, stream, can_read, can_write):

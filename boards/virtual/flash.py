@@ -5,7 +5,7 @@ revives: after a cut this power-on's flash stays dead, and the next power-on bui
 """
 
 SECTOR = 4096
-BLANK = b"\xff" * SECTOR
+BLANK = b"\xff" * 256  # an erase writes it as often as it takes
 EIO = 5
 EINVAL = 22
 
@@ -66,40 +66,44 @@ class Power:
         self.torn = torn
         self.seed = seed
 
-    def store(self, cells, at, new):
-        """Writes `new`, or what a cut leaves of it. 0 or a negative error number."""
+    def store(self, cells, at, pattern, size):
+        """Writes a pattern over `size` bytes, or what a cut leaves of it. 0 or a negative error."""
         if self.dead:
             return -EIO
         fatal = self.ops == self.cut_op
         self.ops += 1
         if not fatal:
-            cells.write(at, new)
+            put(cells, at, pattern, size)
             return 0
         self.dead = True
-        cells.write(at, self.remains(cells, at, new))
+        self.tear(cells, at, pattern, size)
         if self.on_cut:
             self.on_cut()
         return -EIO
 
-    def remains(self, cells, at, new):
+    def tear(self, cells, at, pattern, size):
         """The prefix of the fatal operation that still took effect."""
-        size = len(new)
         if self.torn == "all":
-            return new
-        if self.torn == "none":
-            return b""
-        if self.torn == "half":
-            return memoryview(new)[: size // 2]
-        dice = (self.seed * 1103515245 + 12345) & 0x7FFFFFFF
-        size = (dice >> 8) % size
-        old = bytearray(1)
-        cells.read(at + size, old)
-        part = bytearray(size + 1)
-        part[:size] = memoryview(new)[:size]
-        # Of the damaged byte some bits have moved to their new value, the others have not.
-        moved = (dice >> 3) & 0xFF
-        part[size] = (old[0] & ~moved & 0xFF) | (new[size] & moved)
-        return part
+            put(cells, at, pattern, size)
+        elif self.torn == "half":
+            put(cells, at, pattern, size // 2)
+        elif self.torn == "random":
+            dice = (self.seed * 1103515245 + 12345) & 0x7FFFFFFF
+            size = (dice >> 8) % size
+            put(cells, at, pattern, size)
+            old = bytearray(1)
+            cells.read(at + size, old)
+            # Of the damaged byte some bits have moved to their new value, the others have not.
+            moved = (dice >> 3) & 0xFF
+            new = pattern[size % len(pattern)]
+            cells.write(at + size, bytes([(old[0] & ~moved & 0xFF) | (new & moved)]))
+
+
+def put(cells, at, pattern, size):
+    """Fills `size` bytes of cells with a pattern, repeated or cut."""
+    view = memoryview(pattern)
+    for start in range(0, size, len(pattern)):
+        cells.write(at + start, view[: size - start])
 
 
 class Flash:
@@ -146,7 +150,7 @@ class Flash:
             self.power.violations += 1
             return -EINVAL
         self.power.programs += 1
-        return self.power.store(self.cells, at, data)
+        return self.power.store(self.cells, at, data, len(data))
 
     def erase(self, at):
         if self.power.dead:
@@ -155,7 +159,7 @@ class Flash:
             self.power.violations += 1
             return -EINVAL
         self.power.erases += 1
-        return self.power.store(self.cells, at, BLANK)
+        return self.power.store(self.cells, at, BLANK, SECTOR)
 
     def only_clears(self, at, data):
         window = memoryview(self.old)

@@ -158,7 +158,7 @@ class World:
                 units[place.unit] = self._registers(place, household)
         first = self.households[part.module, 0]
         pulse_constant = part.places[0].imp_per_kwh
-        options = Options(heap_probe_every=200)
+        options = Options(baud=cast.SDM_BAUD, heap_probe_every=20)
         module = VirtualModule(
             part.module,
             self.time,
@@ -186,13 +186,7 @@ class World:
             "current_ma": lambda: household.current_ma(now_ms()),
             "frequency_mhz": lambda: 50_000,
         }
-        served = to_slave(load(MAPS / f"{place.meter_map}.toml"), values)
-        import struct
-
-        def num(kind, getter):
-            return kind, lambda: struct.unpack(">f", struct.pack(">2H", *getter()))[0]
-
-        return {a: num(k, g) for a, (k, g) in served.items()}
+        return to_slave(load(MAPS / f"{place.meter_map}.toml"), values)
 
     async def until_real(self, what: str, predicate: Callable[[], bool]) -> None:
         """Let the processes work at standing virtual time until something is seen."""

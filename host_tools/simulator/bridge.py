@@ -45,7 +45,7 @@ class Options:
     parity: int = 0  # 0 none, 1 odd, 2 even
     heap: str = "192k"
     wdt_ms: int = 30_000
-    # Collect garbage at every n-th idle moment, so that heap_peak shows what is really in use.
+    # From 2 on: heap_peak is taken at every n-th idle moment, after a collection; 0: with garbage.
     heap_probe_every: int = 0
     interpreter: Path = field(
         default_factory=lambda: Path(
@@ -109,17 +109,16 @@ class VirtualModule:
         for partition in self.partitions.values():
             path = self.partition_path(partition.name)
             if not path.exists():
-                path.write_bytes(image.blank(partition.size))
+                self.write_partition(partition.name, image.blank(partition.size))
         self.console = console.Console(self.console_path, self._marked)
         self.bus = rs485.NullModem(
             self.time, self._bus_changed, self.options.baud, self.options.parity
         )
-        self._meters = slave.Slave(
-            self.bus.meters_port, self._units, self.bus.heard, self.bus.silent
-        )
+        bus = self.bus
+        self._meters = slave.Slave(bus.meters_port, self._units, bus.heard, bus.silent)
         if self._units:
             await self._meters.start()
-            self.bus.listeners = True
+            bus.listeners = True
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -184,18 +183,17 @@ class VirtualModule:
     def _start(self, cause: int, *, run_main: bool, raw: bool) -> None:
         self.powered = self.running = self._starting = True
         self.broken = False
-        self.idle = None
-        self._rest = b""
+        self.idle, self._rest = None, b""
         self.bus.power_on()
         ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        theirs.setblocking(False)
+        for end in (ours, theirs):
+            end.setblocking(False)
         slave_fd = self.console.attach(raw)
         settings = self.folder / "settings.json"
         settings.write_text(json.dumps(self._settings(theirs.fileno(), cause, run_main)))
-        script = str(image.BOARD / "bootstrap.py")
         heap = f"heapsize={self.options.heap}"
-        command = [str(self.options.interpreter), "-X", heap, "-i", script, str(settings)]
+        script = [str(image.BOARD / "bootstrap.py"), str(settings)]
+        command = [str(self.options.interpreter), "-X", heap, "-i", *script]
         self._child = terminal.spawn(command, slave_fd, (theirs.fileno(), self.bus.module_slave))
         self.console.child_pid = self._child.pid
         os.close(slave_fd)
@@ -247,8 +245,10 @@ class VirtualModule:
     # the world at its terminals
 
     def set_link(self, up: bool) -> None:
+        """A change of Wi-Fi; connections break at once, wherever virtual time stands."""
         self.link_up = up
         self._send("link", up)
+        self.wake()
 
     def press_key(self, presses: int = 1) -> None:
         self._send("key", presses)

@@ -43,11 +43,11 @@ def rows(values: dict[str, int]) -> list[dict[str, object]]:
     return out
 
 
-def write(name: str, values: dict[str, int]) -> int:
+def write(name: str, values: dict[str, int], folder: Path = FOLDER) -> int:
     """Writes and prints a program's figures. -> its exit status."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     found = rows(values)
-    (FOLDER / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    (folder / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     for row in found:
         mark = "ok " if row["ok"] else "BAD"
         print(f"{mark} {row['figure']} {row['value']} {row['unit']}"

@@ -2,8 +2,8 @@
 
     python -m tests.bench.proof_chain
 
-Exits with 1 when a figure falls short of its target. The heap figure is the demo's: it is read from
-build/demo.json, and the demo runs first when that file is not there.
+Exits with 1 when a figure falls short of its target. The heap figure is the demo's: it is read
+from build/demo.json, and the demo runs first when that file is not there.
 """
 
 import json

@@ -70,10 +70,7 @@ def test_every_figure_has_a_target_that_it_can_miss() -> None:
             assert set(row) == {"figure", "value", "unit", "op", "target", "ok"}
 
 
-def test_a_figure_that_falls_short_ends_with_status_1(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(figures, "FOLDER", tmp_path)
-    assert figures.write("a", {"cuts_tried": 1000}) == 0
-    assert figures.write("a", {"cuts_tried": 999}) == 1
+def test_a_figure_that_falls_short_ends_with_status_1(tmp_path: Path) -> None:
+    assert figures.write("a", {"cuts_tried": 1000}, tmp_path) == 0
+    assert figures.write("a", {"cuts_tried": 999}, tmp_path) == 1
     assert json.loads((tmp_path / "a.json").read_text())[0]["ok"] is False

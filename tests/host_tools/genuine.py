@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 START_S = 1767225600  # 2026-01-01 00:00 UTC
 
 
-def by_deadline(ready: Callable[[], object], what: str, within_s: int = 15) -> None:
+def by_deadline(ready: Callable[[], object], what: str, within_s: int = 30) -> None:
     """Waits for a condition of another process; a miss names it."""
     end = time.monotonic() + within_s
     while not ready():
@@ -249,7 +249,7 @@ class Settle:
             return 0
         process.send_signal(number)
         try:
-            return process.wait(15)
+            return process.wait(30)
         finally:
             process.kill()
             process.wait()

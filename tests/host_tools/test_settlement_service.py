@@ -3,6 +3,7 @@
 import random
 import signal
 import sqlite3
+import time
 
 import pytest
 
@@ -81,22 +82,23 @@ def test_a_broker_restart_loses_nothing(yard: Yard) -> None:
         if seq == 10:
             settled(yard, 5)
             yard.broker.restart()
-    again(yard)
+    again(yard, len(made.entries))
     assert yard.head() == made.state.head
 
 
-def again(yard: Yard) -> None:
-    """Sends what is not acknowledged once more, as a module does, until all of it is."""
-    made = yard.ledger
+def again(yard: Yard, upto_seq: int) -> None:
+    """Waits until a sequence is settled; like a module, sends again what is not acknowledged."""
+    sent_s = time.monotonic()
 
     def done() -> bool:
-        last_seq = len(made.entries)
-        seq = yard.radio.settled(0)
-        if seq < last_seq:
-            yard.radio.send(made.batch(seq + 1, 8))
-        return yard.seq() == last_seq
+        nonlocal sent_s
+        if yard.seq() < upto_seq and time.monotonic() > sent_s + 1:
+            sent_s = time.monotonic()
+            for first_seq in range(yard.seq() + 1, upto_seq + 1, 32):
+                yard.radio.send(yard.ledger.batch(first_seq, 32))
+        return yard.seq() >= upto_seq
 
-    by_deadline(done, "everything settled", 30)
+    by_deadline(done, f"{upto_seq} settled", 60)
 
 
 def test_settle_killed_in_mid_batch_leaves_the_identical_ledger(yard: Yard) -> None:
@@ -131,10 +133,10 @@ def test_settle_killed_again_and_again_leaves_the_identical_ledger(yard: Yard) -
             made.charge(chance.randrange(5000))
             yard.radio.send(made.batch(seq + 1, 1))
         at_seq = chance.randrange(start, start + 60)
-        by_deadline(lambda at_seq=at_seq: yard.seq() >= at_seq, f"{at_seq} settled")
+        again(yard, at_seq)
         yard.settle.end(signal.SIGKILL)
         yard.settle.start()
-    again(yard)
+    again(yard, len(made.entries))
     entries = list(yard.store.ledgers.entries(1))
     assert [entry.seq for entry in entries] == list(range(1, len(made.entries) + 1))
     assert yard.store.fleet.point_known("m1", 0).state == made.state
@@ -148,7 +150,7 @@ def test_settle_waits_for_a_broker_and_goes_on_when_it_comes(yard: Yard) -> None
     by_deadline(lambda: b"no broker for shard 0" in log.read_bytes(), "the waiting line")
     yard.broker.start(yard.broker.users)
     yard.ledger.open()
-    again(yard)
+    again(yard, 1)
     assert yard.settle.end(signal.SIGINT) == 0
 
 
