@@ -137,9 +137,12 @@ class Uplink:
         else:
             packed = [record for _, record in records]
             message, count = points_module.batch(stream, packed)
-        if not await self.send(message):
+        last = records[count - 1][0]
+        sealed = messages.seal(message, self.kid, self.mac_up)
+        records = packed = message = None  # nothing of it is needed while the broker answers
+        if not await self.client.publish(self.topic, sealed):
             return False
-        self.sent[stream] = records[count - 1][0]
+        self.sent[stream] = last
         return True
 
     async def send(self, message):

@@ -16,11 +16,9 @@ def power_on(settings):
 
     chip.this = chip.Chip(settings)
     # These import `chip`, and must still find their files: the host disappears below.
-    from boards.virtual import board, clock, shims  # noqa: F401 - main.py imports board
+    from boards.virtual import board, clock  # noqa: F401 - main.py imports board
 
     clock.install(chip.this.sleeper)
-    sys.modules["machine"] = shims.Machine()
-    sys.modules["esp32"] = shims.Esp32()
     vfs.umount("/")
     vfs.mount(vfs.VfsLfs2(chip.this.vfs), "/")
     sys.path[:] = ["", ".frozen", "/lib"]

@@ -42,7 +42,7 @@ class Control:
 
     def drain(self):
         """Serves the lines that have arrived; returns at once when there are none."""
-        data = self.file.read(1024)
+        data = self.file.read(256)
         if not data:
             return
         lines = (self.rest + data).split(b"\n")

@@ -3,7 +3,7 @@
 import gc
 
 # Frequent collection keeps a small heap in one piece while everything long-lived is loaded.
-gc.threshold(8192)
+gc.threshold(4096)
 
 from boards.virtual import board  # noqa: E402
 from firmware import main  # noqa: E402

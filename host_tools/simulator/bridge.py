@@ -138,7 +138,9 @@ class VirtualModule:
 
     def write_files(self, files: Mapping[str, bytes]) -> None:
         """A new file system on the module's flash, which must be off."""
-        self.write_partition("vfs", image.build_vfs(files, self.partitions["vfs"].size))
+        size = self.partitions["vfs"].size
+        content = image.build_vfs({**image.prompt_files(), **files}, size)
+        self.write_partition("vfs", content)
 
     def write_partition(self, name: str, content: bytes) -> None:
         if self.powered:

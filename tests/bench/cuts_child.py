@@ -52,7 +52,7 @@ class Uncut:
         check_end(self.world, firmware, steps)
         return firmware
 
-    def keep(self, cells, at, new):
+    def keep(self, cells, at, pattern, size):
         number = self.operations
         self.operations += 1
         if number % self.every or number // self.every % self.shares != self.share:
@@ -61,7 +61,7 @@ class Uncut:
         self.snapshots.append(
             (
                 number, self.step, world.copy_of(), bytes(world.cells.cells),
-                bytes(world.disk.cells), cells is world.disk, at, new,
+                bytes(world.disk.cells), cells is world.disk, at, pattern, size,
             )
         )  # fmt: skip
 
@@ -106,13 +106,13 @@ def check_boot(world, firmware, committed):
 
 def cut(count, snapshot, torn, steps, make_journal):
     """One power cut and everything after it."""
-    number, at_step, copy, journal, disk, on_disk, at, new = snapshot
+    number, at_step, copy, journal, disk, on_disk, at, pattern, size = snapshot
     world = worlds.World(bytearray(journal), bytearray(disk))
     world.restore(copy)
     power = flash.Power()
     power.torn, power.seed = torn, number
     cells = world.disk if on_disk else world.cells
-    cells.write(at, power.remains(cells, at, new))
+    power.tear(cells, at, pattern, size)
     where = f"operation {number} torn {torn} in step {at_step}"
     count.tried += 1
     committed = worlds.committed(world.kept)

@@ -26,16 +26,16 @@ EVENTS_TARGET = 32
 
 
 class Supply(flash.Power):
-    """Tells `on_op(cells, at, new)` of each operation before it happens."""
+    """Tells `on_op(cells, at, pattern, size)` of each operation before it happens."""
 
     def __init__(self, on_op=None):
         super().__init__()
         self.on_op = on_op
 
-    def store(self, cells, at, new):
+    def store(self, cells, at, pattern, size):
         if self.on_op:
-            self.on_op(cells, at, bytes(new))
-        return super().store(cells, at, new)
+            self.on_op(cells, at, bytes(pattern), size)
+        return super().store(cells, at, pattern, size)
 
 
 class Watched(flash.Journal):

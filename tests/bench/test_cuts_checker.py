@@ -67,8 +67,8 @@ def test_a_payment_sent_again_under_a_new_number_charges_twice():
 
 def test_a_file_system_that_is_gone_is_a_mount_failure():
     steps, taken = snapshots()
-    number, step, copy, journal, disk, _, _, _ = taken[3]
-    wiped = (number, step, copy, journal, bytes(len(disk)), True, 0, b"\x00" * 32)
+    number, step, copy, journal, disk, _, _, _, _ = taken[3]
+    wiped = (number, step, copy, journal, bytes(len(disk)), True, 0, b"\x00", 32)
     count = cuts_child.Count()
     cuts_child.cut(count, wiped, "all", steps, cuts_world.Watched)
     assert count.mount_failures == 1

@@ -128,7 +128,7 @@ class Stuck(flash.Ram):
 
     def write(self, at, data):
         if len(data) == STATE_SLOT_BYTES and self.span[0] <= at < self.span[1]:
-            data = data[:-1] + b"\x00"
+            data = bytes(data[:-1]) + b"\x00"
         super().write(at, data)
 
 
