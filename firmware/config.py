@@ -46,7 +46,7 @@ def load(root):
 
 
 def forget(name):
-    """Give back the memory of a protocol module that is rarely needed: 5 to 8 KB of a small heap."""
+    """Give back the memory of a rarely needed protocol module: 5 to 8 KB of a small heap."""
     if sys.modules.pop("protocol." + name, None):
         delattr(sys.modules["protocol"], name)
 

@@ -80,6 +80,8 @@ class Ring:
 
     def append(self, kind, payload):
         """Commit a slot and read it back. -> its number. Unavailable when the flash refuses."""
+        if len(payload) > self.payload_max:
+            raise ValueError("journal: payload is longer than a slot")
         for _ in range(RETRIES):
             number = self.next
             self.next = number + 1

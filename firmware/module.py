@@ -65,7 +65,10 @@ def newest_instant_s(journal):
 
 
 def recover_records(journal, outbox, points):
-    """Put into the outbox what the journal committed and no file holds."""
+    """Put into the outbox what the journal committed and no file holds, oldest slot first.
+
+    Of a record that was carried ahead the newest copy counts: the ring goes over the others.
+    """
     safe = {}
     for stream in list(points) + [8]:
         safe[stream] = max(outbox.acked.get(stream, 0), outbox.filed(stream))
@@ -75,12 +78,13 @@ def recover_records(journal, outbox, points):
         if target == events.TARGET:
             seq = cbor.decode(payload)[1]
             if seq > safe[8]:
-                found[8, seq] = number
+                found[8, seq] = max(number, found.get((8, seq), 0))
         elif target in points:
             slot = point.unpack(payload)
             if slot.entry is not None and slot.entry.seq > safe[target]:
-                found[target, slot.entry.seq] = number
+                key = target, slot.entry.seq
+                found[key] = max(number, found.get(key, 0))
 
     journal.records(take)
-    for stream, seq in sorted(found):
+    for stream, seq in sorted(found, key=found.get):
         outbox.add(stream, seq, found[stream, seq])

@@ -194,9 +194,7 @@ class Client:
             self.resends += 1
             again = codec.publish(flight.topic, flight.payload, 1, packet_id, dup=True)
             await stream.send(again)
-        # Nothing is due sooner than an answer to what is sent during this read.
-        waiting = self._flights or self._ping_ms >= 0
-        await self._read(self._slice_ms if waiting else self._slice_ms << 2)
+        await self._read(self._slice_ms << (0 if self._flights or self._ping_ms >= 0 else 2))
 
     async def _read(self, timeout_ms) -> None:
         for packet in await self._stream.receive(timeout_ms):

@@ -1,8 +1,8 @@
 """Records that wait for the host: in the journal first, then in files.
 
 Pending records are only remembered by the number of their journal slot. Before the ring goes over
-them a file takes a batch of them, of any stream; it is deleted when the host has acknowledged all of
-it. With a live network nothing is ever written here. Never forgets a record that is not
+them a file takes a batch of them, of any stream; it is deleted when the host has acknowledged all
+of it. With a live network nothing is ever written here. Never forgets a record that is not
 acknowledged, except at its stated bound, where the oldest file goes and is counted.
 """
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 from host_tools import Refused
+from host_tools.demo import run as demo
 from host_tools.settlement import enrol, reconcile, rejects, service, topup
 
 # name: (help, add_arguments, run); run returns the exit code.
@@ -19,6 +20,7 @@ COMMANDS: dict[
         Callable[[argparse.Namespace], int],
     ],
 ] = {
+    "demo": ("play the whole chain on virtual modules and prove it", demo.add_arguments, demo.run),
     "settle": ("settle what modules send", service.add_arguments, service.run),
     "topup": ("credit a payment to a service point", topup.add_arguments, topup.run),
     "modules": ("list modules, or enrol one", enrol.add_arguments, enrol.run),

@@ -67,7 +67,7 @@ class Power:
         self.seed = seed
 
     def store(self, cells, at, pattern, size):
-        """Writes a pattern over `size` bytes, or what a cut leaves of it. 0 or a negative error."""
+        """A pattern over `size` bytes, or what a cut leaves of it. 0 or a negative error."""
         if self.dead:
             return -EIO
         fatal = self.ops == self.cut_op

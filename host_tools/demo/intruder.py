@@ -6,6 +6,7 @@ It knows no key, so nothing it does may move money or a relay.
 import threading
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 from host_tools import Refused
 from host_tools.config import BrokerAddress
@@ -21,7 +22,7 @@ class Intruder:
         self.heard: list[tuple[str, bytes]] = []
         self._address = address
         self._subscribed = threading.Event()
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="intruder")
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="intruder")
         self._client.username_pw_set(address.user, address.password)
         self._client.reconnect_delay_set(1, 2)
         self._client.on_connect = self._connected

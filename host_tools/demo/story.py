@@ -64,7 +64,8 @@ class Story:
 
     def point(self, module: str, number: int = 0) -> Point:
         found = self.world.store.fleet.point(module, number)
-        assert found is not None
+        if found is None:
+            raise Failed(f"{module}/{number} is not enrolled")
         return found
 
     def points(self) -> list[Point]:
@@ -168,8 +169,8 @@ class Story:
             if before_wh < first_wh < entry.used_wh:
                 crossing = (before_wh, entry)
             before_wh = entry.used_wh
-        need(crossing is not None, f"used {before_wh} Wh by {self.at(self.world.time.now_s())}")
-        assert crossing is not None
+        if crossing is None:
+            raise Failed(f"used {before_wh} Wh by {self.at(self.world.time.now_s())}")
         used_wh, entry = crossing
         return (
             f"{FLAT}: {used_wh} -> {entry.used_wh} Wh in the interval to {self.at(entry.time_s)},"

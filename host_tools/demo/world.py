@@ -47,13 +47,13 @@ class Settlement:
     def start(self) -> None:
         command = [sys.executable, "-m", "host_tools.cli", "settle", "--config", str(self._config)]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=die_with_parent(),
+                preexec_fn=die_with_parent(),  # noqa: PLW1509 - it calls two system calls
             )
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:

@@ -86,8 +86,7 @@ class VirtualModule:
         self.signal: int | None = None
         self.heap_peak = 0
         self.link_up = True
-        self.powered = False
-        self.broken = False
+        self.powered = self.broken = False
         self.running = False  # a program has the interpreter, not the prompt
         self.idle: Idle | None = None
         self.idle_since_s = 0.0  # real
@@ -138,9 +137,8 @@ class VirtualModule:
 
     def write_files(self, files: Mapping[str, bytes]) -> None:
         """A new file system on the module's flash, which must be off."""
-        size = self.partitions["vfs"].size
-        content = image.build_vfs({**image.prompt_files(), **files}, size)
-        self.write_partition("vfs", content)
+        files = {**image.prompt_files(), **files}
+        self.write_partition("vfs", image.build_vfs(files, self.partitions["vfs"].size))
 
     def write_partition(self, name: str, content: bytes) -> None:
         if self.powered:

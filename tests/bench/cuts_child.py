@@ -7,11 +7,13 @@ cells plus what is left of that operation, booted afresh, looked at, and worked 
 import json
 
 from boards.virtual import flash
-from protocol.units import Malformed
+from protocol.units import Malformed, Unavailable
 from tests.bench import cuts_world as worlds
 
 # A boot or a step after the cut may fail in these ways; each is a finding, none ends the run.
-BROKEN = (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, Malformed)
+BROKEN = (
+    OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, Malformed, Unavailable,
+)  # fmt: skip
 
 
 class Count:

@@ -64,7 +64,7 @@ class NoLink:
 
 
 class Desk:
-    """What survives a power cut: flash cells, files, the meter, the contact. `board()` powers on."""
+    """What survives a power cut: flash cells, files, the meter, the contact."""
 
     def __init__(self, root, sectors=16):
         self.root = root
@@ -159,10 +159,10 @@ def point_settings(number=0, auto_close=0):
 
 def provision(root, points, book):
     """The files a provisioned module has."""
-    module = settings.Module(1, "desk-1", 3, "localhost", 1883, "", "", 60, 1000, 8, 9600, 0, tuple(points))
-    for path, value in (("/config.cbor", settings.module_to_wire(module)),):
-        with open(root + path, "wb") as file:
-            file.write(cbor.encode(value))
+    where = ("localhost", 1883, "", "")
+    module = settings.Module(1, "desk-1", 3, *where, 60, 1000, 8, 9600, 0, tuple(points))
+    with open(root + "/config.cbor", "wb") as file:
+        file.write(cbor.encode(settings.module_to_wire(module)))
     with open(root + "/key.bin", "wb") as file:
         file.write(ROOT_KEY)
     for point in points:

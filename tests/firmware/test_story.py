@@ -3,8 +3,8 @@
 
 import asyncio
 
-from firmware import prepaid, relay
 from firmware import point as points
+from firmware import prepaid, relay
 from protocol import cbor, ledger, messages, tariff_book, words
 from tests.firmware import desk as desks
 
@@ -176,7 +176,7 @@ def test_without_a_clock_money_moves_but_relay_orders_do_not():
 
 
 def test_a_remote_trip_outlasts_credit_and_a_permit_arms():
-    desk, board, firmware = commissioned("trip", auto_close=1)
+    desk, _, firmware = commissioned("trip", auto_close=1)
     top_up(firmware, 2, 100 * CUR, command_id=1)
     desk.now_ms += 60000
     run(firmware.metering.poll())

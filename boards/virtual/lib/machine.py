@@ -1,7 +1,7 @@
 """`machine` as a technician or mpremote types it at the prompt, on the module's flash under /lib.
 
-Loaded when somebody imports it, so it costs the running firmware nothing. The firmware gets a board
-object and never comes here.
+Loaded when somebody imports it, so it costs the running firmware nothing. The firmware gets a
+board object and never comes here.
 """
 
 import time
