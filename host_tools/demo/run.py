@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from host_tools import Refused
-from host_tools.demo.story import Failed, Story
+from host_tools.demo.story import STEPS, Failed, Story
 from host_tools.demo.world import World
 from host_tools.settlement.common import table
 from host_tools.settlement.reconcile import Row, reconcile, trial_balance
@@ -76,10 +76,10 @@ async def play(folder: Path, out: Path, live: bool) -> int:
 
 async def _tell(story: Story, told: list[dict[str, object]]) -> None:
     """Step after step until one fails; what follows would only fail with it."""
-    for name, step in story.steps:
+    for name, method in STEPS:
         start = story.now()
         try:
-            detail, ok = await step(), True
+            detail, ok = await getattr(story, method)(), True
         except (Failed, Refused) as error:
             detail, ok = str(error), False
         told.append({"step": name, "ok": ok, "detail": detail})
@@ -129,7 +129,7 @@ def _print(rows: list[Row], points: list[dict[str, object]], agreed: bool) -> No
     for row in rows:
         if row.why:
             print(f"{row.module}/{row.point}: {row.why}")
-    print("reconciled to the nano-unit" if agreed else "NOT reconciled")
+    print("reconciled to the nano-unit 对账一致" if agreed else "NOT reconciled 对账不符")
 
 
 def _write(

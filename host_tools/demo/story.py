@@ -6,7 +6,7 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 from host_tools.demo import cast
@@ -23,6 +23,24 @@ CHUNK_S = 60
 PACE_S = 0.004  # real time the processes get after each chunk of virtual time
 FLAT, SHOP, HOUSE = (part.module for part in cast.CAST)
 OFFLINE_S = 5 * 3600
+
+
+# What happens, for a person of either language, and the method of Story that makes it happen.
+STEPS = (
+    ("modules get power and time, ledgers open 上电、对时、建账", "commission"),
+    ("top-ups by signed command, relays arm and close 充值、合闸允许、合闸", "first_topups"),
+    ("an evening crosses a tariff tier 用电跨阶梯", "tier"),
+    ("a night crosses the hours of two prices 峰谷时段切换", "hours"),
+    ("the broker is killed; credit ends, a relay opens 断网计量、欠费跳闸", "offline"),
+    ("the broker is back; nothing is lost 恢复通信、补传", "catch_up"),
+    ("a top-up arms, the customer's key closes 充值后按键合闸", "arm_and_close"),
+    ("settlement is killed and restarted 结算服务中断与恢复", "settlement_killed"),
+    ("power fails in the middle of a flash write 写闪存时掉电", "power_cut"),
+    ("a forged message is rejected and listed 伪造报文拒收", "forgery"),
+    ("a replayed message is rejected and listed 重放报文拒收", "replay"),
+    ("a duplicate delivery is dropped 重复报文丢弃", "duplicate"),
+    ("the last readings are settled 全部结算", "last_readings"),
+)
 
 
 class Failed(Exception):
@@ -44,21 +62,6 @@ class Story:
     def __init__(self, world: World) -> None:
         self.world = world
         self.intruder = Intruder(world.broker.address)
-        self.steps: list[tuple[str, Callable[[], Awaitable[str]]]] = [
-            ("modules are powered, get their time, open their ledgers", self.commission),
-            ("top-ups by signed command; relays arm and close", self.first_topups),
-            ("an evening crosses a tariff tier", self.tier),
-            ("a night crosses the hours of two prices", self.hours),
-            ("the broker is killed; meters run on, credit ends, a relay opens", self.offline),
-            ("the broker is back; nothing is lost", self.catch_up),
-            ("a top-up arms the relay, the customer's key closes it", self.arm_and_close),
-            ("settlement is killed and restarted", self.settlement_killed),
-            ("power fails in the middle of a flash write", self.power_cut),
-            ("a forged message is rejected and listed", self.forgery),
-            ("a replayed message is rejected and listed", self.replay),
-            ("a duplicate delivery is dropped", self.duplicate),
-            ("the last readings are settled", self.last_readings),
-        ]
 
     # what the steps look at
 

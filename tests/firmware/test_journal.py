@@ -127,7 +127,8 @@ class Stuck(flash.Ram):
         self.span = (from_at, upto_at)
 
     def write(self, at, data):
-        if len(data) == STATE_SLOT_BYTES and self.span[0] <= at < self.span[1]:
+        slot = len(data) == STATE_SLOT_BYTES and bytes(data) != flash.BLANK
+        if slot and self.span[0] <= at < self.span[1]:
             data = bytes(data[:-1]) + b"\x00"
         super().write(at, data)
 
