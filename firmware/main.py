@@ -66,6 +66,7 @@ class Firmware:
         )
         self.uplink = Uplink(
             board,
+            self.log,
             self.settings,
             key,
             self.module,

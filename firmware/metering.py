@@ -54,6 +54,7 @@ class Metering:
         except (Malformed, Unavailable):
             point.silent += 1
             if point.silent == SILENT_POLLS:
+                self.log.add(log.METER_FAILED, point.number)
                 self.events.add(messages.METER_SILENT, point.number, point.silent)
             return
         if point.silent >= SILENT_POLLS:
@@ -115,6 +116,7 @@ class Metering:
         return boundary_s if lag_s <= LAG_S and boundary_s > after_s else now_s
 
     def charge(self, point, at_s, quality):
+        self.keep_pulses(point)  # or a cut would count them again from before this entry
         state = point.state
         self.enter(point, ledger.charge(state, point.book, at_s, quality, point.seen_wh))
         for day in range(*ledger.fixed_days_due(point.state, point.book, at_s)):
@@ -124,7 +126,8 @@ class Metering:
         """Close the running interval here, because money or tariff changes at this instant."""
         now_s, quality = self.clock.now()
         state = point.state
-        if state.version and point.seen_wh > state.register_wh and now_s >= state.time_s:
+        fresh = point.seen_wh > state.register_wh or now_s > state.time_s
+        if state.version and fresh and now_s >= state.time_s:
             self.charge(point, now_s, quality)
 
     def decide(self, point, presses=0):
@@ -159,10 +162,21 @@ class Metering:
                 self.relay_event(point, relay.KEY, relay.BY_KEY, holds, figures)
             elif point.settings.auto_close and point.slot.relay == relay.ARMED:
                 self.relay_event(point, relay.CLOSE, relay.AUTOMATIC, holds, figures)
-        if point.contact.disagrees(point.slot.relay):
-            commanded = point.slot.relay
-            self.log.add(log.JOURNAL_RETRY, point.number, commanded)
-            point.contact.move(relay.DO_CLOSE if commanded == relay.CLOSED else relay.DO_OPEN)
+        self.check_contact(point)
+
+    def check_contact(self, point):
+        """A contact that is not where it was commanded: told once, commanded again each poll."""
+        commanded = point.slot.relay
+        if not point.contact.disagrees(commanded):
+            point.mismatch = False
+            return
+        if not point.mismatch:
+            point.mismatch = True
+            actual = commanded != relay.CLOSED
+            self.events.add(messages.RELAY_MISMATCH, point.number, commanded, int(actual))
+        action = relay.DO_CLOSE if commanded == relay.CLOSED else relay.DO_OPEN
+        if point.contact.allowed(action):
+            point.contact.move(action)
 
     def relay_event(self, point, event, rule, holds, figures):
         """One step of the relay's table: persist, move, tell."""
@@ -172,6 +186,8 @@ class Metering:
         moved = action in (relay.DO_OPEN, relay.DO_CLOSE)
         if action == relay.NOTHING and holds == point.slot.holds:
             return
+        if moved:
+            self.charge_now(point)
         self.commit(point, point.with_relay(state, rule, holds, moved))
         point.contact.move(action)
         code = _TOLD.get(action)
@@ -185,9 +201,12 @@ class Metering:
             return
         self.checked_ms = now_ms
         for point in self.points.values():
-            pulses = point.pulses
-            if pulses is not None and pulses != self.journal.pulses(point.number):
-                self.journal.checkpoint(point.number, pulses)
+            self.keep_pulses(point)
+
+    def keep_pulses(self, point):
+        pulses = point.pulses
+        if pulses is not None and pulses != self.journal.pulses(point.number):
+            self.journal.checkpoint(point.number, pulses)
 
 
 _TOLD = {

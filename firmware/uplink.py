@@ -8,7 +8,7 @@ PUBACK with a record, and never lets a message through whose seal is not right.
 import asyncio
 
 from firmware import events as events_module
-from firmware import mqtt
+from firmware import log, mqtt
 from firmware import point as points_module
 from firmware.waits import sleep_ms, wait_for_ms
 from protocol import cose, messages, topics
@@ -26,8 +26,11 @@ REJECT_EVERY_MS = 60000
 
 
 class Uplink:
-    def __init__(self, board, settings, key, module, clock, outbox, events, points, commands):
+    def __init__(
+        self, board, device_log, settings, key, module, clock, outbox, events, points, commands
+    ):
         self.board = board
+        self.log = device_log
         self.settings = settings
         self.module = module
         self.clock = clock
@@ -58,7 +61,7 @@ class Uplink:
         self.progress_ms = 0  # last time an acknowledgement moved something
         self.retry_ms = RETRY_MS
         self.greeted = 0  # connection number that has had its hello
-        self.greeted_ms = 0
+        self.asked_ms = None  # tick of the hello whose time answer is still expected
         self.statements = []  # points that owe a statement
         self.rejected_ms = {}
         self.wake = asyncio.Event()
@@ -72,6 +75,7 @@ class Uplink:
             try:
                 await self.send_all()
             except Unavailable:
+                await sleep_ms(OFFLINE_MS)
                 continue
             self.wake.clear()
             try:
@@ -80,14 +84,20 @@ class Uplink:
                 pass  # time to look whether something needs a repetition
 
     async def send_all(self):
-        now_ms = self.board.ticks_ms()
-        unsure = self.clock.now()[1] != SYNCHRONISED and now_ms - self.greeted_ms > RETRY_MS
-        if unsure or self.greeted != self.client.connects:
-            await self.greet()
-        if now_ms - self.progress_ms > self.retry_ms:
+        if self.greeted != self.client.connects:
+            self.greeted = self.client.connects
+            self.log.add(log.CONNECTED, self.greeted)
             self.sent = {}
-            self.progress_ms = now_ms
+            self.retry_ms = RETRY_MS
+            self.progress_ms = self.board.ticks_ms()
+            self.statements = list(self.points.values())
+            await self.greet()
+        elif self.board.ticks_ms() - self.progress_ms > self.retry_ms:
+            self.progress_ms = self.board.ticks_ms()
             self.retry_ms = min(RETRY_MS_MAX, self.retry_ms * 2)
+            self.sent = {}
+            if self.clock.now()[1] != SYNCHRONISED:
+                await self.greet()  # its answer brings the time
         while self.statements:
             await self.send(self.statements[0].statement())
             self.statements.pop(0)
@@ -98,10 +108,7 @@ class Uplink:
                 more = await self.send_stream(number) or more
 
     async def greet(self):
-        self.greeted = self.client.connects
-        self.sent = {}
-        self.progress_ms = self.greeted_ms = self.board.ticks_ms()
-        self.statements = list(self.points.values())
+        self.asked_ms = self.board.ticks_ms()
         now_s, quality = self.clock.now()
         streams = {messages.EVENT_STREAM: self.events.seq}
         versions = {}
@@ -112,7 +119,7 @@ class Uplink:
             messages.Hello(
                 self.module.boot_id,
                 self.module.epoch,
-                self.board.ticks_ms(),
+                self.asked_ms,
                 now_s,
                 quality,
                 self.board.reset_cause(),
@@ -177,17 +184,21 @@ class Uplink:
                 self.retry_ms = RETRY_MS
 
     def set_clock(self, answer):
-        """Only the answer to a hello of this boot, and a prompt one, sets the clock."""
-        now_ms = self.board.ticks_ms()
-        trip_ms = now_ms - answer.ticks_ms
-        if answer.boot_id != self.module.boot_id or not 0 <= trip_ms <= TIME_ROUND_TRIP_MS:
+        """Only the prompt answer to the last hello of this boot sets the clock, and only once."""
+        trip_ms = self.board.ticks_ms() - answer.ticks_ms
+        if answer.boot_id != self.module.boot_id or answer.ticks_ms != self.asked_ms:
+            return
+        self.asked_ms = None
+        if trip_ms > TIME_ROUND_TRIP_MS:
             return
         old_s, new_s = self.clock.set(answer.time_ms + trip_ms // 2)
         if abs(new_s - old_s) > STEP_S:
+            self.log.add(log.CLOCK_STEP, old_s, new_s)
             self.events.add(messages.CLOCK_SET, MODULE_TARGET, old_s, new_s)
 
     def refuse(self, reason):
         """Forged, replayed or malformed: an event, but not a flood of them."""
+        self.log.add(log.REJECTED, reason)
         now_ms = self.board.ticks_ms()
         last_ms = self.rejected_ms.get(reason)
         if last_ms is None or now_ms - last_ms > REJECT_EVERY_MS:

@@ -26,13 +26,14 @@ class Meter:
     def __init__(self):
         self.register_wh = 1000000
         self.answers = True
+        self.pulses = None
 
     async def read(self):
         from protocol.units import Unavailable
 
         if not self.answers:
             raise Unavailable("silent")
-        return Seen(self.register_wh, None)
+        return Seen(self.register_wh, self.pulses)
 
 
 class Contact:

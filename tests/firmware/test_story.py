@@ -272,3 +272,15 @@ def test_a_ledger_opens_only_at_a_known_time():
     firmware.clock.set(desks.START_S * 1000)
     run(firmware.metering.poll())
     assert firmware.points[0].state.time_s == desks.START_S
+
+
+def test_a_pulse_total_is_durable_before_the_entry_that_counts_it():
+    desk, _, firmware = commissioned("pulses")
+    top_up(firmware, 2, 100 * CUR)
+    desk.meter.pulses = 5000
+    desk.now_ms += 900000
+    firmware.metering.checked_ms = desk.now_ms  # no periodic checkpoint comes to the rescue
+    run(firmware.metering.poll())
+    assert firmware.points[0].state.seq == 3
+    _, again = desk.power_on()
+    assert again.journal.pulses(0) == 5000

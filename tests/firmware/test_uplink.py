@@ -1,0 +1,124 @@
+# runs on: cpython micropython
+"""What the module believes of what arrives, and what it does about a stray contact or clock."""
+
+import asyncio
+
+from firmware import uplink
+from protocol import cbor, cose, messages
+from protocol.units import FORGED, HOLDOVER, INVALID, SYNCHRONISED
+from tests.firmware import desk as desks
+
+DOWN = cose.Mac(cose.derive(desks.ROOT_KEY, cose.DOWN))
+UP = cose.Mac(cose.derive(desks.ROOT_KEY, cose.UP))
+
+
+def powered(name, rtc=True):
+    desk = desks.Desk("/tmp/gridpurse-" + name)
+    desks.provision(desk.root, [desks.point_settings(auto_close=1)], desks.flat_book())
+    board, firmware = desk.power_on(rtc=rtc)
+    asyncio.run(firmware.metering.poll())
+    return desk, board, firmware
+
+
+def receive(firmware, message, mac=DOWN, kid=b"desk-1"):
+    firmware.uplink.receive("gp/1/3/desk-1/down", messages.seal(message, kid, mac))
+
+
+def rejected(firmware):
+    """Reasons of the rejections that wait to be told."""
+    acked = firmware.outbox.acked.get(8, 0)
+    records = [cbor.decode(record) for _, record in firmware.outbox.take(8, acked, 1000)]
+    events = [values[4] for values in records if values[3] == 0]
+    return [event[4][0] for event in events if event[2] == messages.REJECTED]
+
+
+def test_time_is_taken_once_from_the_answer_to_the_last_hello():
+    desk, board, firmware = powered("time", rtc=False)
+    assert firmware.clock.now()[1] == INVALID
+    link = firmware.uplink
+    link.asked_ms = board.ticks_ms()
+    answer = messages.Time(firmware.module.boot_id, link.asked_ms, desks.START_S * 1000)
+    desk.now_ms += 2000
+    receive(firmware, messages.Time(firmware.module.boot_id, link.asked_ms + 1, 5000))
+    receive(firmware, messages.Time(firmware.module.boot_id + 1, link.asked_ms, 5000))
+    assert firmware.clock.now()[1] == INVALID
+    receive(firmware, answer)
+    assert firmware.clock.now() == (desks.START_S + 1, SYNCHRONISED)
+    desk.now_ms += 3000
+    receive(firmware, answer)
+    assert firmware.clock.now()[0] == desks.START_S + 4
+
+
+def test_a_late_answer_sets_no_clock():
+    desk, board, firmware = powered("late", rtc=False)
+    firmware.uplink.asked_ms = board.ticks_ms()
+    answer = messages.Time(firmware.module.boot_id, board.ticks_ms(), desks.START_S * 1000)
+    desk.now_ms += uplink.TIME_ROUND_TRIP_MS + 1
+    receive(firmware, answer)
+    assert firmware.clock.now()[1] == INVALID
+
+
+def test_a_day_after_the_last_setting_the_clock_is_in_holdover():
+    desk, _, firmware = powered("holdover")
+    firmware.clock.set(desks.START_S * 1000)
+    desk.now_ms += 86400001
+    assert firmware.clock.now()[1] == HOLDOVER
+
+
+def test_nothing_sealed_with_another_key_or_for_the_other_direction_does_anything():
+    _, _, firmware = powered("forged")
+    gift = messages.Command(1, 0, messages.TOPUP, 0, 1 << 33, [2, 0, 10 * desks.CUR])
+    receive(firmware, gift, mac=UP)
+    receive(firmware, gift, kid=b"desk-2")
+    firmware.uplink.receive("gp/1/3/desk-1/down", b"\xd1\x84")
+    assert firmware.points[0].state.balance_ncur == 0
+    assert FORGED in rejected(firmware) and len(rejected(firmware)) == 3
+
+
+def test_a_flood_of_forgeries_is_told_once_a_minute():
+    desk, _, firmware = powered("flood")
+    gift = messages.Command(1, 0, messages.TOPUP, 0, 1 << 33, [2, 0, 10 * desks.CUR])
+    for _ in range(100):
+        receive(firmware, gift, mac=UP)
+    assert rejected(firmware) == [FORGED]
+    desk.now_ms += uplink.REJECT_EVERY_MS + 1
+    receive(firmware, gift, mac=UP)
+    assert rejected(firmware) == [FORGED, FORGED]
+
+
+def test_only_what_the_host_has_committed_is_forgotten():
+    _, _, firmware = powered("trim")
+    epoch = firmware.module.epoch
+    receive(firmware, messages.Ack(epoch + 1, {0: 1}))
+    assert firmware.outbox.acked[0] == 0
+    receive(firmware, messages.Ack(epoch, {0: 99}))
+    assert firmware.outbox.acked[0] == 0
+    receive(firmware, messages.Ack(epoch, {0: 1}))
+    assert firmware.outbox.acked[0] == 1 and not firmware.outbox.take(0, 1, 10)
+
+
+def test_a_command_played_again_after_its_answer_was_committed_is_reported():
+    desk, _, firmware = powered("again")
+    order = messages.Command(1, 0, messages.TOPUP, 0, 1 << 33, [2, 0, 10 * desks.CUR])
+    receive(firmware, order)
+    receive(firmware, order)  # a copy that was under way together with it
+    assert rejected(firmware) == []
+    receive(firmware, messages.Ack(firmware.module.epoch, {8: firmware.events.seq}))
+    desk.now_ms += 301000
+    receive(firmware, order)
+    assert len(rejected(firmware)) == 1
+    assert firmware.points[0].state.topups_ncur == 10 * desks.CUR
+
+
+def test_a_contact_that_strays_is_commanded_back_and_told_once():
+    desk, _, firmware = powered("stray")
+    desk.contact.closed = True  # somebody bridged it, the ledger is empty
+    for _ in range(3):
+        desk.now_ms += 10000
+        asyncio.run(firmware.metering.poll())
+        desk.contact.closed = True
+    acked = firmware.outbox.acked.get(8, 0)
+    records = [cbor.decode(record) for _, record in firmware.outbox.take(8, acked, 1000)]
+    codes = [values[4][2] for values in records if values[3] == 0]
+    assert codes.count(messages.RELAY_MISMATCH) == 1
+    assert desk.contact.moves == ["open"] * len(desk.contact.moves) and desk.contact.moves
