@@ -8,7 +8,7 @@ its top-up number besides. What only wall time protects is refused while the clo
 from firmware import config, prepaid, relay
 from firmware import point as points_module
 from protocol import ledger, messages, topup
-from protocol.units import BAD_FIELD, INVALID, MODULE_TARGET, REPLAYED, Malformed
+from protocol.units import BAD_FIELD, EXPIRED, INVALID, MODULE_TARGET, REPLAYED, Malformed
 
 # These are safe without a clock: a counter or a version keeps them from being played again.
 _COUNTED = (messages.TOPUP, messages.TARIFF, messages.ADJUST, messages.STATE)
@@ -38,6 +38,9 @@ class Commands:
                 status = self.apply(self.points.get(command.target), command)
             except Malformed:
                 status = messages.REFUSED_FIELD
+        if status == messages.REFUSED_EXPIRED:
+            figures = (EXPIRED, messages.COMMAND, command.id)
+            self.events.add(messages.REJECTED, command.target, *figures)
         self.events.result(command.id, status)
         self.answered[command.id] = (self.events.seq, self.ticks_ms())
         if len(self.answered) > points_module.COMMAND_WINDOW:

@@ -114,7 +114,6 @@ class Firmware:
         self.health.start("metering", lambda: self.metering.run(poll_ms))
         self.health.start("mqtt", self.uplink.client.run)
         self.health.start("uplink", self.uplink.run)
-        gc.collect()
         await self.health.watch()
 
 
@@ -149,4 +148,7 @@ def run(board):
     except Malformed as error:
         print("gridpurse: %s" % error.detail)
         return
+    # What lives long is in place: from here on collect when half of the rest is used up.
+    gc.collect()
+    gc.threshold(gc.mem_free() // 2)
     asyncio.run(firmware.run())

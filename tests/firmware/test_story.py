@@ -162,6 +162,7 @@ def test_an_expired_command_is_refused_under_a_good_clock():
     _, _, firmware = commissioned("expired")
     top_up(firmware, 2, CUR, expires_s=desks.START_S - 1)
     assert last_result(firmware) == messages.REFUSED_EXPIRED
+    assert messages.REJECTED in event_codes(firmware)
     assert firmware.points[0].state.balance_ncur == 0
 
 
