@@ -11,7 +11,7 @@ from firmware import log, prepaid, relay
 from firmware import point as points_module
 from firmware.meters import readings
 from protocol import ledger, messages, reading
-from protocol.units import INTERVAL_S, INVALID, Malformed, Unavailable
+from protocol.units import INTERVAL_S, INVALID, MODULE_TARGET, Malformed, Unavailable
 
 CHECKPOINT_MS = 10000
 VOLTAGE_MAX_V = 276  # 1.2 times nominal: no phase of a living supply carries more
@@ -32,6 +32,7 @@ class Metering:
         self.log = device_log
         self.on_record = None  # told when something waits to be sent
         self.checked_ms = 0
+        self.dropped = 0  # records lost at the outbox's bound, as far as told
 
     async def run(self, poll_ms):
         while True:
@@ -46,6 +47,9 @@ class Metering:
             self.account(point)
             self.decide(point, presses)
         self.checkpoint()
+        if self.outbox.dropped != self.dropped:
+            self.dropped = self.outbox.dropped
+            self.events.add(messages.OUTBOX_FULL, MODULE_TARGET, self.dropped)
 
     async def read(self, point):
         """A plausible register total into point.seen_wh, or an event."""

@@ -4,7 +4,7 @@
 import asyncio
 
 from firmware import point as points
-from firmware import prepaid, relay
+from firmware import outbox, prepaid, relay
 from protocol import cbor, ledger, messages, tariff_book, words
 from tests.firmware import desk as desks
 
@@ -285,3 +285,17 @@ def test_a_pulse_total_is_durable_before_the_entry_that_counts_it():
     assert firmware.points[0].state.seq == 3
     _, again = desk.power_on()
     assert again.journal.pulses(0) == 5000
+
+
+def test_records_lost_at_the_bound_of_the_outbox_are_told():
+    desk, _, firmware = commissioned("bound")
+    top_up(firmware, 2, 100 * CUR)
+    files = outbox.FILES_MAX
+    outbox.FILES_MAX = 1
+    try:
+        use(desk, firmware, 500, 20 * 3600)
+    finally:
+        outbox.FILES_MAX = files
+    assert firmware.outbox.dropped > 0
+    assert messages.OUTBOX_FULL in event_codes(firmware)
+    assert firmware.points[0].state.charged_ncur == 500 * 500000

@@ -215,7 +215,16 @@ def encoding_cases() -> dict[str, tuple[bytes, int]]:
         "text is not UTF-8": (b"\xa2\x00\x05\x07\x61\xff", units.MALFORMED),
         "too deep": (b"\xa2\x00\x10\x01" + b"\x81" + deep, units.TOO_DEEP),
         "more objects than a heap holds": (
-            b"\xa1\x00\x99" + (1100).to_bytes(2, "big") + b"\x80" * 1100, units.OVERSIZED
+            b"\xa2\x00\x01\x07\x82" + (b"\x99\x02\x58" + b"\x80" * 600) * 2,
+            units.OVERSIZED,
+        ),
+        "more items than a list may have": (
+            b"\xa2\x00\x01\x07\x99\x04\x01" + bytes(1025),
+            units.OVERSIZED,
+        ),
+        "more pairs than a map may have": (
+            b"\xa2\x00\x01\x07\xb8\x41" + b"".join(cbor.encode(n) + b"\x00" for n in range(65)),
+            units.OVERSIZED,
         ),
         "stream 9": (broken(ACK, f2={9: 1}), units.BAD_FIELD),
     }  # fmt: skip

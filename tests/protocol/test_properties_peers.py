@@ -41,7 +41,7 @@ def played(seed: int, operations: list[tuple[int, ...]]) -> histories.History:
 
 @given(SEEDS, OPERATIONS, st.data())
 @settings(max_examples=150, deadline=None)
-def test_a_batch_of_any_history_comes_back(seed, operations, data) -> None:  # type: ignore[no-untyped-def]
+def test_a_batch_of_any_history_comes_back(seed, operations, data):  # type: ignore
     entries = played(seed, operations).entries
     start = data.draw(st.integers(0, len(entries) - 1))
     state = entries[start][0]
@@ -57,7 +57,7 @@ def test_a_batch_of_any_history_comes_back(seed, operations, data) -> None:  # t
 
 @given(SEEDS, OPERATIONS)
 @settings(max_examples=100, deadline=None)
-def test_a_balance_is_the_sum_of_its_entries(seed, operations) -> None:  # type: ignore[no-untyped-def]
+def test_a_balance_is_the_sum_of_its_entries(seed, operations):  # type: ignore
     history = played(seed, operations)
     entries = [entry for _, _, entry in history.entries]
     state = history.state

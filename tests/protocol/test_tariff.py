@@ -116,19 +116,17 @@ def test_a_leap_day_is_a_day_of_its_month():
     a_book = books.beijing()
     start_s = at(CHINA_S, 2028, 2, 29)
     _, used_wh, _ = charge(a_book, 5000, start_s, start_s + DAY_S, 2400)
-    assert used_wh == 0 + 5000 + 2400
+    assert used_wh == 5000 + 2400
     _, used_wh, _ = charge(a_book, 5000, start_s, start_s + DAY_S + 3600, 2500)
     assert used_wh == 100
     assert tariff.civil(books.day_number(2028, 2, 29)) == (2028, 2, 29)
 
 
 def test_civil_dates_agree_with_counting_days():
-    day = books.day_number(1970, 1, 1)
     for year in range(1970, 2105):
         for month in range(1, 13):
             for date in (1, 15, books.month_days(year, month)):
                 assert tariff.civil(books.day_number(year, month, date)) == (year, month, date)
-    assert day == 0
 
 
 def test_tier_periods_change_where_they_should():
@@ -137,7 +135,7 @@ def test_tier_periods_change_where_they_should():
         return [tariff.period_of(ladder, books.day_number(*day)) for day in days]
 
     first, second = periods(tariff.MONTHS, 2, ((2026, 2, 28), (2026, 3, 1)))
-    assert second == first + 1 - 0 or second == first
+    assert second == first + 1
     quarter = periods(tariff.MONTHS, 3, ((2026, 3, 31), (2026, 4, 1), (2026, 6, 30), (2026, 7, 1)))
     assert quarter[1] == quarter[0] + 1 == quarter[2] == quarter[3] - 1
     billing = periods(
