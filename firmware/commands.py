@@ -83,10 +83,10 @@ class Commands:
             return messages.DONE
         return messages.REFUSED_UNSUPPORTED
 
-    def finish(self, point, slot, command):
+    def finish(self, point, slot, command, freed_by=relay.BY_REARM):
         """One slot holds the effect and the id."""
         self.metering.commit(point, point.with_command(slot, command.id))
-        self.metering.decide(point)
+        self.metering.decide(point, freed_by=freed_by)
         return messages.DONE
 
     def top_up(self, point, command):
@@ -132,15 +132,16 @@ class Commands:
         if not messages.TRIP <= order <= messages.DIRECT_CLOSE:
             return messages.REFUSED_FIELD
         slot = point.slot
+        held = slot.holds & ~prepaid.HOLD_REMOTE
         if order == messages.TRIP:
             held = slot.holds | prepaid.HOLD_REMOTE
-        else:
-            held = slot.holds & ~prepaid.HOLD_REMOTE
-        done = self.finish(point, point.with_relay(slot.relay, slot.rule, held, False), command)
-        if order == messages.DIRECT_CLOSE and not held:
-            figures = (point.state.balance_ncur, point.settings.limit_ncur, slot.warned)
-            self.metering.relay_event(point, relay.CLOSE, relay.BY_REMOTE_CLOSE, held, figures)
-        return done
+        elif order == messages.DIRECT_CLOSE and held:
+            return messages.REFUSED_HELD
+        # Closing may have to wait for the minimum open time: the metering loop sees to it.
+        point.close_ordered = order == messages.DIRECT_CLOSE
+        rule = relay.BY_REMOTE_CLOSE if point.close_ordered else relay.BY_REMOTE_PERMIT
+        changed = point.with_relay(slot.relay, slot.rule, held, False)
+        return self.finish(point, changed, command, freed_by=rule)
 
 
 def _integers(args, count):

@@ -18,7 +18,7 @@ from firmware.log import Log
 from firmware.outbox import Outbox
 from firmware.uplink import Uplink
 from protocol import messages
-from protocol.units import MODULE_TARGET, Malformed
+from protocol.units import BAD_FIELD, MODULE_TARGET, NO_RELAY, Malformed
 
 METERING_LIMIT_POLLS = 10
 METERING_LIMIT_MS = 60000
@@ -86,7 +86,10 @@ class Firmware:
         """A service point as its newest slot left it, relay in its persisted state."""
         root = self.board.root
         contact = None
-        if item.relay < len(self.board.relays):
+        if item.relay != NO_RELAY:
+            if item.relay >= len(self.board.relays):
+                remedy = "points.relay: the board has only %d relays" % len(self.board.relays)
+                raise Malformed(BAD_FIELD, config.CONFIG + ": " + remedy)
             contact = self.board.relays[item.relay]
         mover = relay.Relay(contact, self.board.ticks_ms, self.board.entropy)
         meter = make_meter(item, self.journal.pulses(item.point))

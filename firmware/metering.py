@@ -32,6 +32,7 @@ class Metering:
         self.log = device_log
         self.on_record = None  # told when something waits to be sent
         self.checked_ms = 0
+        self.failures = 0  # task failures, as far as told
         self.dropped = 0  # records lost at the outbox's bound, as far as told
 
     async def run(self, poll_ms):
@@ -50,6 +51,9 @@ class Metering:
         if self.outbox.dropped != self.dropped:
             self.dropped = self.outbox.dropped
             self.events.add(messages.OUTBOX_FULL, MODULE_TARGET, self.dropped)
+        if self.health.failures != self.failures:
+            self.failures = self.health.failures
+            self.events.add(messages.TASK_RESTARTED, MODULE_TARGET, self.failures)
 
     async def read(self, point):
         """A plausible register total into point.seen_wh, or an event."""
@@ -134,8 +138,11 @@ class Metering:
         if state.version and fresh and now_s >= state.time_s:
             self.charge(point, now_s, quality)
 
-    def decide(self, point, presses=0):
-        """Warn and move the relay by the balance that includes what is not charged yet."""
+    def decide(self, point, presses=0, freed_by=relay.BY_REARM):
+        """Warn and move the relay by the balance that includes what is not charged yet.
+
+        `freed_by` is the rule to name when this is what takes away the last hold.
+        """
         if not point.state.version:
             return
         now_s, _ = self.clock.now()
@@ -148,22 +155,26 @@ class Metering:
         if zone != point.slot.warned:
             worse = zone > point.slot.warned
             self.commit(point, point.with_warning(zone))
+            self.board.signal(zone)
             if worse:
                 self.events.add(messages.WARNING, point.number, zone, balance_ncur)
-                self.board.signal(zone)
         if settings.relay < len(self.board.relays):
-            self.steer(point, balance_ncur, zone, presses)
+            self.steer(point, balance_ncur, zone, presses, freed_by)
 
-    def steer(self, point, balance_ncur, zone, presses):
+    def steer(self, point, balance_ncur, zone, presses, freed_by):
         holds = prepaid.holds(point.settings, balance_ncur, point.slot.holds)
         figures = (balance_ncur, point.settings.limit_ncur, zone)
         if holds:
             rule = relay.BY_CREDIT if holds & prepaid.HOLD_CREDIT else relay.BY_REMOTE_TRIP
             self.relay_event(point, relay.HELD, rule, holds, figures)
+            point.close_ordered = False
         else:
-            self.relay_event(point, relay.FREE, relay.BY_REARM, holds, figures)
+            self.relay_event(point, relay.FREE, freed_by, holds, figures)
             if presses:
                 self.relay_event(point, relay.KEY, relay.BY_KEY, holds, figures)
+            elif point.close_ordered:
+                self.relay_event(point, relay.CLOSE, relay.BY_REMOTE_CLOSE, holds, figures)
+                point.close_ordered = point.slot.relay != relay.CLOSED
             elif point.settings.auto_close and point.slot.relay == relay.ARMED:
                 self.relay_event(point, relay.CLOSE, relay.AUTOMATIC, holds, figures)
         self.check_contact(point)
@@ -217,4 +228,5 @@ _TOLD = {
     relay.DO_OPEN: messages.RELAY_OPENED,
     relay.DO_CLOSE: messages.RELAY_CLOSED,
     relay.DO_ARM: messages.RELAY_ARMED,
+    relay.DO_DISARM: messages.RELAY_DISARMED,
 }

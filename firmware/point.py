@@ -123,6 +123,7 @@ class Point:
         self.seen_ms = 0  # when, 0 before the first one of this power-on
         self.verdict = 0  # on the latest total, see meters/readings.py
         self.pulses = None  # raw total of a pulse meter
+        self.close_ordered = False  # a direct close waits for the minimum open time
         self.mismatch = False  # the contact is not where it was commanded
         self.silent = 0  # polls without an answer since the last one
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from host_tools import Refused
 from host_tools.config import BrokerAddress
+from host_tools.files import PRIVATE, write_whole
 from host_tools.processes import die_with_parent
 from protocol import topics
 
@@ -146,9 +147,7 @@ class Broker:
     def _write_config(self) -> Path:
         path = self._folder / "nats.conf"
         text = config_text(self._folder, self._port, self._host_password, self.users)
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(file, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        write_whole(path, text, PRIVATE)
         return path
 
 

@@ -7,7 +7,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from host_tools import Refused
+from host_tools import Refused, setup, simulate
 from host_tools.demo import run as demo
 from host_tools.settlement import enrol, reconcile, rejects, service, topup
 
@@ -21,6 +21,8 @@ COMMANDS: dict[
     ],
 ] = {
     "demo": ("play the whole chain on virtual modules and prove it", demo.add_arguments, demo.run),
+    "setup": ("prepare the folder of a new host", setup.add_arguments, setup.run),
+    "simulate": ("run virtual modules at this desk", simulate.add_arguments, simulate.run),
     "settle": ("settle what modules send", service.add_arguments, service.run),
     "topup": ("credit a payment to a service point", topup.add_arguments, topup.run),
     "modules": ("list modules, or enrol one", enrol.add_arguments, enrol.run),

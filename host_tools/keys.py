@@ -57,11 +57,19 @@ class KeyFiles:
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError as error:
             raise Refused(f"{path}: module {module} already has a key") from error
-        with os.fdopen(file, "wb") as stream:
-            stream.write(value)
-            stream.flush()
-            os.fsync(stream.fileno())
+        try:
+            with os.fdopen(file, "wb") as stream:
+                stream.write(value)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            self.discard(module)
+            raise Refused(f"{path}: {error.strerror}; free some space and try again") from error
         return RootKey(value)
+
+    def discard(self, module: str) -> None:
+        """Takes back a key that no module has got yet."""
+        self._path(module).unlink(missing_ok=True)
 
     def load(self, module: str) -> RootKey | None:
         """The key of a module, or None. Refused when others may read the file."""

@@ -1,10 +1,13 @@
-"""Child processes that never outlive us: the kernel ends them when this process ends, however."""
+"""Child processes that never outlive us, and an orderly end when somebody interrupts us."""
 
+import asyncio
 import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 
@@ -25,3 +28,13 @@ def die_with_parent(number: signal.Signals = signal.SIGKILL) -> Callable[[], Non
             os._exit(1)
 
     return ask
+
+
+async def until_interrupted(work: Coroutine[Any, Any, None]) -> None:
+    """Ctrl-C and SIGTERM cancel the work; it takes down what it started, then this returns."""
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    with suppress(asyncio.CancelledError):
+        await task

@@ -82,22 +82,24 @@ REFUSED_FIELD = const(4)
 REFUSED_UNSUPPORTED = const(5)
 REFUSED_TOO_OLD = const(6)
 REFUSED_CLOCK = const(7)
+REFUSED_HELD = const(8)  # credit still holds the relay open
 
 # Event codes. Arguments in brackets.
 BOOT = const(1)  # [reset cause, boot id]
-CLOCK_SET = const(2)  # [old s, new s, source]
+CLOCK_SET = const(2)  # [old s, new s]
 RELAY_OPENED = const(3)  # [rule, balance_ncur, limit_ncur, zone]
 RELAY_CLOSED = const(4)  # [rule, balance_ncur, limit_ncur, zone]
 RELAY_ARMED = const(5)  # [rule, balance_ncur, limit_ncur, zone]
 WARNING = const(6)  # [zone, balance_ncur]
-REJECTED = const(7)  # [reason, kind or 0, first 8 bytes of the tag as integer]
+REJECTED = const(7)  # [reason] of a message, [reason, kind, command id] of a command
 METER_SILENT = const(8)  # [failures]
 METER_BACK = const(9)  # [register_wh]
 REGISTER_REFUSED = const(10)  # [verdict, previous_wh, offered_wh]
-TASK_RESTARTED = const(11)  # [task, count]
+TASK_RESTARTED = const(11)  # [failures since power-on]
 RELAY_MISMATCH = const(12)  # [commanded, actual]
 TARIFF_SET = const(13)  # [version]
 OUTBOX_FULL = const(14)  # [records dropped]
+RELAY_DISARMED = const(15)  # [rule, balance_ncur, limit_ncur, zone]
 
 # Field checks: (type code, low, high); bounds of text, bytes, lists and maps are lengths.
 _INT, _TEXT, _LIST, _MAP = 0, 1, 2, 3

@@ -2,13 +2,14 @@
 
 `module_from_wire` and `module_to_wire` are the only way in and out; every value is checked, and an
 error names the key by its word, so that one line tells a technician what to mend. Money limits are
-nano-currency, currents milliampere. Never holds a secret: the root key has a file of its own.
+nano-currency, currents milliampere. The root key has a file of its own.
 """
 
 from collections import namedtuple
 
 from protocol import topics
 from protocol.units import BAD_FIELD, NCUR_MAX, POINTS_MAX, Malformed, const
+from protocol.units import NO_RELAY as NO_RELAY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 PULSE = const(0)
 MODBUS = const(1)
-NO_RELAY = const(255)
 
 Module = namedtuple(
     "Module",

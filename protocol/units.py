@@ -24,6 +24,7 @@ DAY_S = const(86400)
 
 POINTS_MAX = const(8)
 MODULE_TARGET = const(255)  # commands that concern the module rather than a service point
+NO_RELAY = const(255)  # of a service point without one
 MESSAGE_BYTES_MAX = const(4096)
 
 # Balances and totals fit a signed 64-bit journal field with room to spare: 9.2e9 currency units.

@@ -21,6 +21,25 @@ REASONS = {
     16: "unsupported",
 }
 
+REASONS_ZH = {
+    1: "报文格式错误",
+    2: "报文超长",
+    3: "嵌套过深",
+    4: "伪造（认证失败）",
+    5: "未知模块",
+    6: "分片不符",
+    7: "主题不符",
+    8: "重放",
+    9: "已过期",
+    10: "时间超前",
+    11: "未知报文类型",
+    12: "字段错误",
+    13: "未知用电点",
+    14: "前后矛盾",
+    15: "序号错序",
+    16: "不支持",
+}
+
 ENTRIES = {
     1: "charge",
     2: "fixed",
@@ -44,6 +63,7 @@ STATUSES = {
     5: "unsupported",
     6: "number too old",
     7: "clock invalid",
+    8: "held open by credit",
 }
 
 EVENTS = {
@@ -61,6 +81,7 @@ EVENTS = {
     12: "relay mismatch",
     13: "tariff set",
     14: "outbox full",
+    15: "relay disarmed",
 }
 
 RELAY_STATES = {0: "closed", 1: "open", 2: "armed"}

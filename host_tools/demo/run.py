@@ -15,9 +15,8 @@ from pathlib import Path
 from host_tools import Refused
 from host_tools.demo.story import STEPS, Failed, Story
 from host_tools.demo.world import World
-from host_tools.settlement.common import table
+from host_tools.settlement.common import decimal, table
 from host_tools.settlement.reconcile import Row, reconcile, trial_balance
-from host_tools.settlement.topup import decimal
 from protocol import messages
 
 OUT = Path("build/demo.json")
@@ -107,8 +106,9 @@ def _figures(story: Story, row: Row) -> dict[str, object]:
 
 
 def _print(rows: list[Row], points: list[dict[str, object]], agreed: bool) -> None:
-    heads = ["point", "energy Wh", "charged module", "charged host", "top-ups", "balance module",
-             "balance host", "records", "settled", "dropped", "rejected", "relay"]  # fmt: skip
+    heads = ["point", "energy_wh", "charged_module", "charged_host", "topups", "balance_module",
+             "balance_host", "readings_sent", "readings_settled", "duplicates_dropped",
+             "rejected", "relay_operations"]  # fmt: skip
     lines = []
     for row, point in zip(rows, points, strict=True):
         money = [row.charged_module_ncur, row.charged_host_ncur, row.topups_ncur]

@@ -5,7 +5,6 @@ settlement reads it from a file, so host and modules live in the same hours.
 """
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -14,11 +13,12 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from host_tools import Refused, tariffs
-from host_tools.broker import Broker, BrokerUser, free_port, new_password
+from host_tools.broker import HOST, Broker, BrokerUser, free_port, new_password
 from host_tools.clock import FileClock
+from host_tools.config import BrokerAddress
 from host_tools.demo import cast
+from host_tools.files import PRIVATE, write_whole
 from host_tools.keys import KeyFiles
-from host_tools.maps import MAPS, load, to_slave
 from host_tools.processes import die_with_parent
 from host_tools.provisioning.module_files import module_files
 from host_tools.settlement import enrol
@@ -27,8 +27,8 @@ from host_tools.simulator import image
 from host_tools.simulator.bridge import Options, VirtualModule
 from host_tools.simulator.driver import Driver
 from host_tools.simulator.household import Household, load_curve
-from host_tools.simulator.slave import Registers
 from host_tools.simulator.virtual_time import VirtualTime
+from host_tools.simulator.wiring import BAUD, module_settings, wired
 from host_tools.store.database import Store, open_store
 
 LOCKSTEP = 0
@@ -111,32 +111,38 @@ class World:
         """The settlement's configuration; the password goes into a file of its own."""
         address = self.broker.address
         secret = self.folder / "broker.secret"
-        file = os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(file, "w", encoding="utf-8") as stream:
-            stream.write(address.password)
+        write_whole(secret, address.password, PRIVATE)
         path = self.folder / "gridpurse.toml"
-        path.write_text(
+        write_whole(
+            path,
             f'data_dir = "data"\nshards = {list(cast.SHARDS)}\nclock_file = "time"\n'
             f'[broker]\nhost = "{address.host}"\nport = {address.port}\nuser = "{address.user}"\n'
             f'password_file = "{secret.name}"\n[settle]\npoll_ms = 20\n',
-            encoding="utf-8",
         )
         return path
 
     async def _mount(self, part: cast.Part, store: Store, keys: KeyFiles) -> None:
         """Enrol a module at the host, write its flash, wire its meters; power stays off."""
         books = {
-            number: tariffs.read_book(cast.TARIFFS / f"{place.tariff}.toml")
-            for number, place in enumerate(part.places)
+            number: tariffs.read_book(cast.TARIFFS / f"{name}.toml")
+            for number, name in enumerate(part.tariffs)
         }
         new = [
-            enrol.NewPoint(number, place.label, place.tariff, books[number])
+            enrol.NewPoint(number, place.label, part.tariffs[number], books[number])
             for number, place in enumerate(part.places)
         ]
         key = enrol.enrol(store, keys, part.module, part.shard, new, self.time.now_s())
-        password = self._passwords[part.module]
-        port = self.broker.address.port
-        wanted = cast.module_settings(part, port, password, self.poll_ms)
+        login = BrokerAddress(
+            HOST, self.broker.address.port, part.module, self._passwords[part.module]
+        )
+        wanted = module_settings(
+            part.module,
+            part.shard,
+            dict(enumerate(part.places)),
+            login,
+            self.poll_ms,
+            part.start_wh,
+        )
         module = self._wire(part)
         await self._exits.enter_async_context(module)
         module.write_files({**image.device_files(), **module_files(wanted, key, books)})
@@ -144,49 +150,29 @@ class World:
         self.driver.add(module)
 
     def _wire(self, part: cast.Part) -> VirtualModule:
-        units: dict[int, Registers] = {}
-        for number, place in enumerate(part.places):
-            household = Household(
+        places = dict(enumerate(part.places))
+        loads = {
+            number: Household(
                 load_curve(place.curve),
                 cast.START_S,
                 scale_permille=place.scale_permille,
                 closed=False,
                 start_wh=part.start_wh if place.meter_map else 0,
             )
+            for number, place in places.items()
+        }
+        for number, household in loads.items():
             self.households[part.module, number] = household
-            if place.meter_map:
-                units[place.unit] = self._registers(place, household)
-        first = self.households[part.module, 0]
-        pulse_constant = part.places[0].imp_per_kwh
-        options = Options(baud=cast.SDM_BAUD, heap_probe_every=20)
-        module = VirtualModule(
-            part.module,
-            self.time,
-            self.folder / part.module,
-            units=units,
-            pulses=lambda _, at_ms: first.pulses(at_ms, pulse_constant),
-            options=options,
-        )
-        loads = [self.households[part.module, number] for number in range(len(part.places))]
+        folder = self.folder / part.module
+        options = Options(baud=BAUD, heap_probe_every=20)
+        module = wired(part.module, self.time, folder, places, loads, options)
 
         def moved(_: int, closed: bool, at_ms: int) -> None:
-            for household in loads:
+            for household in loads.values():
                 household.set_closed(closed, at_ms)
 
         module.on_relay = moved
         return module
-
-    def _registers(self, place: cast.Place, household: Household) -> Registers:
-        """The meter of a place as its map describes it, showing what the household uses."""
-        now_ms = self.time.now_ms
-        values: dict[str, Callable[[], int]] = {
-            "import_wh": lambda: household.wh(now_ms()),
-            "power_mw": lambda: household.power_mw(now_ms()),
-            "voltage_mv": lambda: household.voltage_mv,
-            "current_ma": lambda: household.current_ma(now_ms()),
-            "frequency_mhz": lambda: 50_000,
-        }
-        return to_slave(load(MAPS / f"{place.meter_map}.toml"), values)
 
     async def until_real(self, what: str, predicate: Callable[[], bool]) -> None:
         """Let the processes work at standing virtual time until something is seen."""

@@ -1,7 +1,7 @@
 """The files of a provisioned module: settings, root key, tariff books, compiled meter maps.
 
-What is written here is read by firmware/config.py. The key is in a file of its own, so that
-settings can be shown to anybody.
+What is written here is read by firmware/config.py. The key is in a file of its own; the
+settings hold the broker password, and neither belongs on a screen.
 """
 
 from collections.abc import Mapping

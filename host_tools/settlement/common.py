@@ -2,22 +2,74 @@
 
 import argparse
 import os
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from host_tools.config import DEFAULT_FILE, Settings, read_settings
+from protocol.units import NCUR_PER_CUR
+
+HEADS_ZH = {
+    "module": "模块",
+    "shard": "分片",
+    "point": "用电点",
+    "label": "名称",
+    "tariff": "电价版本",
+    "balance": "余额",
+    "currency": "币种",
+    "settled": "已结算",
+    "firmware": "固件",
+    "hello": "上线时间",
+    "energy_wh": "电量",
+    "charged_module": "模块电费",
+    "charged_host": "主站电费",
+    "topups": "充值",
+    "balance_module": "模块余额",
+    "balance_host": "主站余额",
+    "readings_sent": "已发",
+    "readings_settled": "已结算",
+    "duplicates_dropped": "重复",
+    "rejected": "拒收",
+    "differences": "差异",
+    "reconciled": "对账",
+    "relay_operations": "跳合闸次数",
+    "by": "来源",
+    "reason": "原因",
+    "detail": "说明",
+    "count": "次数",
+    "first": "首次",
+    "last": "最近",
+    "topic": "主题",
+}
+
+
+def decimal(amount_ncur: int, decimals_min: int = 2) -> str:
+    """The exact amount, with at least so many decimals and no zeros beyond them."""
+    whole, rest = divmod(abs(amount_ncur), NCUR_PER_CUR)
+    text = f"{rest:09d}".rstrip("0").ljust(decimals_min, "0")
+    return f"{'-' if amount_ncur < 0 else ''}{whole}.{text}"
 
 
 def add_store_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, help=f"TOML file (default: {DEFAULT_FILE}, if any)")
-    parser.add_argument("--data", type=Path, help="data folder, in place of the configured one")
+    add_folder_arguments(parser)
     parser.add_argument("--clock", type=Path, help="file of the simulated time")
+
+
+def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
+    where = f"the data folder's or this folder's {DEFAULT_FILE}, if any"
+    parser.add_argument("--config", type=Path, help=f"TOML file (default: {where})")
+    parser.add_argument("--data", type=Path, help="data folder, in place of the configured one")
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
     """The configuration, with what the command line says on top."""
-    settings = read_settings(arguments.config, os.environ)
+    path = arguments.config
+    if path is None and arguments.data is not None:
+        beside = arguments.data.joinpath(DEFAULT_FILE)  # as `gridpurse setup` made it
+        path = beside if beside.exists() else None
+    settings = read_settings(path, os.environ)
     if arguments.data is not None:
         settings = replace(settings, data_dir=arguments.data)
     if arguments.clock is not None:
@@ -26,17 +78,47 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Columns of text, numbers to the right, as wide as they need to be."""
-    shown = [["-" if value is None else str(value) for value in row] for row in rows]
+    """Columns of text for a person, numbers to the right, Chinese heads beside the English ones.
+
+    A column whose name ends in _ncur shows currency, one in _s an instant in UTC.
+    """
+    shown = [[_shown(head, value) for head, value in zip(heads, row, strict=True)] for row in rows]
+    titles = [_title(head) for head in heads]
     widths = [
-        max(len(head), *(len(row[place]) for row in shown)) if shown else len(head)
-        for place, head in enumerate(heads)
+        max(_cells(title), *(_cells(row[place]) for row in shown)) if shown else _cells(title)
+        for place, title in enumerate(titles)
     ]
-    lines = ["  ".join(head.ljust(width) for head, width in zip(heads, widths, strict=True))]
+    lines = [_line(titles, widths, [False] * len(titles))]
     for row, values in zip(shown, rows, strict=True):
-        cells = [
-            text.rjust(width) if isinstance(value, int) else text.ljust(width)
-            for text, width, value in zip(row, widths, values, strict=True)
-        ]
-        lines.append("  ".join(cells))
-    return "\n".join(line.rstrip() for line in lines)
+        lines.append(_line(row, widths, [isinstance(value, int) for value in values]))
+    return "\n".join(lines)
+
+
+def _shown(head: str, value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, int) and head.endswith("_ncur"):
+        return decimal(value, 9)
+    if isinstance(value, int) and head.endswith("_s"):
+        return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    return str(value)
+
+
+def _title(head: str) -> str:
+    """The head of a column in both languages, without its unit where the cells show it."""
+    plain = head.removesuffix("_ncur").removesuffix("_s")
+    words = plain.replace("_wh", " Wh").replace("_", " ")
+    return f"{words} {HEADS_ZH[plain]}" if plain in HEADS_ZH else words
+
+
+def _cells(text: str) -> int:
+    """Width on a terminal: an East Asian wide character takes two cells."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def _line(texts: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    cells = []
+    for text, width, to_the_right in zip(texts, widths, right, strict=True):
+        space = " " * (width - _cells(text))
+        cells.append(space + text if to_the_right else text + space)
+    return "  ".join(cells).rstrip()

@@ -5,6 +5,7 @@ Enrolling makes the root key, the module, its points at the genesis state and th
 
 import argparse
 import json
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,14 +73,21 @@ def enrol(
     numbers = [new.point for new in points]
     if len(set(numbers)) != len(numbers):
         raise Refused("--point: a number is used twice; give each point its own")
-    with store.transaction():
-        store.fleet.add_module(module, shard)
-        for new in points:
-            store.fleet.store_book(new.tariff_name, new.book, now_s)
-            point_id = store.fleet.add_point(module, new.point, new.label, new.book.currency)
-            store.fleet.assign(point_id, new.book.version, 0)
-            commands.order_tariff(store, module, new.point, new.book, now_s)
-        return keys.create(module)
+    key = None
+    try:
+        with store.transaction():
+            store.fleet.add_module(module, shard)
+            for new in points:
+                store.fleet.store_book(new.tariff_name, new.book, now_s)
+                point_id = store.fleet.add_point(module, new.point, new.label, new.book.currency)
+                store.fleet.assign(point_id, new.book.version, 0)
+                commands.order_tariff(store, module, new.point, new.book, now_s)
+            key = keys.create(module)
+    except sqlite3.Error:
+        if key is not None:  # on a full disk the key found room and the commit did not
+            keys.discard(module)
+        raise
+    return key
 
 
 def _new_point(text: str, path: Path, book: tariff.Book) -> NewPoint:

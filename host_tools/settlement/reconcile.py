@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from host_tools.settlement import figures, posting
-from host_tools.settlement.common import add_store_arguments, settings_of, table
+from host_tools.settlement.common import add_store_arguments, decimal, settings_of, table
 from host_tools.store.database import Store, opened
 from host_tools.store.records import Difference, Point
 
@@ -163,9 +163,9 @@ def _shown(rows: list[Row], found: list[Difference], agreed: bool, balanced: boo
         if row.why:
             lines.append(f"{where}: {row.why}")
         for item in row.in_flight:
+            amount = f"{decimal(item.amount_ncur)} {row.currency}"
             lines.append(
-                f"{where}: top-up {item.number} of {item.amount_ncur} ncur {item.state},"
-                f" {item.age_s} s old"
+                f"{where}: top-up {item.number} of {amount} {item.state}, {item.age_s} s old"
             )
     for difference in found:
         lines.append(
@@ -175,5 +175,5 @@ def _shown(rows: list[Row], found: list[Difference], agreed: bool, balanced: boo
         )
     if not balanced:
         lines.append("the trial balance is not zero")
-    lines.append("reconciled" if agreed else "not reconciled")
+    lines.append("reconciled 对账一致" if agreed else "not reconciled 对账不符")
     return "\n".join(lines)

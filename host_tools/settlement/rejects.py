@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from host_tools.settlement.common import add_store_arguments, settings_of, table
 from host_tools.store.database import opened
-from protocol.words import REASONS
+from protocol.words import REASONS, REASONS_ZH
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
         (
             row.source,
             row.module,
-            REASONS[row.reason],
+            f"{REASONS[row.reason]} {REASONS_ZH[row.reason]}",
             row.detail,
             row.count,
             row.first_s,

@@ -7,7 +7,7 @@ from pathlib import Path
 from host_tools import Refused
 from host_tools.clock import Clock
 from host_tools.settlement import commands
-from host_tools.settlement.common import add_store_arguments, settings_of
+from host_tools.settlement.common import add_store_arguments, decimal, settings_of
 from host_tools.store.database import Store, opened
 from host_tools.store.records import Point, TopUp
 from protocol.units import NCUR_PER_CUR, POINTS_MAX
@@ -77,10 +77,3 @@ def ncur(text: str) -> int:
     if not digits.isascii() or not digits.isdigit() or not whole or len(decimals) > DECIMALS_MAX:
         raise Refused(f"amount {text!r}: must be a number such as 50.00")
     return int(whole) * NCUR_PER_CUR + int(decimals.ljust(DECIMALS_MAX, "0"))
-
-
-def decimal(amount_ncur: int, decimals_min: int = 2) -> str:
-    """The exact amount, with at least two decimals and no zeros beyond them."""
-    whole, rest = divmod(abs(amount_ncur), NCUR_PER_CUR)
-    text = f"{rest:09d}".rstrip("0").ljust(decimals_min, "0")
-    return f"{'-' if amount_ncur < 0 else ''}{whole}.{text}"

@@ -19,7 +19,7 @@ from protocol import topics
 
 QUEUE_MAX = 2000  # deliveries in memory; beyond it the broker has to wait
 KEEPALIVE_S = 30
-RECONNECT_S_MAX = 30
+RECONNECT_S_MAX = 4  # a handful of workers comes back, not a fleet
 REFUSED_CODES_FROM = 0x80
 
 log = logging.getLogger(__name__)

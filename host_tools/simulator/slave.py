@@ -4,6 +4,7 @@ Registers are computed when they are read; function codes 3 and 4 only. A unit t
 silent, as on a real bus. Decides nothing about values: a getter gives each of them.
 """
 
+import asyncio
 import struct
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -118,5 +119,8 @@ class Slave:
 
     async def stop(self) -> None:
         if self._server:
+            # Stopped as soon as started, pymodbus would still set up the port it has closed.
+            for _ in range(2):
+                await asyncio.sleep(0)
             await self._server.shutdown()  # type: ignore[no-untyped-call]
             self._server = None

@@ -78,7 +78,8 @@ def open_store(folder: Path, create: bool = True) -> Store:
     if not create and not path.exists():
         raise Refused(f"{path}: no such store; name the folder with --data")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
     except OSError as error:
         raise Refused(f"{folder}: {error.strerror}; name another folder with --data") from error
     try:

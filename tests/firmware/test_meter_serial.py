@@ -139,11 +139,12 @@ def read_on_micropython(path, jobs):
 
 
 def plausible(meter_map):
-    """A value for each quantity that a float32 holds to the unit; some negative."""
+    """A value for each quantity that its register holds to the unit; some negative."""
     values = {}
-    for i, quantity in enumerate(meter_map.registers):
-        value = 1001 * (i + 1)
-        values[quantity] = value if NUMBERS[quantity] < 64 or i % 2 else -value
+    for i, register in enumerate(meter_map.registers.values()):
+        value = 1001 * (i + 1) * (1 if register.type == "f32" else register.multiplier)
+        signed = NUMBERS[register.quantity] >= 64 and not register.type.startswith("u")
+        values[register.quantity] = -value if signed and not i % 2 else value
     return values
 
 

@@ -3,9 +3,10 @@
 
 import asyncio
 
-from firmware import point as points
 from firmware import outbox, prepaid, relay
-from protocol import cbor, ledger, messages, tariff_book, words
+from firmware import point as points
+from protocol import cbor, ledger, messages, settings, tariff_book, words
+from protocol.units import Malformed
 from tests.firmware import desk as desks
 
 CUR = desks.CUR
@@ -85,8 +86,8 @@ def test_credit_runs_out_through_both_warnings_and_opens_at_the_limit():
     run(firmware.metering.poll())
     assert desk.contact.moves == ["close"]
     use(desk, firmware, 21000, 7200)  # 20 kWh are paid
-    exhausted = prepaid.EXHAUSTED  # as at commissioning, before any money came
-    assert board.signals == [exhausted, prepaid.WARNING_1, prepaid.WARNING_2, exhausted]
+    falling = [prepaid.NORMAL, prepaid.WARNING_1, prepaid.WARNING_2, prepaid.EXHAUSTED]
+    assert board.signals == [prepaid.EXHAUSTED] + falling  # and before any money came
     assert desk.contact.moves == ["close", "open"]
     codes = event_codes(firmware)
     assert messages.RELAY_OPENED in codes and codes.count(messages.WARNING) == 4
@@ -227,8 +228,6 @@ def test_a_silent_meter_charges_nothing_and_is_told_once():
 
 
 def test_a_broken_configuration_names_file_key_and_remedy():
-    from protocol.units import Malformed
-
     desk = desks.Desk("/tmp/gridpurse-broken")
     desks.provision(desk.root, [desks.point_settings()], desks.flat_book())
     with open(desk.root + "/config.cbor", "wb") as file:
@@ -299,3 +298,66 @@ def test_records_lost_at_the_bound_of_the_outbox_are_told():
     assert firmware.outbox.dropped > 0
     assert messages.OUTBOX_FULL in event_codes(firmware)
     assert firmware.points[0].state.charged_ncur == 500 * 500000
+
+
+def relay_order(firmware, command_id, order):
+    command = messages.Command(command_id, 0, messages.RELAY, 0, 1 << 33, [order])
+    firmware.commands.take(command)
+    return last_result(firmware)
+
+
+def test_a_direct_close_waits_for_the_minimum_open_time_and_then_closes():
+    desk, _, firmware = commissioned("direct")
+    top_up(firmware, 2, 100 * CUR, command_id=1)
+    assert relay_order(firmware, 2, messages.DIRECT_CLOSE) == messages.DONE
+    assert desk.contact.moves == []  # the random wait after power returned is not over
+    desk.now_ms += 60000
+    run(firmware.metering.poll())
+    assert desk.contact.moves == ["close"]
+    desk.now_ms += 60000
+    assert relay_order(firmware, 3, messages.TRIP) == messages.DONE
+    assert relay_order(firmware, 4, messages.DIRECT_CLOSE) == messages.DONE
+    assert desk.contact.moves == ["close", "open"]
+    desk.now_ms += relay.OPEN_MIN_MS
+    run(firmware.metering.poll())
+    assert desk.contact.moves == ["close", "open", "close"]
+
+
+def test_a_direct_close_without_credit_is_refused():
+    desk, _, firmware = commissioned("nocredit")
+    assert relay_order(firmware, 1, messages.DIRECT_CLOSE) == messages.REFUSED_HELD
+    desk.now_ms += 60000
+    run(firmware.metering.poll())
+    assert desk.contact.moves == []
+
+
+def test_a_permit_arms_under_its_own_rule():
+    desk, _, firmware = commissioned("permit")
+    top_up(firmware, 2, 100 * CUR, command_id=1)
+    assert relay_order(firmware, 2, messages.TRIP) == messages.DONE
+    assert firmware.points[0].slot.relay == relay.OPEN
+    assert messages.RELAY_DISARMED in event_codes(firmware)
+    assert relay_order(firmware, 3, messages.PERMIT_CLOSE) == messages.DONE
+    slot = firmware.points[0].slot
+    assert (slot.relay, slot.rule) == (relay.ARMED, relay.BY_REMOTE_PERMIT)
+    assert desk.contact.moves == []
+
+
+def test_the_lamp_follows_the_credit_back_to_normal():
+    _, board, firmware = commissioned("lamp")
+    top_up(firmware, 2, 100 * CUR)
+    assert board.signals == [prepaid.EXHAUSTED, prepaid.NORMAL]
+
+
+def test_a_relay_that_the_board_does_not_have_stops_the_start_with_one_line():
+    desk = desks.Desk("/tmp/gridpurse-norelay")
+    fields = list(desks.point_settings())
+    fields[8] = 5
+    point = settings.Point(*fields)
+    desks.provision(desk.root, [point], desks.flat_book())
+    try:
+        desk.power_on()
+    except Malformed as error:
+        assert error.detail == "/config.cbor: points.relay: the board has only 1 relays"
+        return
+    raise AssertionError("started")

@@ -14,7 +14,7 @@ from host_tools.broker import HOST, Broker, free_port
 from host_tools.clock import FileClock, SystemClock
 from host_tools.config import read_settings
 from host_tools.keys import KeyFiles
-from host_tools.settlement import topup
+from host_tools.settlement import common, topup
 from host_tools.store import database
 from tests.host_tools.desk import BOOK, Desk, enrolled
 from tests.host_tools.genuine import ROOT
@@ -260,7 +260,7 @@ def test_simulated_time_is_read_from_its_file(tmp_path: Path) -> None:
 )
 def test_amounts_are_exact_decimals(text: str, amount_ncur: int) -> None:
     assert topup.ncur(text) == amount_ncur
-    assert topup.ncur(topup.decimal(amount_ncur)) == amount_ncur
+    assert topup.ncur(common.decimal(amount_ncur)) == amount_ncur
 
 
 def test_every_sub_command_has_help_and_runs_from_its_table() -> None:

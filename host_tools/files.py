@@ -1,0 +1,26 @@
+"""Small files written whole or not at all, secrets readable by their owner only."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+PRIVATE = 0o600
+PUBLIC = 0o644
+
+
+def write_whole(path: Path, text: str, mode: int = PUBLIC) -> None:
+    """Replaces a file; after a failure, also on a full disk, it is what it was before."""
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    try:
+        file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(file, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(file)
+        new.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+        # A failed write names no file by itself.
+        raise OSError(error.errno, error.strerror, str(path)) from error

@@ -1,0 +1,136 @@
+"""What hangs on a module, and the settings that tell it: meters of a bus, pulse meters, limits.
+
+Energies in Wh, currents in mA, money in whole units of the point's currency until it becomes a
+setting. Meters show what a household uses; who moves the household's relay is the caller's choice.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from host_tools.config import BrokerAddress
+from host_tools.maps import MAPS, load, to_slave
+from host_tools.simulator.bridge import Options, VirtualModule
+from host_tools.simulator.household import Household
+from host_tools.simulator.slave import Registers
+from host_tools.simulator.virtual_time import VirtualTime
+from protocol import settings
+from protocol.units import NCUR_PER_CUR
+
+BAUD = 9600
+FREQUENCY_MHZ = 50_000
+KEEPALIVE_S = 60
+BATCH_RECORDS = 8
+CAP, TOPUP_MAX = 500, 200
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One service point: what hangs on it and what it may do."""
+
+    label: str
+    meter_map: str  # empty for a pulse meter
+    unit: int
+    relay: int
+    warnings: tuple[int, int]
+    limit: int  # below zero an overdraft
+    auto_close: bool
+    curve: str
+    scale_permille: int
+    current_max_ma: int
+    imp_per_kwh: int = 0
+
+
+def pulse_channels(places: Mapping[int, Place]) -> dict[int, int]:
+    """Point -> input of every pulse meter, in the order of the points."""
+    points = [point for point, place in places.items() if not place.meter_map]
+    return {point: channel for channel, point in enumerate(points)}
+
+
+def module_settings(
+    module: str,
+    shard: int,
+    places: Mapping[int, Place],
+    login: BrokerAddress,
+    poll_ms: int,
+    pulse_base_wh: int = 0,
+) -> settings.Module:
+    """The configuration a module is provisioned with; a pulse meter showed `pulse_base_wh`."""
+    channels = pulse_channels(places)
+    points = tuple(
+        _point(point, place, channels.get(point, 0), pulse_base_wh)
+        for point, place in places.items()
+    )
+    return settings.Module(
+        1,
+        module,
+        shard,
+        login.host,
+        login.port,
+        login.user,
+        login.password,
+        KEEPALIVE_S,
+        poll_ms,
+        BATCH_RECORDS,
+        BAUD,
+        0,
+        points,
+    )
+
+
+def _point(point: int, place: Place, channel: int, pulse_base_wh: int) -> settings.Point:
+    return settings.Point(
+        point,
+        settings.MODBUS if place.meter_map else settings.PULSE,
+        place.meter_map,
+        place.unit,
+        channel,
+        place.imp_per_kwh,
+        0 if place.meter_map else pulse_base_wh,
+        place.current_max_ma,
+        place.relay,
+        place.warnings[0] * NCUR_PER_CUR,
+        place.warnings[1] * NCUR_PER_CUR,
+        place.limit * NCUR_PER_CUR,
+        (place.limit + 1) * NCUR_PER_CUR,
+        CAP * NCUR_PER_CUR,
+        TOPUP_MAX * NCUR_PER_CUR,
+        int(place.auto_close),
+    )
+
+
+def wired(
+    module: str,
+    time: VirtualTime,
+    folder: Path,
+    places: Mapping[int, Place],
+    households: Mapping[int, Household],
+    options: Options,
+) -> VirtualModule:
+    """A module with the meters of its places, each showing what its household uses."""
+    inputs = {channel: point for point, channel in pulse_channels(places).items()}
+
+    def pulses(channel: int, at_ms: int) -> int:
+        point = inputs.get(channel)
+        if point is None:
+            return 0
+        return households[point].pulses(at_ms, places[point].imp_per_kwh)
+
+    units = {
+        place.unit: _registers(place.meter_map, households[point], time.now_ms)
+        for point, place in places.items()
+        if place.meter_map
+    }
+    return VirtualModule(module, time, folder, units=units, pulses=pulses, options=options)
+
+
+def _registers(meter_map: str, household: Household, now_ms: Callable[[], int]) -> Registers:
+    """A meter as its map describes it, showing what the household uses."""
+    values: dict[str, Callable[[], int]] = {
+        "import_wh": lambda: household.wh(now_ms()),
+        "power_mw": lambda: household.power_mw(now_ms()),
+        "voltage_mv": lambda: household.voltage_mv,
+        "current_ma": lambda: household.current_ma(now_ms()),
+        "frequency_mhz": lambda: FREQUENCY_MHZ,
+    }
+    return to_slave(load(MAPS / f"{meter_map}.toml"), values)

@@ -1,0 +1,257 @@
+"""Chinese words beside those of protocol/words.py, and what the docs say about each number.
+
+State Grid's terms where it has one (DL/T 645, DL/T 698.45). Only the generator of the docs reads
+this; a number without a word here fails the docs test.
+"""
+
+from protocol import words
+
+RELAY_STATES = {0: "合闸", 1: "跳闸", 2: "合闸允许"}
+
+RELAY_EVENTS = {
+    0: ("闭锁", "at least one hold wants the relay open: credit or a remote trip"),
+    1: ("解除闭锁", "no hold is left"),
+    2: ("按键", "the customer pressed the key, no hold is left"),
+    3: ("合闸", "automatic or remote direct close, no hold is left"),
+}
+
+RELAY_ACTIONS = {
+    "NOTHING": "不动作",
+    "DO_OPEN": "跳闸",
+    "DO_CLOSE": "合闸",
+    "DO_ARM": "转合闸允许",
+    "DO_DISARM": "取消合闸允许",
+}
+
+RELAY_RULES = {
+    1: "欠费跳闸",
+    2: "余额恢复，合闸允许",
+    3: "用户按键合闸",
+    4: "自动合闸",
+    5: "远程跳闸",
+    6: "远程合闸允许",
+    7: "远程直接合闸",
+}
+
+ZONES = {
+    0: ("NORMAL", "above warning 1", "正常"),
+    1: ("WARNING_1", "at or below `warning_1_ncur`", "一级预警"),
+    2: ("WARNING_2", "at or below `warning_2_ncur`", "二级预警"),
+    3: ("EXHAUSTED", "at or below `limit_ncur`", "欠费"),
+}
+
+EVENTS = {
+    1: "上电启动",
+    2: "对时",
+    3: "跳闸",
+    4: "合闸",
+    5: "合闸允许",
+    6: "余额预警",
+    7: "报文拒收",
+    8: "电表通信中断",
+    9: "电表通信恢复",
+    10: "表码不可信，未计费",
+    11: "任务重启",
+    12: "继电器状态不一致",
+    13: "电价已更换",
+    14: "待发队列已满",
+    15: "取消合闸允许",
+}
+
+STATUSES = {
+    0: "成功",
+    1: "已执行过",
+    2: "命令已过期",
+    3: "超过囤积限值",
+    4: "字段错误",
+    5: "不支持",
+    6: "编号过旧",
+    7: "时钟无效",
+    8: "欠费闭锁，不能合闸",
+}
+
+ACTIONS = {1: "充值", 2: "电价", 3: "继电器", 4: "调账", 5: "参数", 6: "申报状态"}
+
+RELAY_ORDERS = {1: "跳闸", 2: "合闸允许", 3: "直接合闸"}
+
+ENTRIES = {
+    1: "电量电费",
+    2: "每日固定费用",
+    3: "充值",
+    4: "欠款",
+    5: "调账",
+    6: "转移",
+    7: "建账",
+}
+
+QUALITIES = {0: "已对时", 1: "守时", 2: "时钟无效"}
+
+KINDS = {
+    1: "读数批次",
+    2: "事件批次",
+    3: "状态申报",
+    4: "命令结果",
+    5: "上线登记",
+    16: "结算确认",
+    17: "命令",
+    18: "对时",
+}
+
+# number: (Chinese, what to do, the same in Chinese)
+REASONS = {
+    1: (
+        words.REASONS_ZH[1],
+        "damaged or foreign bytes; look for what else publishes on the topic",
+        "字节损坏或来自其他系统；查找还有谁在该主题发布",
+    ),
+    2: (words.REASONS_ZH[2], "as malformed", "同报文格式错误"),
+    3: (words.REASONS_ZH[3], "as malformed", "同报文格式错误"),
+    4: (
+        words.REASONS_ZH[4],
+        "wrong key or an attack: check that the module carries the key of its enrolment,"
+        " then who may publish at the broker",
+        "密钥不符或遭攻击：先核对模块密钥是否为登记时的密钥，再核对代理的发布权限",
+    ),
+    5: (
+        words.REASONS_ZH[5],
+        "no key, or no row in the store: enrol the module, or restore keys and store from one"
+        " backup",
+        "无密钥或库中无此模块：登记该模块，或从同一备份恢复密钥与库",
+    ),
+    6: (
+        words.REASONS_ZH[6],
+        "the module's `shard` setting differs from its enrolment",
+        "模块参数 `shard` 与登记不一致",
+    ),
+    7: (
+        words.REASONS_ZH[7],
+        "module name or direction does not fit the topic; check broker permissions",
+        "模块名或方向与主题不符；检查代理权限",
+    ),
+    8: (
+        words.REASONS_ZH[8],
+        "an old message again; a few after a broker restart are harmless, many are an attack"
+        " or a module restored from an old flash image",
+        "旧报文再次到达；代理重启后少量属正常，大量则为攻击或模块被恢复成旧闪存映像",
+    ),
+    9: (
+        words.REASONS_ZH[9],
+        "a command came after its time; nothing to do, issue anew what is still wanted",
+        "命令到达时已过期；无需处理，仍需要的重新下发",
+    ),
+    10: (
+        words.REASONS_ZH[10],
+        "module or host clock is wrong by more than two minutes; set the host's clock first",
+        "模块或主站时钟偏差超过两分钟；先校准主站时钟",
+    ),
+    11: (
+        words.REASONS_ZH[11],
+        "the module is newer than the host; update the host",
+        "模块版本高于主站；升级主站",
+    ),
+    12: (
+        words.REASONS_ZH[12],
+        "a firmware fault or another version; report it with the bytes in the store",
+        "固件缺陷或版本不符；连同库中报文上报",
+    ),
+    13: (
+        words.REASONS_ZH[13],
+        "the module has a point that was never enrolled",
+        "模块上的用电点未在主站登记",
+    ),
+    14: (
+        words.REASONS_ZH[14],
+        "the module says something else about settled records; keep it, exchange the module",
+        "模块对已结算记录前后说法不一；保留证据并更换模块",
+    ),
+    15: (
+        words.REASONS_ZH[15],
+        "too many batches wait for a gap; look why the oldest one does not arrive",
+        "等待补缺的批次过多；查明最旧批次未到的原因",
+    ),
+    16: (
+        words.REASONS_ZH[16],
+        "a seal with another algorithm: foreign software, or versions that differ",
+        "认证算法不符：外来软件，或版本不一致",
+    ),
+}
+
+# key: (English, Chinese)
+SETTINGS = {
+    "version": ("version of this configuration, told in hello", "参数版本，随上线登记上报"),
+    "module": ("name of the module: `a`-`z`, `0`-`9`, `-`", "模块名"),
+    "shard": ("shard of the settlement that owns the module", "所属结算分片"),
+    "broker_host": ("MQTT broker", "MQTT 代理地址"),
+    "broker_port": ("its port", "代理端口"),
+    "broker_user": ("login at the broker", "代理用户名"),
+    "broker_password": ("password at the broker, a secret", "代理口令，须保密"),
+    "keepalive_s": ("MQTT keep-alive, seconds", "MQTT 保活时间，秒"),
+    "poll_ms": ("pause between two readings of the meters, milliseconds", "抄表间隔，毫秒"),
+    "batch_records": ("most records in one message", "每报文最多记录数"),
+    "rs485_baud": ("speed of the meter bus", "电表总线波特率"),
+    "rs485_parity": ("0 none, 1 odd, 2 even", "校验：0 无，1 奇，2 偶"),
+    "points": ("1 to 8 service points, fields below", "1 至 8 个用电点，字段见下表"),
+    "point": ("number of the service point", "用电点编号"),
+    "meter": ("0 pulse, 1 Modbus", "表计类型：0 脉冲，1 Modbus"),
+    "meter_map": ("name of the meter map; Modbus only", "寄存器映射名，仅 Modbus"),
+    "unit": ("Modbus address; 1 to 247 for a Modbus meter", "Modbus 地址"),
+    "pulse_channel": ("pulse input of the board", "脉冲输入通道"),
+    "imp_per_kwh": ("pulse constant printed on the meter", "脉冲常数 imp/kWh，见表计铭牌"),
+    "register_base_wh": (
+        "what a pulse meter showed at count zero, Wh",
+        "脉冲计数为零时的表码，Wh",
+    ),
+    "current_max_ma": (
+        "rated maximum current, mA: a faster total is refused",
+        "最大电流，mA；超出其可能电量的表码不计费",
+    ),
+    "relay": ("relay of the board; 255 for none", "继电器编号；255 为无"),
+    "warning_1_ncur": ("first warning at or below", "报警金额 1 限值"),
+    "warning_2_ncur": ("second warning at or below", "报警金额 2 限值"),
+    "limit_ncur": ("trips at or below; negative is an overdraft", "跳闸金额；为负即透支金额限值"),
+    "rearm_ncur": ("may close again from here on; above `limit_ncur`", "合闸允许金额限值"),
+    "cap_ncur": ("most a balance may be after a top-up", "囤积金额限值"),
+    "topup_max_ncur": ("most a single top-up may be", "单次充值限值"),
+    "auto_close": (
+        "1: closes when armed; 0: the customer presses the key",
+        "1 自动合闸；0 用户按键合闸",
+    ),
+}
+
+# class in the code: (Chinese, how it closes, what to do, the same in Chinese)
+DIFFERENCES = {
+    "storage rollback": (
+        "存储回退",
+        "by itself, when the module states the settled entry again",
+        "the module's flash is older than what it had settled, or was made anew. Note the meter's"
+        " register, exchange the module; a restore by command is not there yet",
+        "模块闪存早于已结算的记录或被重建。记录表码并更换模块；尚无远程恢复命令",
+    ),
+    "tariff version behind": (
+        "电价版本滞后",
+        "by itself, with the next batch under the assigned version",
+        "wait for the module to take the tariff command; if the version is unknown to the host,"
+        " nothing is acknowledged until it is known",
+        "等待模块执行电价命令；主站未知该版本时不予确认，记录留在模块",
+    ),
+    "tamper": (
+        "异常账目",
+        "never by itself",
+        "the module booked money that the host did not order. It is posted to `suspense`. Treat"
+        " the module as compromised: trip, secure, exchange",
+        "模块记入主站未下达的金额，已计入 `suspense` 科目。视模块已失控：停电，保全，更换",
+    ),
+    "meter swap or rollover": (
+        "换表或表码翻转",
+        "never by itself",
+        "compare the work order of the exchange with the two registers shown; charging goes on"
+        " from the new register",
+        "以换表工单核对所示两个表码；自新表码起继续计费",
+    ),
+    "unexplained": (
+        "原因不明",
+        "never by itself",
+        "an alarm, never a rounding: keep store and module as they are and report it",
+        "属告警，绝非舍入：保持数据与模块原状并上报",
+    ),
+}

@@ -1,0 +1,258 @@
+"""Writes the tables of the docs that come from the code, and the demo's transcript.
+
+    python -m tests.docs.generate                      all tables
+    python -m tests.docs.generate build/demo.txt       and the transcript of a demo that passed
+
+A page holds `<!-- generated: name -->` ... `<!-- end -->`; what lies between is replaced. The docs
+test compares every page with what this program would write. Words are protocol.words in English
+and tests.docs.chinese in Chinese.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from firmware import prepaid, relay
+from host_tools.settlement import settle
+from protocol import cose, messages, settings, units, words
+from tests.docs import chinese
+
+ROOT = Path(__file__).resolve().parents[2]
+READMES = ("README.md", "README.zh.md")
+BLOCK = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+TYPES = {0: "integer", 1: "text", 2: "list", 3: "map"}
+PASSED = "reconciled to the nano-unit"
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def worded(english: Mapping[int, str], translated: Mapping[int, str]) -> str:
+    rows = [(number, word, translated[number]) for number, word in english.items()]
+    return table(("number", "word", "中文"), rows)
+
+
+def constants(module: object, *names: str) -> dict[int, str]:
+    return {getattr(module, name): name for name in names}
+
+
+def relay_table() -> str:
+    """Every pair of state and event, in the order of the code."""
+    actions = constants(relay, *chinese.RELAY_ACTIONS)
+    rows = []
+    for (state, event), (after, action) in relay.TABLE.items():
+        english = words.RELAY_STATES
+        stays = action == relay.NOTHING and after == state
+        name = actions[action]
+        rows.append(
+            (
+                f"{english[state]} {chinese.RELAY_STATES[state]}",
+                f"{words.RELAY_EVENTS[event]} {chinese.RELAY_EVENTS[event][0]}",
+                "-" if stays else f"{english[after]} {chinese.RELAY_STATES[after]}",
+                "-" if stays else f"`{name}` {chinese.RELAY_ACTIONS[name]}",
+            )
+        )
+    return table(("state 状态", "event 事件", "next 次态", "action 动作"), rows)
+
+
+def relay_events() -> str:
+    rows = [
+        (number, word, chinese.RELAY_EVENTS[number][0], chinese.RELAY_EVENTS[number][1])
+        for number, word in words.RELAY_EVENTS.items()
+    ]
+    return table(("number", "event", "中文", "when"), rows)
+
+
+def relay_times() -> str:
+    low, high = relay.CLOSE_AFTER_BOOT_MS
+    rows = (
+        ("open at least", "跳闸最短保持", f"{relay.OPEN_MIN_MS} ms"),
+        ("closed at least", "合闸最短保持", f"{relay.CLOSED_MIN_MS} ms"),
+        ("no close after power-on for", "上电后延时合闸", f"{low} to {high} ms, random"),
+    )
+    return table(("guard", "中文", "time"), rows)
+
+
+def zones() -> str:
+    rows = [
+        (getattr(prepaid, name), word, translated, f"`{name}`")
+        for name, word, translated in chinese.ZONES.values()
+    ]
+    return table(("zone", "balance", "中文", "name in the code"), rows)
+
+
+def bounds(check: tuple[int, int, int]) -> str:
+    kind, low, high = check
+    if kind == 0:
+        return f"{power(low)} to {power(high)}"
+    what = "characters" if kind == 1 else "items"
+    return f"{low} {what}" if low == high else f"{low} to {high} {what}"
+
+
+def power(number: int) -> str:
+    """Large powers of two, or one less, as such; any other number as it is."""
+    size = abs(number)
+    for exact, less in ((size, ""), (size + 1, "-1")):
+        if size >= 1 << 20 and exact & (exact - 1) == 0:
+            bits = exact.bit_length() - 1
+            if number > 0:
+                return f"2^{bits}{less}"
+            return f"1-2^{bits}" if less else f"-2^{bits}"
+    return str(number)
+
+
+def message_kinds() -> str:
+    out = []
+    for kind, (make, checks) in messages._SHAPES.items():
+        name = make.__name__.upper()
+        way = "host to module" if messages.is_down(kind) else "module to host"
+        full = messages.alg_of(kind) == cose.HMAC_256_256
+        tag = "256-bit tag" if full else "64-bit tag"
+        out.append(f"### {kind} `{name}` {chinese.KINDS[kind]}\n\n{way}, {tag}\n")
+        rows = [
+            (number, f"`{field}`", TYPES[check[0]], bounds(check))
+            for number, (field, check) in enumerate(zip(make._fields, checks, strict=True), 1)
+        ]
+        out.append(table(("field", "name", "type", "bounds"), rows))
+    return "\n" + "\n".join(out) + "\n"
+
+
+def bracketed(name: str) -> str:
+    """What the comment behind a constant of messages.py says of its arguments."""
+    source = Path(messages.__file__).read_text(encoding="utf-8")
+    found = re.search(rf"^{name} = const\(\d+\)  # (\[[^\]]*\])", source, re.MULTILINE)
+    return f"`{found[1]}`" if found else "-"
+
+
+def numbered(names: str, english: Mapping[int, str], translated: Mapping[int, str]) -> str:
+    rows = []
+    for name in names.split():
+        number = getattr(messages, name)
+        rows.append(
+            (number, f"`{name}`", english[number], translated[number], bracketed(name)),
+        )
+    return table(("number", "name", "word", "中文", "arguments"), rows)
+
+
+def actions() -> str:
+    names = "TOPUP TARIFF RELAY ADJUST CONFIG STATE"
+    return numbered(names, words.ACTIONS, chinese.ACTIONS)
+
+
+EVENT_NAMES = (
+    "BOOT CLOCK_SET RELAY_OPENED RELAY_CLOSED RELAY_ARMED WARNING REJECTED METER_SILENT"
+    " METER_BACK REGISTER_REFUSED TASK_RESTARTED RELAY_MISMATCH TARIFF_SET OUTBOX_FULL"
+    " RELAY_DISARMED"
+)
+
+
+def events() -> str:
+    """With a mark behind those that no line of the firmware sends."""
+    firmware = "".join(
+        path.read_text(encoding="utf-8") for path in sorted((ROOT / "firmware").rglob("*.py"))
+    )
+    out = numbered(EVENT_NAMES, words.EVENTS, chinese.EVENTS)
+    for name in EVENT_NAMES.split():
+        if f"messages.{name}" not in firmware:
+            out = out.replace(f"| `{name}` |", f"| `{name}` (not sent yet 尚未使用) |")
+    return out
+
+
+def reasons() -> str:
+    rows = []
+    for number, word in words.REASONS.items():
+        translated, remedy, translated_remedy = chinese.REASONS[number]
+        rows.append((number, word, translated, f"{remedy}<br>{translated_remedy}"))
+    return table(("number", "reason", "原因", "what to do 处理"), rows)
+
+
+def differences() -> str:
+    rows = []
+    for name in ("ROLLBACK", "VERSION", "TAMPER", "SWAP", "UNEXPLAINED"):
+        kind = getattr(settle, name)
+        translated, closes, remedy, translated_remedy = chinese.DIFFERENCES[kind]
+        rows.append((kind, translated, closes, f"{remedy}<br>{translated_remedy}"))
+    return table(("class", "类别", "closes", "what to do 处理"), rows)
+
+
+def settings_rows(checks: Sequence[tuple[str, int, int, int]]) -> list[tuple[object, ...]]:
+    return [
+        (number, f"`{name}`", bounds((kind, low, high)), *chinese.SETTINGS[name])
+        for number, (name, kind, low, high) in enumerate(checks, 1)
+    ]
+
+
+SETTINGS_HEADS = ("number", "key", "bounds", "meaning", "含义")
+
+
+def settings_module() -> str:
+    rows = settings_rows(settings._MODULE_CHECKS)
+    points = f"1 to {units.POINTS_MAX} items", *chinese.SETTINGS["points"]
+    rows.append((settings._POINTS_KEY, "`points`", *points))
+    return table(SETTINGS_HEADS, rows)
+
+
+def settings_point() -> str:
+    return table(SETTINGS_HEADS, settings_rows(settings._POINT_CHECKS))
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "relay-table": relay_table,
+    "relay-events": relay_events,
+    "relay-rules": lambda: worded(words.RELAY_RULES, chinese.RELAY_RULES),
+    "relay-states": lambda: worded(words.RELAY_STATES, chinese.RELAY_STATES),
+    "relay-times": relay_times,
+    "zones": zones,
+    "message-kinds": message_kinds,
+    "actions": actions,
+    "relay-orders": lambda: worded(words.RELAY_ORDERS, chinese.RELAY_ORDERS),
+    "statuses": lambda: worded(words.STATUSES, chinese.STATUSES),
+    "events": events,
+    "entries": lambda: worded(words.ENTRIES, chinese.ENTRIES),
+    "qualities": lambda: worded(words.QUALITIES, chinese.QUALITIES),
+    "reasons": reasons,
+    "differences": differences,
+    "settings-module": settings_module,
+    "settings-point": settings_point,
+}
+
+
+def pages() -> list[Path]:
+    return [*(ROOT / name for name in READMES), *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def filled(text: str) -> str:
+    """A page with every generated table as the code has it now."""
+    return BLOCK.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}{found[3]}", text)
+
+
+TRANSCRIPT = re.compile(r"(<!-- transcript -->\n```text\n).*?(```\n<!-- end -->)", re.DOTALL)
+
+
+def transcript(text: str) -> str:
+    """What a page shows of `make demo`; empty when it shows nothing."""
+    found = TRANSCRIPT.search(text)
+    return found[0].split("```text\n")[1].split("```")[0] if found else ""
+
+
+def main(arguments: list[str]) -> int:
+    told = None
+    if arguments:
+        told = Path(arguments[0]).read_text(encoding="utf-8").strip() + "\n"
+        if PASSED not in told or f"NOT {PASSED.split(maxsplit=1)[0]}" in told:
+            print(f"{arguments[0]}: not a demo that passed", file=sys.stderr)
+            return 1
+    for page in pages():
+        text = filled(page.read_text(encoding="utf-8"))
+        if told and page.name in READMES:
+            text = TRANSCRIPT.sub(lambda found: f"{found[1]}{told}{found[2]}", text)
+        page.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

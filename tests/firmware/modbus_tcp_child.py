@@ -1,0 +1,54 @@
+"""The meter reader over TCP as a MicroPython process, for test_modbus_tcp_gateway.py.
+
+Reads one JSON line {port, jobs: [[compiled map as pairs, unit, wait_ms]]}; prints one a job:
+[total or None, values or reason, connections so far, milliseconds taken].
+"""
+
+import asyncio
+import json
+import sys
+import time
+
+sys.path.insert(0, sys.argv[1])
+
+from firmware.meters.modbus_tcp import TcpBus
+from firmware.meters.reader import Meter
+from firmware.meters.readings import ALL
+from protocol.units import Unavailable
+
+REPLY_MS = 300
+
+
+class Clock:
+    """Real milliseconds; waiting for a rest to end only moves it."""
+
+    ahead_ms = 0
+
+    def ticks_ms(self):
+        return time.time_ns() // 1000000 + self.ahead_ms
+
+
+class Link:
+    async def connect(self, host, port):
+        return await asyncio.open_connection(host, port)
+
+
+async def main(order):
+    clock, meters = Clock(), {}
+    bus = TcpBus(Link(), "127.0.0.1", order["port"], clock.ticks_ms, REPLY_MS)
+    for pairs, unit, wait_ms in order["jobs"]:
+        clock.ahead_ms += wait_ms
+        if unit not in meters:
+            meters[unit] = Meter(dict(pairs), unit, bus, clock.ticks_ms)
+        start_ms = clock.ticks_ms()
+        try:
+            reading = await meters[unit].read(ALL)
+            result = [reading.register_wh, list(reading.values.items())]
+        except Unavailable as error:
+            result = [None, error.args[0]]
+        result.extend((bus.connects, clock.ticks_ms() - start_ms))
+        print(json.dumps(result))
+    await bus.close()
+
+
+asyncio.run(main(json.loads(sys.stdin.readline())))
