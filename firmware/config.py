@@ -13,6 +13,7 @@ from protocol.units import BAD_FIELD, Malformed
 CONFIG = "/config.cbor"
 KEY = "/key.bin"
 KEY_BYTES = 32
+AGAIN = "; provision the module again"
 
 
 def read(root, path):
@@ -31,18 +32,25 @@ def write(root, path, data):
     os.rename(root + path + ".new", root + path)
 
 
-def _parsed(root, path, convert):
+def parsed(root, path, convert):
+    """What `convert` makes of a CBOR file. Its Malformed becomes one line: file, key, remedy."""
+    data = read(root, path)
     try:
-        return convert(cbor.decode(read(root, path), depth_max=8))
+        value = cbor.decode(data, depth_max=8)
     except Malformed as error:
-        raise Malformed(error.reason, "%s: %s" % (path, error.detail))
+        raise Malformed(error.reason, "%s: %s%s" % (path, error.detail, AGAIN))
+    try:
+        return convert(value)
+    except Malformed as error:
+        remedy = "" if ": " in error.detail else AGAIN
+        raise Malformed(error.reason, "%s: %s%s" % (path, error.detail, remedy))
 
 
 def load(root):
     """settings.Module out of /config.cbor."""
     from protocol import settings
 
-    return _parsed(root, CONFIG, settings.module_from_wire)
+    return parsed(root, CONFIG, settings.module_from_wire)
 
 
 def forget(name):
@@ -66,19 +74,13 @@ def book(root, point):
     """tariff.Book of a service point."""
     from protocol import tariff_book
 
-    return _parsed(root, tariff_path(point), tariff_book.from_wire)
+    return parsed(root, tariff_path(point), tariff_book.from_wire)
 
 
 def save_book(root, point, wire):
     write(root, tariff_path(point), cbor.encode(wire))
 
 
-def meter_map(root, name):
-    """The compiled register map of a meter family, as boards/meter_maps made it."""
-    return _parsed(root, "/meter_maps/%s.cbor" % name, _map)
-
-
-def _map(value):
-    if not isinstance(value, dict):
-        raise Malformed(BAD_FIELD, "meter map must be a map; compile it again")
-    return value
+def meter(root, name, make):
+    """The driver that `make` builds of the compiled register map of a meter family."""
+    return parsed(root, "/meter_maps/%s.cbor" % name, make)

@@ -138,8 +138,11 @@ def meter_factory(board, module_settings):
         if not shared:
             board.rs485.configure(module_settings.rs485_baud, module_settings.rs485_parity)
             shared.append(Bus(board.rs485, module_settings.rs485_baud))
-        compiled = config.meter_map(board.root, item.meter_map)
-        return Meter(compiled, item.unit, shared[0], board.ticks_ms)
+
+        def meter(compiled):
+            return Meter(compiled, item.unit, shared[0], board.ticks_ms)
+
+        return config.meter(board.root, item.meter_map, meter)
 
     return make
 

@@ -120,6 +120,7 @@ class Simulated:
     @asynccontextmanager
     async def mounted(self) -> AsyncIterator[None]:
         """Its terminals, and its flash: made the first time, else only its login brought up."""
+        self.folder.parent.mkdir(mode=0o700, exist_ok=True)  # a flash image holds a root key
         async with self.module:
             if self._new:
                 self.module.write_files(self._first_files())

@@ -101,7 +101,7 @@ class Meter:
             self.resolution_wh = compiled[MAP_RESOLUTION_WH]
             modbus.read_request(unit, self._function, 0, 1)
         except (KeyError, IndexError, TypeError, ValueError):
-            raise Malformed(BAD_FIELD, "map")
+            raise Malformed(BAD_FIELD, "register map is not whole")
         self._unit = unit
         self._bus = bus
         self._ticks_ms = ticks_ms

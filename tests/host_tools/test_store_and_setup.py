@@ -158,7 +158,7 @@ def test_the_command_line_enrols_pays_lists_and_reconciles(
         assert capsys.readouterr().out == "top-up 2 of m1/0: 50.00 CNY, in flight\n"
     assert cli.main(["reconcile", *data]) == 1
     out = capsys.readouterr().out
-    assert "m1/0: no statement yet" in out and out.endswith("not reconciled\n")
+    assert "m1/0: no statement yet" in out and out.endswith("not reconciled 对账不符\n")
     assert cli.main(["rejects", "--json", *data]) == 0
     assert json.loads(capsys.readouterr().out) == []
 

@@ -77,6 +77,9 @@ def test_modules_survive_a_killed_simulator(site):
         modules.end(signal.SIGKILL)
     none_left(site.data)
     flash = site.data / "modules" / "gp-1" / "vfs.bin"
+    assert stat.S_IMODE((site.data / "modules").stat().st_mode) == 0o700  # a key is in there
+    for secret in (site.data / "passwords").iterdir():
+        assert stat.S_IMODE(secret.stat().st_mode) == 0o600
     before = flash.read_bytes()
     with leg(*words) as modules:
         modules.said("powered on")
