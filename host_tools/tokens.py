@@ -93,6 +93,11 @@ def token(
             f" {key.unit_ncur} nano-currency; use a voucher"
         )
     made = encode(key.siphash, key.starting_code, given.number, value)
+    if counts_of(key.siphash, key.starting_code, made) != [given.number]:
+        raise Refused(
+            f"top-up {given.number}: by chance its token is that of another count too;"
+            " use a voucher"
+        )
     return four_key(made) if four_keys else nine(made)
 
 
@@ -143,6 +148,21 @@ def encode(siphash: SipHash, starting_code: int, number: int, value: int) -> int
     for _ in range(number):
         code = openpaygo.next_code(siphash, code)
     return code - code % openpaygo.MOD + base
+
+
+def counts_of(siphash: SipHash, starting_code: int, made: int) -> list[int]:
+    """Every count from 1 on at which a module could take a token for its own.
+
+    About one token in a thousand has a second one. It would be credited there when typed again.
+    """
+    base = made % openpaygo.MOD
+    code = starting_code - starting_code % openpaygo.MOD + base
+    counts = []
+    for count in range(1, openpaygo.NUMBER_BOUND + 1):
+        code = openpaygo.next_code(siphash, code)
+        if code // openpaygo.MOD == made // openpaygo.MOD:
+            counts.append(count)
+    return counts
 
 
 def nine(made: int) -> str:

@@ -27,7 +27,7 @@ SYNC = const(999)
 
 REACH = const(64)  # counts above the highest one that are tried
 SYNC_REACH = const(100)
-# One entry costs a hash per count: the host rotates the key before it becomes slow.
+# One entry costs a hash per count, so none is tried above this one: the key is rotated before.
 NUMBER_BOUND = const(1000)
 
 # number and value are 0 unless ACCEPTED, USED or TOO_OLD.
@@ -50,7 +50,7 @@ def starting_code(siphash: "SipHash", key: bytes) -> int:
 
 
 def next_code(siphash: "SipHash", code: int) -> int:
-    """The code after a code: hash of BE32(code) || BE32(code), reduced. Leaves nothing on the heap."""
+    """The code after a code: hash of BE32(code) || BE32(code), reduced. Allocates nothing."""
     high, low = code >> 16, code & 0xFFFF
     high = high >> 8 | (high & 0xFF) << 8
     low = low >> 8 | (low & 0xFF) << 8
@@ -115,7 +115,7 @@ class Walk:
         self._mute = VALUE_MAX < value < DISABLE or (value == SYNC and not sync)
         self._code = starting_code - starting_code % MOD + base
         self._count = 0
-        self._last = min(mark.highest + reach, topup.NUMBER_MAX)
+        self._last = min(mark.highest + reach, NUMBER_BOUND)
         self.result = Result(INVALID, 0, 0)
 
     def step(self, hashes: int) -> bool:

@@ -1,7 +1,7 @@
 """Writes protocol/vectors/openpaygo.json with the `openpaygo` package, independent of ours.
 
 The package installs modules named `test` and `utils`, so it is no dependency of ours. Run it in a
-throw-away environment; only the encoder is used, its decoder is not safe (openpaygo.md section 10):
+throw-away environment; only the encoder is used, its decoder is not safe (openpaygo.md, 10):
 
     python3 -m venv /tmp/peers && /tmp/peers/bin/pip install openpaygo==0.6.3
     /tmp/peers/bin/python tests/peers/openpaygo_vectors.py
