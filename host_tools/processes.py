@@ -6,10 +6,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 _PR_SET_PDEATHSIG = 1
+
+T = TypeVar("T")
 
 
 def die_with_parent(number: signal.Signals = signal.SIGKILL) -> Callable[[], None] | None:
@@ -30,11 +31,13 @@ def die_with_parent(number: signal.Signals = signal.SIGKILL) -> Callable[[], Non
     return ask
 
 
-async def until_interrupted(work: Coroutine[Any, Any, None]) -> None:
-    """Ctrl-C and SIGTERM cancel the work; it takes down what it started, then this returns."""
+async def until_interrupted(work: Coroutine[Any, Any, T]) -> T | None:
+    """What the work returns; None when Ctrl-C or SIGTERM cancelled it and it took itself down."""
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, task.cancel)
-    with suppress(asyncio.CancelledError):
-        await task
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return None

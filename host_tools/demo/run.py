@@ -8,13 +8,13 @@ import argparse
 import asyncio
 import json
 import shutil
-import signal
 from dataclasses import asdict
 from pathlib import Path
 
 from host_tools import Refused
 from host_tools.demo.story import STEPS, Failed, Story
 from host_tools.demo.world import World
+from host_tools.processes import until_interrupted
 from host_tools.settlement.common import decimal, table
 from host_tools.settlement.reconcile import Row, reconcile, trial_balance
 from protocol import messages
@@ -36,20 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return asyncio.run(_interruptible(arguments))
-
-
-async def _interruptible(arguments: argparse.Namespace) -> int:
-    """Ctrl-C and SIGTERM cancel the play; everything that was started is then taken down."""
-    playing = asyncio.ensure_future(play(arguments.folder, arguments.out, arguments.live))
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, playing.cancel)
-    try:
-        return await playing
-    except asyncio.CancelledError:
-        print("demo: interrupted, everything is stopped")
+    code = asyncio.run(until_interrupted(play(arguments.folder, arguments.out, arguments.live)))
+    if code is None:
+        print("demo: interrupted, everything is stopped 已中断")
         return 130
+    return code
 
 
 async def play(folder: Path, out: Path, live: bool) -> int:

@@ -3,7 +3,6 @@
 Only plumbing of the operating system; knows neither modules nor frames.
 """
 
-import ctypes
 import fcntl
 import os
 import pty
@@ -16,8 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
-PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None)
+from host_tools.processes import die_with_parent
 
 
 def raw_pair() -> tuple[int, int]:
@@ -45,12 +43,11 @@ def spawn(command: Sequence[str], slave: int, pass_fds: Sequence[int]) -> Child:
 
     The kernel kills it when this process ends, however that happens.
     """
-    parent = os.getpid()
+    ask_to_die = die_with_parent()
 
     def in_child() -> None:
-        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended before the line above
-            os._exit(1)
+        if ask_to_die:
+            ask_to_die()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     return subprocess.Popen(  # noqa: S603 - the interpreter, with arguments of our own
