@@ -8,7 +8,6 @@ Never decides what a step means: the caller gets old and new.
 from protocol.units import HOLDOVER, INVALID, SYNCHRONISED
 
 SYNCHRONISED_MS = 86400000
-BY_HOST = 1
 
 
 class Clock:

@@ -98,13 +98,6 @@ class Broker:
         self.stop()
         self.start(self.users)
 
-    def add_users(self, users: Iterable[BrokerUser]) -> None:
-        """Lets more modules in without dropping a connection."""
-        self.users += tuple(users)
-        self._write_config()
-        if self._process is not None:
-            self._process.send_signal(signal.SIGHUP)
-
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
         if process is None:

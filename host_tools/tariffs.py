@@ -35,7 +35,6 @@ from protocol import cbor, tariff, tariff_book
 from protocol.tariff_book import DATED_MAX
 from protocol.units import MESSAGE_BYTES_MAX, Malformed
 
-FILES = Path(__file__).with_name("tariff_files")
 BOOK_BYTES_MAX = MESSAGE_BYTES_MAX - 256  # the rest of the command and its seal
 ZONE_CHANGES_MAX = 64
 ZONE_YEARS = 30  # from the first set on: 60 clock changes where there is summer time

@@ -18,7 +18,6 @@ else:
 
 
 NCUR_PER_CUR = 1000000000
-WH_PER_KWH = 1000
 INTERVAL_S = const(900)
 DAY_S = const(86400)
 

@@ -4,15 +4,13 @@
 settlement reads it from a file, so host and modules live in the same hours.
 """
 
-import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from host_tools import Refused, tariffs
+from host_tools import tariffs
 from host_tools.broker import HOST, Broker, BrokerUser, free_port, new_password
 from host_tools.clock import FileClock
 from host_tools.config import BrokerAddress
@@ -32,7 +30,6 @@ from host_tools.simulator.wiring import BAUD, module_settings, wired
 from host_tools.store.database import Store, open_store
 
 LOCKSTEP = 0
-REAL_S_MAX = 20.0
 SETTLE_STOP_S = 10
 
 
@@ -77,7 +74,6 @@ class World:
         self.poll_ms = poll_ms
         self.modules: dict[str, VirtualModule] = {}
         self.households: dict[tuple[str, int], Household] = {}
-        self.sent_to: dict[str, int] = {}
         self.time = VirtualTime(cast.START_S, factor, self.time_path)
         self.clock = FileClock(self.time_path)
         self.driver = Driver(self.time)
@@ -173,12 +169,3 @@ class World:
 
         module.on_relay = moved
         return module
-
-    async def until_real(self, what: str, predicate: Callable[[], bool]) -> None:
-        """Let the processes work at standing virtual time until something is seen."""
-        loop = asyncio.get_running_loop()
-        end_s = loop.time() + REAL_S_MAX
-        while not predicate():
-            if loop.time() > end_s:
-                raise Refused(f"demo: waited {REAL_S_MAX:.0f} s in vain for: {what}")
-            await asyncio.sleep(0.01)
