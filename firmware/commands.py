@@ -7,11 +7,11 @@ its top-up number besides. What only wall time protects is refused while the clo
 
 from firmware import config, prepaid, relay
 from firmware import point as points_module
-from protocol import ledger, messages, topup
+from protocol import codes, ledger, messages, topup
 from protocol.units import BAD_FIELD, EXPIRED, INVALID, MODULE_TARGET, REPLAYED, Malformed
 
 # These are safe without a clock: a counter or a version keeps them from being played again.
-_COUNTED = (messages.TOPUP, messages.TARIFF, messages.ADJUST, messages.STATE)
+_COUNTED = (codes.TOPUP, codes.TARIFF, codes.ADJUST, codes.STATE)
 
 REPLAY_AFTER_MS = 300000  # copies that were under way together arrive within this time
 
@@ -37,10 +37,10 @@ class Commands:
             try:
                 status = self.apply(self.points.get(command.target), command)
             except Malformed:
-                status = messages.REFUSED_FIELD
-        if status == messages.REFUSED_EXPIRED:
+                status = codes.REFUSED_FIELD
+        if status == codes.REFUSED_EXPIRED:
             figures = (EXPIRED, messages.COMMAND, command.id)
-            self.events.add(messages.REJECTED, command.target, *figures)
+            self.events.add(codes.REJECTED, command.target, *figures)
         self.events.result(command.id, status)
         self.answered[command.id] = (self.events.seq, self.ticks_ms())
         if len(self.answered) > points_module.COMMAND_WINDOW:
@@ -52,7 +52,7 @@ class Commands:
         now_ms = self.ticks_ms()
         if seq <= self.events.acked() and now_ms - answered_ms > REPLAY_AFTER_MS:
             figures = (REPLAYED, messages.COMMAND, command.id)
-            self.events.add(messages.REJECTED, command.target, *figures)
+            self.events.add(codes.REJECTED, command.target, *figures)
             self.answered[command.id] = (self.events.seq, now_ms)
 
     def judge(self, command):
@@ -60,46 +60,46 @@ class Commands:
         now_s, quality = self.clock.now()
         point = self.points.get(command.target)
         if point is None:
-            known = command.target == MODULE_TARGET and 0 < command.action <= messages.STATE
-            return messages.REFUSED_UNSUPPORTED if known else messages.REFUSED_FIELD
+            known = command.target == MODULE_TARGET and 0 < command.action <= codes.STATE
+            return codes.REFUSED_UNSUPPORTED if known else codes.REFUSED_FIELD
         if points_module.seen_id(point.slot.high, point.slot.window, command.id):
-            return messages.ALREADY
+            return codes.ALREADY
         if quality == INVALID:
-            return None if command.action in _COUNTED else messages.REFUSED_CLOCK
-        return messages.REFUSED_EXPIRED if now_s > command.expires_s else None
+            return None if command.action in _COUNTED else codes.REFUSED_CLOCK
+        return codes.REFUSED_EXPIRED if now_s > command.expires_s else None
 
     def apply(self, point, command):
         action = command.action
-        if action == messages.TOPUP:
+        if action == codes.TOPUP:
             return self.top_up(point, command)
-        if action == messages.TARIFF:
+        if action == codes.TARIFF:
             return self.set_tariff(point, command)
-        if action == messages.RELAY:
+        if action == codes.RELAY:
             return self.order_relay(point, command)
-        if action == messages.ADJUST:
+        if action == codes.ADJUST:
             return self.adjust(point, command)
-        if action == messages.STATE:
+        if action == codes.STATE:
             self.on_statement(point)
-            return messages.DONE
-        return messages.REFUSED_UNSUPPORTED
+            return codes.DONE
+        return codes.REFUSED_UNSUPPORTED
 
     def finish(self, point, slot, command, freed_by=relay.BY_REARM):
         """One slot holds the effect and the id."""
         self.metering.commit(point, point.with_command(slot, command.id))
         self.metering.decide(point, freed_by=freed_by)
-        return messages.DONE
+        return codes.DONE
 
     def top_up(self, point, command):
         number, generation, amount_ncur = _integers(command.args, 3)
         mark = point.state.mark
         if generation != mark.generation or not 0 < number <= topup.NUMBER_MAX or number & 1:
-            return messages.REFUSED_FIELD
+            return codes.REFUSED_FIELD
         fresh = topup.check(mark, number)
         if fresh != topup.FRESH:
-            return messages.ALREADY if fresh == topup.USED else messages.REFUSED_TOO_OLD
+            return codes.ALREADY if fresh == topup.USED else codes.REFUSED_TOO_OLD
         now_s, quality = self.clock.now()
         if not prepaid.cap_allows(point.settings, point.state.balance_ncur, amount_ncur):
-            return messages.REFUSED_CAP
+            return codes.REFUSED_CAP
         entry = ledger.topped_up(
             point.state, now_s, quality, number, ledger.BY_COMMAND, amount_ncur
         )
@@ -114,31 +114,31 @@ class Commands:
     def set_tariff(self, point, command):
         """Charge up to here under the old book, then keep the new one. Versions only rise."""
         if len(command.args) != 1:
-            return messages.REFUSED_FIELD
+            return codes.REFUSED_FIELD
         from protocol import tariff_book  # given back when the command is done
 
         book = tariff_book.from_wire(command.args[0])
         if book.version <= point.book.version:
-            return messages.ALREADY
+            return codes.ALREADY
         self.metering.charge_now(point)
         config.forget("tariff_book")
         config.save_book(self.root, point.number, command.args[0])
         point.book = book
-        self.events.add(messages.TARIFF_SET, point.number, book.version)
+        self.events.add(codes.TARIFF_SET, point.number, book.version)
         return self.finish(point, point.plain(), command)
 
     def order_relay(self, point, command):
         (order,) = _integers(command.args, 1)
-        if not messages.TRIP <= order <= messages.DIRECT_CLOSE:
-            return messages.REFUSED_FIELD
+        if not codes.TRIP <= order <= codes.DIRECT_CLOSE:
+            return codes.REFUSED_FIELD
         slot = point.slot
         held = slot.holds & ~prepaid.HOLD_REMOTE
-        if order == messages.TRIP:
+        if order == codes.TRIP:
             held = slot.holds | prepaid.HOLD_REMOTE
-        elif order == messages.DIRECT_CLOSE and held:
-            return messages.REFUSED_HELD
+        elif order == codes.DIRECT_CLOSE and held:
+            return codes.REFUSED_HELD
         # Closing may have to wait for the minimum open time: the metering loop sees to it.
-        point.close_ordered = order == messages.DIRECT_CLOSE
+        point.close_ordered = order == codes.DIRECT_CLOSE
         rule = relay.BY_REMOTE_CLOSE if point.close_ordered else relay.BY_REMOTE_PERMIT
         changed = point.with_relay(slot.relay, slot.rule, held, False)
         return self.finish(point, changed, command, freed_by=rule)

@@ -17,7 +17,7 @@ from firmware.journal import Journal
 from firmware.log import Log
 from firmware.outbox import Outbox
 from firmware.uplink import Uplink
-from protocol import messages
+from protocol import codes
 from protocol.units import BAD_FIELD, MODULE_TARGET, NO_RELAY, Malformed
 
 METERING_LIMIT_POLLS = 10
@@ -109,9 +109,7 @@ class Firmware:
 
     async def run(self):
         self.log.add(log.BOOTED, self.board.reset_cause(), self.module.boot_id)
-        self.events.add(
-            messages.BOOT, MODULE_TARGET, self.board.reset_cause(), self.module.boot_id
-        )
+        self.events.add(codes.BOOT, MODULE_TARGET, self.board.reset_cause(), self.module.boot_id)
         poll_ms = self.settings.poll_ms
         self.health.vital("metering", METERING_LIMIT_MS + METERING_LIMIT_POLLS * poll_ms)
         self.health.start("metering", lambda: self.metering.run(poll_ms))

@@ -10,7 +10,7 @@ import asyncio
 from firmware import log, prepaid, relay
 from firmware import point as points_module
 from firmware.meters import readings
-from protocol import ledger, messages, reading
+from protocol import codes, ledger, reading
 from protocol.units import INTERVAL_S, INVALID, MODULE_TARGET, Malformed, Unavailable
 
 CHECKPOINT_MS = 10000
@@ -50,10 +50,10 @@ class Metering:
         self.checkpoint()
         if self.outbox.dropped != self.dropped:
             self.dropped = self.outbox.dropped
-            self.events.add(messages.OUTBOX_FULL, MODULE_TARGET, self.dropped)
+            self.events.add(codes.OUTBOX_FULL, MODULE_TARGET, self.dropped)
         if self.health.failures != self.failures:
             self.failures = self.health.failures
-            self.events.add(messages.TASK_RESTARTED, MODULE_TARGET, self.failures)
+            self.events.add(codes.TASK_RESTARTED, MODULE_TARGET, self.failures)
 
     async def read(self, point):
         """A plausible register total into point.seen_wh, or an event."""
@@ -63,10 +63,10 @@ class Metering:
             point.silent += 1
             if point.silent == SILENT_POLLS:
                 self.log.add(log.METER_FAILED, point.number)
-                self.events.add(messages.METER_SILENT, point.number, point.silent)
+                self.events.add(codes.METER_SILENT, point.number, point.silent)
             return
         if point.silent >= SILENT_POLLS:
-            self.events.add(messages.METER_BACK, point.number, seen.register_wh)
+            self.events.add(codes.METER_BACK, point.number, seen.register_wh)
         point.silent = 0
         point.pulses = seen.pulses
         verdict = self.judge(point, seen.register_wh)
@@ -76,7 +76,7 @@ class Metering:
         if verdict != point.verdict:
             point.verdict = verdict
             figures = (verdict, point.seen_wh, seen.register_wh)
-            self.events.add(messages.REGISTER_REFUSED, point.number, *figures)
+            self.events.add(codes.REGISTER_REFUSED, point.number, *figures)
 
     def judge(self, point, register_wh):
         """readings.OK, or why a total must not be charged. The first one opens the ledger."""
@@ -157,7 +157,7 @@ class Metering:
             self.commit(point, point.with_warning(zone))
             self.board.signal(zone)
             if worse:
-                self.events.add(messages.WARNING, point.number, zone, balance_ncur)
+                self.events.add(codes.WARNING, point.number, zone, balance_ncur)
         if settings.relay < len(self.board.relays):
             self.steer(point, balance_ncur, zone, presses, freed_by)
 
@@ -188,7 +188,7 @@ class Metering:
         if not point.mismatch:
             point.mismatch = True
             actual = commanded != relay.CLOSED
-            self.events.add(messages.RELAY_MISMATCH, point.number, commanded, int(actual))
+            self.events.add(codes.RELAY_MISMATCH, point.number, commanded, int(actual))
         action = relay.DO_CLOSE if commanded == relay.CLOSED else relay.DO_OPEN
         if point.contact.allowed(action):
             point.contact.move(action)
@@ -225,8 +225,8 @@ class Metering:
 
 
 _TOLD = {
-    relay.DO_OPEN: messages.RELAY_OPENED,
-    relay.DO_CLOSE: messages.RELAY_CLOSED,
-    relay.DO_ARM: messages.RELAY_ARMED,
-    relay.DO_DISARM: messages.RELAY_DISARMED,
+    relay.DO_OPEN: codes.RELAY_OPENED,
+    relay.DO_CLOSE: codes.RELAY_CLOSED,
+    relay.DO_ARM: codes.RELAY_ARMED,
+    relay.DO_DISARM: codes.RELAY_DISARMED,
 }

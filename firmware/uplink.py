@@ -11,7 +11,7 @@ from firmware import events as events_module
 from firmware import log, mqtt
 from firmware import point as points_module
 from firmware.waits import sleep_ms, wait_for_ms
-from protocol import cose, messages, topics
+from protocol import codes, cose, messages, topics
 from protocol.units import MODULE_TARGET, SYNCHRONISED, Malformed, Unavailable
 
 FIRMWARE = "0.1.0"
@@ -194,7 +194,7 @@ class Uplink:
         old_s, new_s = self.clock.set(answer.time_ms + trip_ms // 2)
         if abs(new_s - old_s) > STEP_S:
             self.log.add(log.CLOCK_STEP, old_s, new_s)
-            self.events.add(messages.CLOCK_SET, MODULE_TARGET, old_s, new_s)
+            self.events.add(codes.CLOCK_SET, MODULE_TARGET, old_s, new_s)
 
     def refuse(self, reason):
         """Forged, replayed or malformed: an event, but not a flood of them."""
@@ -203,4 +203,4 @@ class Uplink:
         last_ms = self.rejected_ms.get(reason)
         if last_ms is None or now_ms - last_ms > REJECT_EVERY_MS:
             self.rejected_ms[reason] = now_ms
-            self.events.add(messages.REJECTED, MODULE_TARGET, reason)
+            self.events.add(codes.REJECTED, MODULE_TARGET, reason)

@@ -60,47 +60,6 @@ Command = namedtuple("Command", "id target action issued_s expires_s args")
 # Answers the hello of the same boot at that tick; time_ms is Unix milliseconds.
 Time = namedtuple("Time", "boot_id ticks_ms time_ms")
 
-# Actions and their args.
-TOPUP = const(1)  # [number, generation, amount_ncur]
-TARIFF = const(2)  # [book, see tariff_book.to_wire]
-RELAY = const(3)  # [relay order]
-ADJUST = const(4)  # [reason class, amount_ncur]
-CONFIG = const(5)  # [configuration map]
-STATE = const(6)  # [] send a statement now
-
-# Relay orders of prepay-rules.md section 13.
-TRIP = const(1)
-PERMIT_CLOSE = const(2)
-DIRECT_CLOSE = const(3)
-
-# Result status.
-DONE = const(0)
-ALREADY = const(1)  # the effect was there before; the host reads it as delivered
-REFUSED_EXPIRED = const(2)
-REFUSED_CAP = const(3)
-REFUSED_FIELD = const(4)
-REFUSED_UNSUPPORTED = const(5)
-REFUSED_TOO_OLD = const(6)
-REFUSED_CLOCK = const(7)
-REFUSED_HELD = const(8)  # credit still holds the relay open
-
-# Event codes. Arguments in brackets.
-BOOT = const(1)  # [reset cause, boot id]
-CLOCK_SET = const(2)  # [old s, new s]
-RELAY_OPENED = const(3)  # [rule, balance_ncur, limit_ncur, zone]
-RELAY_CLOSED = const(4)  # [rule, balance_ncur, limit_ncur, zone]
-RELAY_ARMED = const(5)  # [rule, balance_ncur, limit_ncur, zone]
-WARNING = const(6)  # [zone, balance_ncur]
-REJECTED = const(7)  # [reason] of a message, [reason, kind, command id] of a command
-METER_SILENT = const(8)  # [failures]
-METER_BACK = const(9)  # [register_wh]
-REGISTER_REFUSED = const(10)  # [verdict, previous_wh, offered_wh]
-TASK_RESTARTED = const(11)  # [failures since power-on]
-RELAY_MISMATCH = const(12)  # [commanded, actual]
-TARIFF_SET = const(13)  # [version]
-OUTBOX_FULL = const(14)  # [records dropped]
-RELAY_DISARMED = const(15)  # [rule, balance_ncur, limit_ncur, zone]
-
 # Field checks: (type code, low, high); bounds of text, bytes, lists and maps are lengths.
 _INT, _TEXT, _LIST, _MAP = 0, 1, 2, 3
 _POINT = (_INT, 0, POINTS_MAX - 1)

@@ -50,9 +50,31 @@ ENTRIES = {
     7: "opening",
 }
 
-ACTIONS = {1: "top-up", 2: "tariff", 3: "relay", 4: "adjust", 5: "config", 6: "statement"}
+ACTIONS = {
+    1: "top-up",
+    2: "tariff",
+    3: "relay",
+    4: "adjust",
+    5: "config",
+    6: "statement",
+    7: "monitoring plan",
+    8: "clear",
+    9: "meter",
+    10: "update",
+    11: "debt",
+}
 
-RELAY_ORDERS = {1: "trip", 2: "permit close", 3: "direct close"}
+RELAY_ORDERS = {
+    1: "trip",
+    2: "permit close",
+    3: "direct close",
+    4: "trip, then close",
+    5: "trip, then permit close",
+    6: "alarm",
+    7: "alarm end",
+    8: "hold supply",
+    9: "hold supply end",
+}
 
 STATUSES = {
     0: "done",
@@ -82,6 +104,24 @@ EVENTS = {
     13: "tariff set",
     14: "outbox full",
     15: "relay disarmed",
+    16: "relay will open",
+    17: "emergency credit",
+    18: "load limit",
+    19: "hold supply",
+    20: "token entry locked",
+    21: "token entered",
+    22: "meter register rebased",
+    23: "meter identity changed",
+    24: "meter register frozen",
+    25: "clock step refused",
+    26: "supply quality",
+    27: "ten minutes of supply",
+    28: "tamper",
+    29: "safe mode",
+    30: "firmware update",
+    31: "configuration set",
+    32: "crash",
+    33: "debt changed",
 }
 
 RELAY_STATES = {0: "closed", 1: "open", 2: "armed"}

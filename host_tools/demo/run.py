@@ -17,7 +17,7 @@ from host_tools.demo.world import World
 from host_tools.processes import until_interrupted
 from host_tools.settlement.common import decimal, table
 from host_tools.settlement.reconcile import Row, reconcile, trial_balance
-from protocol import messages
+from protocol import codes
 
 OUT = Path("build/demo.json")
 RUN = Path("build/demo")
@@ -91,7 +91,7 @@ def _figures(story: Story, row: Row) -> dict[str, object]:
     shown = asdict(row)
     moves = 0
     if row.point == 0:
-        for code in (messages.RELAY_OPENED, messages.RELAY_CLOSED):
+        for code in (codes.RELAY_OPENED, codes.RELAY_CLOSED):
             moves += len(story.events(row.module, code))
     return {**{name: shown[name] for name in FIGURES}, "relay_operations": moves}
 

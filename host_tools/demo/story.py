@@ -15,7 +15,7 @@ from host_tools.demo.world import World
 from host_tools.settlement import commands, topup
 from host_tools.settlement.common import decimal
 from host_tools.store.records import Point, Settled
-from protocol import cbor, ledger, messages, topics
+from protocol import cbor, codes, ledger, messages, topics
 from protocol.units import FORGED, NCUR_PER_CUR, REPLAYED
 from protocol.words import REASONS
 
@@ -160,7 +160,7 @@ class Story:
         await self.seen(
             "top-ups credited", lambda: all(p.state.topups_ncur for p in self.points())
         )
-        await self.seen("armed", lambda: bool(self.events(FLAT, messages.RELAY_ARMED)))
+        await self.seen("armed", lambda: bool(self.events(FLAT, codes.RELAY_ARMED)))
         relays[FLAT].press_key()
         await self.seen("relays closed", lambda: all(m.relays[0] for m in relays.values()))
         return done.stdout.strip()
@@ -206,10 +206,10 @@ class Story:
         self.world.broker.restart()
         boundary_s = self.world.time.now_s() // 900 * 900
         await self.seen("all readings", lambda: self.settled_upto(boundary_s))
-        await self.seen("events", lambda: bool(self.events(FLAT, messages.RELAY_OPENED)))
-        zones = [args[0] for args in self.events(FLAT, messages.WARNING)]
+        await self.seen("events", lambda: bool(self.events(FLAT, codes.RELAY_OPENED)))
+        zones = [args[0] for args in self.events(FLAT, codes.WARNING)]
         need(zones[-3:] == [1, 2, 3], f"warnings were {zones}")
-        rule, balance_ncur, limit_ncur, _ = self.events(FLAT, messages.RELAY_OPENED)[-1]
+        rule, balance_ncur, limit_ncur, _ = self.events(FLAT, codes.RELAY_OPENED)[-1]
         return (
             f"warning 1, warning 2, opened by rule {rule} at {cny(balance_ncur)},"
             f" limit {cny(limit_ncur)}; all intervals of the night are settled"
@@ -217,9 +217,9 @@ class Story:
 
     async def arm_and_close(self) -> str:
         module = self.world.modules[FLAT]
-        armed = len(self.events(FLAT, messages.RELAY_ARMED))
+        armed = len(self.events(FLAT, codes.RELAY_ARMED))
         self.pay(FLAT, 0, 20, "cash-5")
-        await self.seen("armed", lambda: len(self.events(FLAT, messages.RELAY_ARMED)) > armed)
+        await self.seen("armed", lambda: len(self.events(FLAT, codes.RELAY_ARMED)) > armed)
         need(not module.relays[0], "the relay closed without the key")
         module.press_key()
         await self.seen("closed", lambda: module.relays[0])
@@ -255,7 +255,7 @@ class Story:
 
     async def forgery(self) -> str:
         shard = cast.CAST[0].shard
-        gift = messages.Command(9999, 0, messages.TOPUP, 0, 1 << 40, [2, 0, 10**12])
+        gift = messages.Command(9999, 0, codes.TOPUP, 0, 1 << 40, [2, 0, 10**12])
         balance = self.point(FLAT).state.topups_ncur
         self.intruder.repeat(topics.down(shard, FLAT), forged(gift, FLAT))
         ack = messages.Events(1, 1, [[self.world.time.now_s(), 0, 1, 255, []]])
@@ -303,7 +303,7 @@ class Story:
                     self.world.store,
                     point.module,
                     point.point,
-                    messages.STATE,
+                    codes.STATE,
                     [],
                     self.world.time.now_s(),
                     3600,

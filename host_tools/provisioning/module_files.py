@@ -21,7 +21,7 @@ def module_files(
     }
     for point in module.points:
         files[f"tariff{point.point}.cbor"] = cbor.encode(tariff_book.to_wire(books[point.point]))
-        if point.meter == settings.MODBUS:
+        if point.meter != settings.PULSE:
             compiled = compile_map(load(MAPS / f"{point.meter_map}.toml"))
             files[f"meter_maps/{point.meter_map}.cbor"] = cbor.encode(compiled)
     return files

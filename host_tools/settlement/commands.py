@@ -9,7 +9,7 @@ from host_tools import Refused
 from host_tools.settlement import posting
 from host_tools.store.database import Store
 from host_tools.store.records import Order, Point, TopUp
-from protocol import cbor, messages, tariff, tariff_book, topup
+from protocol import cbor, codes, tariff, tariff_book, topup
 from protocol.messages import Command
 from protocol.units import DAY_S, MODULE_TARGET, NCUR_MAX
 
@@ -21,9 +21,9 @@ RETRY_MS = 15000
 RETRY_MS_MAX = 3600000
 
 _ENDS = {
-    messages.DONE: "done",
-    messages.ALREADY: "done",
-    messages.REFUSED_EXPIRED: "expired",
+    codes.DONE: "done",
+    codes.ALREADY: "done",
+    codes.REFUSED_EXPIRED: "expired",
 }
 
 
@@ -63,7 +63,7 @@ def pay(store: Store, point: Point, reference: str, amount_ncur: int, now_s: int
         store.payments.topup_became(known, "in flight", None)
         known = replace(known, state="in flight")
     args: list[object] = [known.number, known.generation, known.amount_ncur]
-    issue(store, point.module, point.point, messages.TOPUP, args, now_s, TOPUP_LIFE_S)
+    issue(store, point.module, point.point, codes.TOPUP, args, now_s, TOPUP_LIFE_S)
     return known
 
 
@@ -78,15 +78,15 @@ def set_tariff(store: Store, point: Point, book: tariff.Book, now_s: int) -> int
 def order_tariff(store: Store, module: str, point: int, book: tariff.Book, now_s: int) -> int:
     """Queues the book for a point; the command's id."""
     args: list[object] = [tariff_book.to_wire(book)]
-    return issue(store, module, point, messages.TARIFF, args, now_s, TARIFF_LIFE_S)
+    return issue(store, module, point, codes.TARIFF, args, now_s, TARIFF_LIFE_S)
 
 
 def topup_arrived(store: Store, module: str, point: int, given: TopUp, now_s: int) -> None:
     """The ledger entry of a top-up answers the command that carried it."""
     args = cbor.encode([given.number, given.generation, given.amount_ncur])
     for order in store.payments.open_commands(module):
-        if (order.target, order.action, order.args) == (point, messages.TOPUP, args):
-            store.payments.command_ended(order, "done", messages.DONE, 0, now_s)
+        if (order.target, order.action, order.args) == (point, codes.TOPUP, args):
+            store.payments.command_ended(order, "done", codes.DONE, 0, now_s)
 
 
 def answered(
@@ -98,7 +98,7 @@ def answered(
         return
     state = _ENDS.get(status, "refused")
     store.payments.command_ended(order, state, status, detail, now_s)
-    if state != "done" and order.action == messages.TOPUP:
+    if state != "done" and order.action == codes.TOPUP:
         given = _topup_of(store, order)
         if given is not None and given.state == "in flight":
             store.payments.topup_became(given, "refused", None)
@@ -153,7 +153,7 @@ class Dispatch:
 
     def _in_window(self, store: Store, order: Order) -> bool:
         """A top-up waits while an older one could still fall out of the module's window."""
-        if order.action != messages.TOPUP or order.target == MODULE_TARGET:
+        if order.action != codes.TOPUP or order.target == MODULE_TARGET:
             return True
         point = store.fleet.point(order.module, order.target)
         given = _topup_of(store, order)

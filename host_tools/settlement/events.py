@@ -8,7 +8,7 @@ import hashlib
 from host_tools.settlement import commands, screening, settle
 from host_tools.store.database import Store
 from host_tools.store.records import Event, Module
-from protocol import cbor, messages
+from protocol import cbor, codes, messages
 from protocol.messages import Events, Hello, Result
 from protocol.units import CONTRADICTORY, REPLAYED, Malformed
 from protocol.words import REASONS
@@ -26,7 +26,7 @@ def receive(store: Store, module: Module, batch: Events | Result, now_s: int) ->
     store.intake.append_events(module.id, batch.epoch, new, now_s)
     store.fleet.set_events_seq(module.id, new[-1].seq)
     for record in new:
-        if record.kind == messages.EVENTS and record.code == messages.REJECTED:
+        if record.kind == messages.EVENTS and record.code == codes.REJECTED:
             _rejected_there(store, module, record, now_s)
     if isinstance(batch, Result):
         commands.answered(store, module.id, batch.command_id, batch.status, batch.detail, now_s)

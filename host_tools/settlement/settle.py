@@ -9,7 +9,7 @@ from typing import cast
 from host_tools.settlement import commands, figures, posting, screening
 from host_tools.store.database import Store
 from host_tools.store.records import Module, Point, Said, Settled
-from protocol import cbor, ledger, messages, tariff
+from protocol import cbor, codes, ledger, tariff
 from protocol.ledger import Entry, State
 from protocol.messages import Readings, Statement
 from protocol.reading import Fact, rebuild
@@ -197,7 +197,7 @@ def _adjusted(store: Store, point: Point, entry: Entry, now_s: int) -> bool:
     wanted = cbor.encode([entry.channel, entry.amount_ncur])
     if (
         order is None
-        or (order.target, order.action) != (point.point, messages.ADJUST)
+        or (order.target, order.action) != (point.point, codes.ADJUST)
         or order.args != wanted
     ):
         values = entry.amount_ncur, "never ordered"
@@ -205,7 +205,7 @@ def _adjusted(store: Store, point: Point, entry: Entry, now_s: int) -> bool:
         store.ledgers.differ(point.id, TAMPER, detail, entry.seq, values, now_s)
         return False
     if order.state in ("queued", "sent"):
-        store.payments.command_ended(order, "done", messages.DONE, 0, now_s)
+        store.payments.command_ended(order, "done", codes.DONE, 0, now_s)
     return True
 
 

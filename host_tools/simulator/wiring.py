@@ -61,41 +61,41 @@ def module_settings(
         _point(point, place, channels.get(point, 0), pulse_base_wh)
         for point, place in places.items()
     )
-    return settings.Module(
-        1,
-        module,
-        shard,
-        login.host,
-        login.port,
-        login.user,
-        login.password,
-        KEEPALIVE_S,
-        poll_ms,
-        BATCH_RECORDS,
-        BAUD,
-        0,
-        points,
+    return settings.module_of(
+        version=1,
+        module=module,
+        shard=shard,
+        broker_host=login.host,
+        broker_port=login.port,
+        broker_user=login.user,
+        broker_password=login.password,
+        keepalive_s=KEEPALIVE_S,
+        poll_ms=poll_ms,
+        batch_records=BATCH_RECORDS,
+        rs485_baud=BAUD,
+        rs485_parity=0,
+        points=points,
     )
 
 
 def _point(point: int, place: Place, channel: int, pulse_base_wh: int) -> settings.Point:
-    return settings.Point(
-        point,
-        settings.MODBUS if place.meter_map else settings.PULSE,
-        place.meter_map,
-        place.unit,
-        channel,
-        place.imp_per_kwh,
-        0 if place.meter_map else pulse_base_wh,
-        place.current_max_ma,
-        place.relay,
-        place.warnings[0] * NCUR_PER_CUR,
-        place.warnings[1] * NCUR_PER_CUR,
-        place.limit * NCUR_PER_CUR,
-        (place.limit + 1) * NCUR_PER_CUR,
-        CAP * NCUR_PER_CUR,
-        TOPUP_MAX * NCUR_PER_CUR,
-        int(place.auto_close),
+    return settings.point_of(
+        point=point,
+        meter=settings.MODBUS if place.meter_map else settings.PULSE,
+        meter_map=place.meter_map,
+        unit=place.unit,
+        pulse_channel=channel,
+        imp_per_kwh=place.imp_per_kwh,
+        register_base_wh=0 if place.meter_map else pulse_base_wh,
+        current_max_ma=place.current_max_ma,
+        relay=place.relay,
+        warning_1_ncur=place.warnings[0] * NCUR_PER_CUR,
+        warning_2_ncur=place.warnings[1] * NCUR_PER_CUR,
+        limit_ncur=place.limit * NCUR_PER_CUR,
+        rearm_ncur=(place.limit + 1) * NCUR_PER_CUR,
+        cap_ncur=CAP * NCUR_PER_CUR,
+        topup_max_ncur=TOPUP_MAX * NCUR_PER_CUR,
+        auto_close=int(place.auto_close),
     )
 
 

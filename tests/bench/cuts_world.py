@@ -12,7 +12,7 @@ import vfs
 from boards.virtual import flash
 from firmware import main
 from firmware import point as points
-from protocol import cbor, ledger, messages, settings, tariff_book
+from protocol import cbor, codes, ledger, messages, settings, tariff_book
 from tests.firmware import desk as desks
 
 ROOT = "/cuts"
@@ -101,7 +101,7 @@ class World:
         cells = flash.Flash(self.cells, JOURNAL_SECTORS * flash.SECTOR, supply)
         board.journal = make_journal(cells, self.kept)
         firmware = main.Firmware(board, lambda item, pulses: self.meters[item.point])
-        firmware.events.add(messages.BOOT, 255, 1, firmware.module.boot_id)
+        firmware.events.add(codes.BOOT, 255, 1, firmware.module.boot_id)
         return firmware
 
 
@@ -124,10 +124,7 @@ def provisioned():
     unmount()
     vfs.mount(vfs.VfsLfs2(device), ROOT)
     relayed = desks.point_settings(0, auto_close=1)
-    metered = settings.Point(
-        1, settings.MODBUS, "sdm120", 2, 0, 0, 0, 60000, settings.NO_RELAY,
-        5 * CUR, 2 * CUR, 0, CUR, 1000 * CUR, 500 * CUR, 0,
-    )  # fmt: skip
+    metered = desks.point_settings(1, unit=2, relay=settings.NO_RELAY)
     desks.provision(ROOT, [relayed, metered], book())
     unmount()
     return bytes(disk.cells)
@@ -150,24 +147,24 @@ def workload():
     Long stretches without settlement fill outbox files; the journal's ring goes round.
     """
     steps = [use(0, 0, 0)]
-    steps += [order(1, 0, messages.TOPUP, 2, 0, 4 * CUR)]
-    steps += [order(2, 1, messages.TOPUP, 2, 0, 30 * CUR)]
+    steps += [order(1, 0, codes.TOPUP, 2, 0, 4 * CUR)]
+    steps += [order(2, 1, codes.TOPUP, 2, 0, 30 * CUR)]
     steps += [use(15, 100 + number, 10 * number) for number in range(12)]
-    steps += [order(3, 0, messages.RELAY, messages.TRIP), use(1, 0, 5), use(14, 0, 40)]
-    steps += [order(4, 0, messages.RELAY, messages.DIRECT_CLOSE), use(1, 0, 0), ("settle",)]
-    steps += [use(720, 900, 900), order(5, 0, messages.ADJUST, 3, -CUR // 3)]
-    steps += [order(6, 0, messages.TOPUP, 6, 0, 2 * CUR), use(5, 77, 11)]
+    steps += [order(3, 0, codes.RELAY, codes.TRIP), use(1, 0, 5), use(14, 0, 40)]
+    steps += [order(4, 0, codes.RELAY, codes.DIRECT_CLOSE), use(1, 0, 0), ("settle",)]
+    steps += [use(720, 900, 900), order(5, 0, codes.ADJUST, 3, -CUR // 3)]
+    steps += [order(6, 0, codes.TOPUP, 6, 0, 2 * CUR), use(5, 77, 11)]
     steps += [use(15, 33, number) for number in range(16)]
     new = tariff_book.to_wire(book(2, LATER_PRICE_UCUR_PER_KWH))
-    steps += [order(7, 0, messages.TARIFF, new), order(8, 1, messages.TARIFF, new)]
+    steps += [order(7, 0, codes.TARIFF, new), order(8, 1, codes.TARIFF, new)]
     steps += [use(15, 55 + number, number) for number in range(14)]
-    steps += [order(9, 0, messages.TOPUP, 4, 0, 2 * CUR), ("settle",)]
-    steps += [use(900, 1300, 400), use(15, 3, 0), order(10, 1, messages.TOPUP, 4, 0, CUR)]
+    steps += [order(9, 0, codes.TOPUP, 4, 0, 2 * CUR), ("settle",)]
+    steps += [use(900, 1300, 400), use(15, 3, 0), order(10, 1, codes.TOPUP, 4, 0, CUR)]
     steps += [use(15, 250, 250) for _ in range(24)]
     steps += [use(720, 9000, 9000), use(1, 0, 0)]  # both run out, and the relay opens
-    steps += [order(11, 0, messages.TOPUP, 8, 0, 30 * CUR), use(1, 0, 0), ("settle",)]
+    steps += [order(11, 0, codes.TOPUP, 8, 0, 30 * CUR), use(1, 0, 0), ("settle",)]
     steps += [use(15, 120, 60) for _ in range(10)]
-    steps += [order(12, 1, messages.TOPUP, 8, 0, 40 * CUR), use(15, 1, 1), ("settle",)]
+    steps += [order(12, 1, codes.TOPUP, 8, 0, 40 * CUR), use(15, 1, 1), ("settle",)]
     return steps
 
 
@@ -184,11 +181,11 @@ def expected(steps):
                 sums[number][1] += energy_wh * price[number]
         elif step[0] == "order":
             _, _, target, action, args = step
-            if action == messages.TOPUP:
+            if action == codes.TOPUP:
                 sums[target][0] += args[2]
-            elif action == messages.ADJUST:
+            elif action == codes.ADJUST:
                 sums[target][2] += args[1]
-            elif action == messages.TARIFF:
+            elif action == codes.TARIFF:
                 price[target] = LATER_PRICE_UCUR_PER_KWH
     return {number: tuple(values) for number, values in sums.items()}
 

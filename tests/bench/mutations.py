@@ -7,7 +7,7 @@ so that the decoder, the field checks and what lies behind them are reached. Det
 import struct
 from binascii import hexlify
 
-from protocol import cbor, cose, messages, reading, settings, tariff_book
+from protocol import cbor, codes, cose, messages, reading, settings, tariff_book
 from protocol.units import MESSAGE_BYTES_MAX, Malformed
 
 ROOT_KEY = bytes(range(32))
@@ -120,9 +120,9 @@ class Doors:
         if kind == messages.READINGS:
             reading.facts(message.base_s, message.version, message.items)
         elif kind == messages.COMMAND and message.args:
-            if message.action == messages.TARIFF:
+            if message.action == codes.TARIFF:
                 tariff_book.from_wire(message.args[0])
-            elif message.action == messages.CONFIG:
+            elif message.action == codes.CONFIG:
                 settings.module_from_wire(message.args[0])
 
 

@@ -56,6 +56,24 @@ EVENTS = {
     13: "电价已更换",
     14: "待发队列已满",
     15: "取消合闸允许",
+    16: "跳闸延时中",
+    17: "应急额度",
+    18: "超负荷",
+    19: "保电",
+    20: "代码输入锁定",
+    21: "输入充值代码",
+    22: "表码起点改变",
+    23: "电表身份改变",
+    24: "表码停走",
+    25: "拒绝对时",
+    26: "电能质量事件",
+    27: "十分钟统计",
+    28: "窃电或防护告警",
+    29: "安全模式",
+    30: "程序升级",
+    31: "参数已更新",
+    32: "异常复位",
+    33: "欠费分期",
 }
 
 STATUSES = {
@@ -70,9 +88,31 @@ STATUSES = {
     8: "欠费闭锁，不能合闸",
 }
 
-ACTIONS = {1: "充值", 2: "电价", 3: "继电器", 4: "调账", 5: "参数", 6: "申报状态"}
+ACTIONS = {
+    1: "充值",
+    2: "电价",
+    3: "继电器",
+    4: "调账",
+    5: "参数",
+    6: "申报状态",
+    7: "监测方案",
+    8: "解除",
+    9: "换表",
+    10: "程序升级",
+    11: "欠费",
+}
 
-RELAY_ORDERS = {1: "跳闸", 2: "合闸允许", 3: "直接合闸"}
+RELAY_ORDERS = {
+    1: "跳闸",
+    2: "合闸允许",
+    3: "直接合闸",
+    4: "跳闸，到时合闸",
+    5: "跳闸，到时合闸允许",
+    6: "报警",
+    7: "报警解除",
+    8: "保电",
+    9: "保电解除",
+}
 
 ENTRIES = {
     1: "电量电费",
@@ -192,7 +232,10 @@ SETTINGS = {
     "rs485_parity": ("0 none, 1 odd, 2 even", "校验：0 无，1 奇，2 偶"),
     "points": ("1 to 8 service points, fields below", "1 至 8 个用电点，字段见下表"),
     "point": ("number of the service point", "用电点编号"),
-    "meter": ("0 pulse, 1 Modbus", "表计类型：0 脉冲，1 Modbus"),
+    "meter": (
+        "0 pulse, 1 Modbus RTU, 2 Modbus TCP",
+        "表计类型：0 脉冲，1 Modbus RTU，2 Modbus TCP",
+    ),
     "meter_map": ("name of the meter map; Modbus only", "寄存器映射名，仅 Modbus"),
     "unit": ("Modbus address; 1 to 247 for a Modbus meter", "Modbus 地址"),
     "pulse_channel": ("pulse input of the board", "脉冲输入通道"),
@@ -215,6 +258,89 @@ SETTINGS = {
     "auto_close": (
         "1: closes when armed; 0: the customer presses the key",
         "1 自动合闸；0 用户按键合闸",
+    ),
+    "ct_ratio": ("current transformer ratio", "电流互感器变比"),
+    "pt_ratio": ("voltage transformer ratio", "电压互感器变比"),
+    "register_modulus_wh": (
+        "where the meter's register rolls over, Wh; 0 never",
+        "表码翻转值，Wh；0 为不翻转",
+    ),
+    "warning_1_days": ("first warning with so many days left; 0 none", "剩余天数预警 1；0 为无"),
+    "warning_2_days": ("second warning with so many days left; 0 none", "剩余天数预警 2；0 为无"),
+    "courtesy_trip": (
+        "1: opens once in warning 2, the key restores",
+        "1：二级预警跳闸一次，按键恢复",
+    ),
+    "zero_trip": (
+        "1: opens once at zero before the overdraft, the key restores",
+        "1：余额为零跳闸一次，按键恢复",
+    ),
+    "emergency_offer_ncur": ("emergency credit is offered at or below", "应急额度启用金额"),
+    "emergency_limit_ncur": ("how much emergency credit there is; 0 none", "应急额度；0 为无"),
+    "emergency_load_mw": (
+        "load limit while emergency credit is used, mW; 0 none",
+        "应急期间负荷限值，mW；0 为无",
+    ),
+    "friendly": (
+        "calendars of friendly hours: from when, windows, special days",
+        "友好时段：生效时刻、时段、特殊日",
+    ),
+    "friendly_floor_ncur": (
+        "a balance that ends the protection; 0 none",
+        "友好时段透支下限；0 为无",
+    ),
+    "friendly_delay_s": (
+        "longest random delay of the first cut after a window",
+        "时段结束后随机延时上限，秒",
+    ),
+    "clock_protect_s": (
+        "how long an invalid clock counts as friendly hours",
+        "时钟无效时的保护时间，秒",
+    ),
+    "load_limit_mw": ("load limit, mW; 0 none", "负荷限值，mW；0 为无"),
+    "load_period_s": ("over which load is averaged", "负荷平均周期，秒"),
+    "load_action": ("0 opens, 1 only tells", "超负荷动作：0 跳闸，1 仅告警"),
+    "load_restore_s": ("open for this long, then it may close", "超负荷跳闸后恢复时间，秒"),
+    "load_retries": ("openings before only the key closes", "自动恢复次数"),
+    "open_current_max_ma": (
+        "does not open above this current, mA; 0 any",
+        "允许跳闸的最大电流，mA；0 为不限",
+    ),
+    "open_wait_s": ("waits so long for the current to fall, then opens", "等待电流下降的时间，秒"),
+    "trip_delay_s": ("delay of an opening for credit, alarm on", "跳闸延时时间，秒"),
+    "operations_per_hour": ("most movements of the relay in an hour", "每小时最多动作次数"),
+    "nominal_mv": ("nominal voltage, mV; 0: quality is not judged", "标称电压，mV；0 为不判断"),
+    "protect": (
+        "1 voltage, 2 current, 3 both: opens on a hard limit",
+        "保护跳闸：1 电压，2 电流，3 两者",
+    ),
+    "tamper_notify": ("tamper kinds that are told, as bits", "上报的防护告警类型（位）"),
+    "tamper_trip": (
+        "tamper kinds that trip until cleared, as bits",
+        "跳闸并保持的防护告警类型（位）",
+    ),
+    "debt_in_emergency": (
+        "1: debt is recovered while emergency credit is used",
+        "1：应急期间继续扣欠费",
+    ),
+    "debt_when_off": ("1: debt is recovered while supply is off", "1：断电期间继续扣欠费"),
+    "token_unit_ncur": ("value of one token unit; 0: no tokens", "代码单位金额；0 为不用代码"),
+    "token_set": ("1: tokens that set the balance are taken", "1：接受设定余额的代码"),
+    "hold_records": ("plain charges wait until there are so many", "攒够条数再上报"),
+    "tls": (
+        "0 plain, 1 TLS with `/ca.der`, 2 and a client certificate",
+        "0 明文，1 TLS 固定 CA，2 另加客户端证书",
+    ),
+    "broker_fallbacks": (
+        "further brokers, `host:port` with commas",
+        "备用代理 host:port，逗号分隔",
+    ),
+    "ntp_host": ("NTP server; empty none", "NTP 服务器；空为无"),
+    "gateway_host": ("Modbus TCP gateway; empty none", "Modbus TCP 网关；空为无"),
+    "gateway_port": ("its port", "网关端口"),
+    "plan": (
+        "monitoring plan: 0 ordinary, 1 customised, 2 comprehensive",
+        "监测方案：0 普通，1 定制，2 全面",
     ),
 }
 

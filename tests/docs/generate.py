@@ -15,7 +15,7 @@ from pathlib import Path
 
 from firmware import prepaid, relay
 from host_tools.settlement import settle
-from protocol import cose, messages, settings, units, words
+from protocol import codes, cose, messages, settings, words
 from tests.docs import chinese
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,8 +122,8 @@ def message_kinds() -> str:
 
 
 def bracketed(name: str) -> str:
-    """What the comment behind a constant of messages.py says of its arguments."""
-    source = Path(messages.__file__).read_text(encoding="utf-8")
+    """What the comment behind a constant of codes.py says of its arguments."""
+    source = Path(codes.__file__).read_text(encoding="utf-8")
     found = re.search(rf"^{name} = const\(\d+\)  # (\[[^\]]*\])", source, re.MULTILINE)
     return f"`{found[1]}`" if found else "-"
 
@@ -131,7 +131,7 @@ def bracketed(name: str) -> str:
 def numbered(names: str, english: Mapping[int, str], translated: Mapping[int, str]) -> str:
     rows = []
     for name in names.split():
-        number = getattr(messages, name)
+        number = getattr(codes, name)
         rows.append(
             (number, f"`{name}`", english[number], translated[number], bracketed(name)),
         )
@@ -139,14 +139,16 @@ def numbered(names: str, english: Mapping[int, str], translated: Mapping[int, st
 
 
 def actions() -> str:
-    names = "TOPUP TARIFF RELAY ADJUST CONFIG STATE"
+    names = "TOPUP TARIFF RELAY ADJUST CONFIG STATE PLAN CLEAR METER UPDATE DEBT"
     return numbered(names, words.ACTIONS, chinese.ACTIONS)
 
 
 EVENT_NAMES = (
     "BOOT CLOCK_SET RELAY_OPENED RELAY_CLOSED RELAY_ARMED WARNING REJECTED METER_SILENT"
     " METER_BACK REGISTER_REFUSED TASK_RESTARTED RELAY_MISMATCH TARIFF_SET OUTBOX_FULL"
-    " RELAY_DISARMED"
+    " RELAY_DISARMED RELAY_PENDING EMERGENCY LOAD_LIMIT HOLD_SUPPLY TOKEN_LOCKED TOKEN"
+    " METER_REBASED METER_IDENTITY METER_FROZEN CLOCK_REFUSED QUALITY AGGREGATE TAMPER"
+    " SAFE_MODE UPDATED CONFIG_SET CRASH DEBT_LEFT"
 )
 
 
@@ -179,21 +181,24 @@ def differences() -> str:
     return table(("class", "类别", "closes", "what to do 处理"), rows)
 
 
-def settings_rows(checks: Sequence[tuple[str, int, int, int]]) -> list[tuple[object, ...]]:
-    return [
-        (number, f"`{name}`", bounds((kind, low, high)), *chinese.SETTINGS[name])
-        for number, (name, kind, low, high) in enumerate(checks, 1)
-    ]
+def settings_rows(
+    checks: Sequence[tuple[str, int, int, int, object]],
+) -> list[tuple[object, ...]]:
+    """A default stands behind the bounds; what has none is required."""
+    rows = []
+    for number, (name, kind, low, high, default) in enumerate(checks, 1):
+        limits = bounds((kind, low, high))
+        if default is not None:
+            limits += f"; `{default!r}`"
+        rows.append((number, f"`{name}`", limits, *chinese.SETTINGS[name]))
+    return rows
 
 
 SETTINGS_HEADS = ("number", "key", "bounds", "meaning", "含义")
 
 
 def settings_module() -> str:
-    rows = settings_rows(settings._MODULE_CHECKS)
-    points = f"1 to {units.POINTS_MAX} items", *chinese.SETTINGS["points"]
-    rows.append((settings._POINTS_KEY, "`points`", *points))
-    return table(SETTINGS_HEADS, rows)
+    return table(SETTINGS_HEADS, settings_rows(settings._MODULE_CHECKS))
 
 
 def settings_point() -> str:

@@ -10,7 +10,7 @@ from firmware import config, relay
 from host_tools import cli
 from host_tools.demo import run as demo_run
 from host_tools.demo.story import STEPS
-from protocol import messages, settings, words
+from protocol import codes, messages, settings, words
 from tests.docs import generate
 from tests.docs.generate import ROOT
 
@@ -104,7 +104,7 @@ def test_every_message_kind_is_in_its_page_with_all_fields(kind: int) -> None:
 def test_every_event_is_in_its_page(code: int, word: str) -> None:
     assert f"| {word} |" in page("messages.md")
     names = generate.EVENT_NAMES.split()
-    assert [getattr(messages, name) for name in names] == list(words.EVENTS)
+    assert [getattr(codes, name) for name in names] == list(words.EVENTS)
 
 
 @pytest.mark.parametrize(("reason", "word"), words.REASONS.items())

@@ -151,17 +151,29 @@ def flat_book(version=1, price=500000, fixed=0, thresholds=(), adders=(0,)):
     return tariff.Book(version, "CNY", ((0, 28800),), ((0, rates),), ((0, ladder),))
 
 
-def point_settings(number=0, auto_close=0):
-    return settings.Point(
-        number, settings.MODBUS, "sdm120", 1, 0, 0, 0, 60000, 0,
-        5 * CUR, 2 * CUR, 0, CUR, 1000 * CUR, 500 * CUR, auto_close,
-    )  # fmt: skip
+def point_settings(number=0, auto_close=0, **others):
+    """One point of the desk; `others` are further settings of it."""
+    values = {
+        "point": number, "meter": settings.MODBUS, "meter_map": "sdm120", "unit": 1,
+        "pulse_channel": 0, "imp_per_kwh": 0, "register_base_wh": 0, "current_max_ma": 60000,
+        "relay": 0, "warning_1_ncur": 5 * CUR, "warning_2_ncur": 2 * CUR, "limit_ncur": 0,
+        "rearm_ncur": CUR, "cap_ncur": 1000 * CUR, "topup_max_ncur": 500 * CUR,
+        "auto_close": auto_close,
+    }  # fmt: skip
+    values.update(others)
+    return settings.point_of(**values)
 
 
-def provision(root, points, book):
-    """The files a provisioned module has."""
-    where = ("localhost", 1883, "", "")
-    module = settings.Module(1, "desk-1", 3, *where, 60, 1000, 8, 9600, 0, tuple(points))
+def provision(root, points, book, **others):
+    """The files a provisioned module has; `others` are further module settings."""
+    values = {
+        "version": 1, "module": "desk-1", "shard": 3, "broker_host": "localhost",
+        "broker_port": 1883, "broker_user": "", "broker_password": "", "keepalive_s": 60,
+        "poll_ms": 1000, "batch_records": 8, "rs485_baud": 9600, "rs485_parity": 0,
+        "points": tuple(points),
+    }  # fmt: skip
+    values.update(others)
+    module = settings.module_of(**values)
     with open(root + "/config.cbor", "wb") as file:
         file.write(cbor.encode(settings.module_to_wire(module)))
     with open(root + "/key.bin", "wb") as file:

@@ -3,7 +3,7 @@
 
 from firmware import events as events_module
 from firmware import journal as journals
-from protocol import messages
+from protocol import codes, messages
 from protocol.units import MODULE_TARGET, NCUR_MAX
 from tests.firmware import desk as desks
 
@@ -25,7 +25,7 @@ def test_events_are_numbered_without_gaps_over_restarts():
     desk, firmware = started("numbers")
     for _ in range(3):
         for _ in range(5):
-            firmware.events.add(messages.CLOCK_SET, MODULE_TARGET, 1, 2)
+            firmware.events.add(codes.CLOCK_SET, MODULE_TARGET, 1, 2)
         _, firmware = desk.power_on()
     assert [seq for seq, _ in records(firmware)] == list(range(1, 16))
     assert firmware.events.seq == 15
@@ -33,10 +33,10 @@ def test_events_are_numbered_without_gaps_over_restarts():
 
 def test_an_event_that_cannot_be_kept_takes_no_number():
     desk, firmware = started("kept")
-    firmware.events.add(messages.CLOCK_SET, MODULE_TARGET, 1, 2)
+    firmware.events.add(codes.CLOCK_SET, MODULE_TARGET, 1, 2)
     firmware.board.power.dead = True
     try:
-        firmware.events.add(messages.CLOCK_SET, MODULE_TARGET, 3, 4)
+        firmware.events.add(codes.CLOCK_SET, MODULE_TARGET, 3, 4)
     except OSError:
         assert firmware.events.seq == 1
         _, again = desk.power_on()
@@ -47,10 +47,10 @@ def test_an_event_that_cannot_be_kept_takes_no_number():
 
 def test_events_travel_together_and_results_alone():
     _, firmware = started("batch")
-    firmware.events.add(messages.WARNING, 0, 1, -5)
-    firmware.events.add(messages.METER_SILENT, 0, 3)
-    firmware.events.result(77, messages.DONE, 9)
-    firmware.events.add(messages.METER_BACK, 0, 1000)
+    firmware.events.add(codes.WARNING, 0, 1, -5)
+    firmware.events.add(codes.METER_SILENT, 0, 3)
+    firmware.events.result(77, codes.DONE, 9)
+    firmware.events.add(codes.METER_BACK, 0, 1000)
     found, seqs = records(firmware), []
     kinds = []
     while found:
@@ -65,10 +65,10 @@ def test_events_travel_together_and_results_alone():
 
 def test_an_event_says_when_what_where_and_its_numbers():
     desk, firmware = started("fields")
-    firmware.events.add(messages.RELAY_OPENED, 3, 1, -NCUR_MAX, 0, 3)
+    firmware.events.add(codes.RELAY_OPENED, 3, 1, -NCUR_MAX, 0, 3)
     message, _ = events_module.batch(records(firmware))
     now_s, quality = desk.now_ms // 1000, firmware.clock.now()[1]
-    assert message.items == [[now_s, quality, messages.RELAY_OPENED, 3, [1, -NCUR_MAX, 0, 3]]]
+    assert message.items == [[now_s, quality, codes.RELAY_OPENED, 3, [1, -NCUR_MAX, 0, 3]]]
     assert message.epoch == firmware.module.epoch
 
 
@@ -84,9 +84,9 @@ def test_the_greatest_event_fits_the_journal():
 def test_what_the_host_has_is_known_after_a_restart():
     desk, firmware = started("acked")
     for _ in range(4):
-        firmware.events.add(messages.CLOCK_SET, MODULE_TARGET, 1, 2)
+        firmware.events.add(codes.CLOCK_SET, MODULE_TARGET, 1, 2)
     firmware.outbox.trim(messages.EVENT_STREAM, 3)
-    firmware.events.add(messages.CLOCK_SET, MODULE_TARGET, 1, 2)
+    firmware.events.add(codes.CLOCK_SET, MODULE_TARGET, 1, 2)
     _, again = desk.power_on()
     assert again.events.acked() == 3
     assert [seq for seq, _ in records(again, 3)] == [4, 5]
@@ -96,6 +96,6 @@ def test_a_record_wakes_the_uplink():
     _, firmware = started("wake")
     told = []
     firmware.events.on_record = lambda: told.append(firmware.events.seq)
-    firmware.events.add(messages.CLOCK_SET, MODULE_TARGET, 1, 2)
-    firmware.events.result(1, messages.DONE)
+    firmware.events.add(codes.CLOCK_SET, MODULE_TARGET, 1, 2)
+    firmware.events.result(1, codes.DONE)
     assert told == [1, 2]

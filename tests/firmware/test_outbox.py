@@ -8,7 +8,7 @@ from firmware import module
 from firmware import outbox as outboxes
 from firmware.journal import Journal
 from firmware.outbox import Outbox
-from protocol import messages
+from protocol import codes
 from tests.firmware import desk as desks
 
 ROOT = "/tmp/gridpurse-outbox"
@@ -182,12 +182,12 @@ def test_what_a_boot_recovers_moves_into_a_file_by_its_age():
     desks.provision(desk.root, [desks.point_settings()], desks.flat_book())
     _, firmware = desk.power_on()
     slots = firmware.journal.states.slots
-    firmware.events.add(messages.CLOCK_SET, 255, 1, 2)
+    firmware.events.add(codes.CLOCK_SET, 255, 1, 2)
     restless(firmware, slots // 3)
     enter(firmware)
     _, firmware = desk.power_on()
     restless(firmware, slots // 2 - 3)
-    firmware.events.add(messages.CLOCK_SET, 255, 3, 4)
+    firmware.events.add(codes.CLOCK_SET, 255, 3, 4)
     restless(firmware, slots // 4)
     assert [seq for seq, _ in firmware.outbox.take(8, 0, 9)] == [1, 2]
     assert [seq for seq, _ in firmware.outbox.take(0, 0, 9)] == [1]

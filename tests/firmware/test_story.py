@@ -5,7 +5,7 @@ import asyncio
 
 from firmware import outbox, prepaid, relay
 from firmware import point as points
-from protocol import cbor, ledger, messages, settings, tariff_book, words
+from protocol import cbor, codes, ledger, messages, tariff_book, words
 from protocol.units import Malformed
 from tests.firmware import desk as desks
 
@@ -37,7 +37,7 @@ def use(desk, firmware, energy_wh, seconds):
 
 def top_up(firmware, number, amount_ncur, command_id=None, expires_s=1 << 33):
     command = messages.Command(
-        command_id or number, 0, messages.TOPUP, 0, expires_s, [number, 0, amount_ncur]
+        command_id or number, 0, codes.TOPUP, 0, expires_s, [number, 0, amount_ncur]
     )
     firmware.commands.take(command)
 
@@ -69,7 +69,7 @@ def test_commissioning_charges_nothing_before_it():
 def test_top_up_arms_and_only_the_key_closes():
     desk, board, firmware = commissioned("arms")
     top_up(firmware, 2, 10 * CUR)
-    assert last_result(firmware) == messages.DONE
+    assert last_result(firmware) == codes.DONE
     assert firmware.points[0].slot.relay == relay.ARMED and desk.contact.moves == []
     desk.now_ms += 60000
     run(firmware.metering.poll())
@@ -89,8 +89,8 @@ def test_credit_runs_out_through_both_warnings_and_opens_at_the_limit():
     falling = [prepaid.NORMAL, prepaid.WARNING_1, prepaid.WARNING_2, prepaid.EXHAUSTED]
     assert board.signals == [prepaid.EXHAUSTED] + falling  # and before any money came
     assert desk.contact.moves == ["close", "open"]
-    codes = event_codes(firmware)
-    assert messages.RELAY_OPENED in codes and codes.count(messages.WARNING) == 4
+    told = event_codes(firmware)
+    assert codes.RELAY_OPENED in told and told.count(codes.WARNING) == 4
     state = firmware.points[0].state
     assert state.balance_ncur == 10 * CUR - (state.register_wh - 1000000) * 500000
 
@@ -142,28 +142,28 @@ def test_one_number_is_credited_once_over_restarts_and_any_command_id():
     desk, _, firmware = commissioned("once")
     top_up(firmware, 2, 10 * CUR, command_id=7)
     top_up(firmware, 2, 10 * CUR, command_id=8)
-    assert last_result(firmware) == messages.ALREADY
+    assert last_result(firmware) == codes.ALREADY
     _, again = desk.power_on()
     top_up(again, 2, 10 * CUR, command_id=7)
-    assert last_result(again) == messages.ALREADY
+    assert last_result(again) == codes.ALREADY
     top_up(again, 2, 10 * CUR, command_id=9)
-    assert last_result(again) == messages.ALREADY
+    assert last_result(again) == codes.ALREADY
     assert again.points[0].state.balance_ncur == 10 * CUR
 
 
 def test_a_top_up_beyond_the_cap_is_refused_and_not_consumed():
     _, _, firmware = commissioned("cap")
     top_up(firmware, 2, 501 * CUR, command_id=1)
-    assert last_result(firmware) == messages.REFUSED_CAP
+    assert last_result(firmware) == codes.REFUSED_CAP
     top_up(firmware, 2, 500 * CUR, command_id=2)
-    assert last_result(firmware) == messages.DONE
+    assert last_result(firmware) == codes.DONE
 
 
 def test_an_expired_command_is_refused_under_a_good_clock():
     _, _, firmware = commissioned("expired")
     top_up(firmware, 2, CUR, expires_s=desks.START_S - 1)
-    assert last_result(firmware) == messages.REFUSED_EXPIRED
-    assert messages.REJECTED in event_codes(firmware)
+    assert last_result(firmware) == codes.REFUSED_EXPIRED
+    assert codes.REJECTED in event_codes(firmware)
     assert firmware.points[0].state.balance_ncur == 0
 
 
@@ -171,10 +171,10 @@ def test_without_a_clock_money_moves_but_relay_orders_do_not():
     desk, _, firmware = commissioned("noclock")
     _, firmware = desk.power_on(rtc=False)
     top_up(firmware, 2, CUR, expires_s=1)
-    assert last_result(firmware) == messages.DONE
-    order = messages.Command(9, 0, messages.RELAY, 0, 1 << 33, [messages.TRIP])
+    assert last_result(firmware) == codes.DONE
+    order = messages.Command(9, 0, codes.RELAY, 0, 1 << 33, [codes.TRIP])
     firmware.commands.take(order)
-    assert last_result(firmware) == messages.REFUSED_CLOCK
+    assert last_result(firmware) == codes.REFUSED_CLOCK
 
 
 def test_a_remote_trip_outlasts_credit_and_a_permit_arms():
@@ -183,14 +183,14 @@ def test_a_remote_trip_outlasts_credit_and_a_permit_arms():
     desk.now_ms += 60000
     run(firmware.metering.poll())
     desk.now_ms += 60000
-    trip = messages.Command(2, 0, messages.RELAY, 0, 1 << 33, [messages.TRIP])
+    trip = messages.Command(2, 0, codes.RELAY, 0, 1 << 33, [codes.TRIP])
     firmware.commands.take(trip)
     assert desk.contact.moves == ["close", "open"]
     top_up(firmware, 4, 100 * CUR, command_id=3)
     desk.now_ms += 60000
     run(firmware.metering.poll())
     assert firmware.points[0].slot.relay == relay.OPEN
-    permit = messages.Command(4, 0, messages.RELAY, 0, 1 << 33, [messages.PERMIT_CLOSE])
+    permit = messages.Command(4, 0, codes.RELAY, 0, 1 << 33, [codes.PERMIT_CLOSE])
     firmware.commands.take(permit)
     run(firmware.metering.poll())
     assert desk.contact.moves == ["close", "open", "close"]
@@ -203,8 +203,8 @@ def test_a_new_tariff_prices_only_what_comes_after_it():
     desk.meter.register_wh += 1000
     run(firmware.metering.poll())
     book = tariff_book.to_wire(desks.flat_book(version=2, price=900000))
-    firmware.commands.take(messages.Command(2, 0, messages.TARIFF, 0, 1 << 33, [book]))
-    assert last_result(firmware) == messages.DONE
+    firmware.commands.take(messages.Command(2, 0, codes.TARIFF, 0, 1 << 33, [book]))
+    assert last_result(firmware) == codes.DONE
     desk.now_ms += 300000
     desk.meter.register_wh += 1000
     run(firmware.metering.poll())
@@ -220,11 +220,11 @@ def test_a_silent_meter_charges_nothing_and_is_told_once():
     desk.meter.answers = False
     use(desk, firmware, 500, 1800)
     assert firmware.points[0].state.charged_ncur == 0
-    assert event_codes(firmware).count(messages.METER_SILENT) == 1
+    assert event_codes(firmware).count(codes.METER_SILENT) == 1
     desk.meter.answers = True
     use(desk, firmware, 0, 900)
     assert firmware.points[0].state.charged_ncur == 500 * 500000
-    assert event_codes(firmware).count(messages.METER_BACK) == 1
+    assert event_codes(firmware).count(codes.METER_BACK) == 1
 
 
 def test_a_broken_configuration_names_file_key_and_remedy():
@@ -296,12 +296,12 @@ def test_records_lost_at_the_bound_of_the_outbox_are_told():
     finally:
         outbox.FILES_MAX = files
     assert firmware.outbox.dropped > 0
-    assert messages.OUTBOX_FULL in event_codes(firmware)
+    assert codes.OUTBOX_FULL in event_codes(firmware)
     assert firmware.points[0].state.charged_ncur == 500 * 500000
 
 
 def relay_order(firmware, command_id, order):
-    command = messages.Command(command_id, 0, messages.RELAY, 0, 1 << 33, [order])
+    command = messages.Command(command_id, 0, codes.RELAY, 0, 1 << 33, [order])
     firmware.commands.take(command)
     return last_result(firmware)
 
@@ -309,14 +309,14 @@ def relay_order(firmware, command_id, order):
 def test_a_direct_close_waits_for_the_minimum_open_time_and_then_closes():
     desk, _, firmware = commissioned("direct")
     top_up(firmware, 2, 100 * CUR, command_id=1)
-    assert relay_order(firmware, 2, messages.DIRECT_CLOSE) == messages.DONE
+    assert relay_order(firmware, 2, codes.DIRECT_CLOSE) == codes.DONE
     assert desk.contact.moves == []  # the random wait after power returned is not over
     desk.now_ms += 60000
     run(firmware.metering.poll())
     assert desk.contact.moves == ["close"]
     desk.now_ms += 60000
-    assert relay_order(firmware, 3, messages.TRIP) == messages.DONE
-    assert relay_order(firmware, 4, messages.DIRECT_CLOSE) == messages.DONE
+    assert relay_order(firmware, 3, codes.TRIP) == codes.DONE
+    assert relay_order(firmware, 4, codes.DIRECT_CLOSE) == codes.DONE
     assert desk.contact.moves == ["close", "open"]
     desk.now_ms += relay.OPEN_MIN_MS
     run(firmware.metering.poll())
@@ -325,7 +325,7 @@ def test_a_direct_close_waits_for_the_minimum_open_time_and_then_closes():
 
 def test_a_direct_close_without_credit_is_refused():
     desk, _, firmware = commissioned("nocredit")
-    assert relay_order(firmware, 1, messages.DIRECT_CLOSE) == messages.REFUSED_HELD
+    assert relay_order(firmware, 1, codes.DIRECT_CLOSE) == codes.REFUSED_HELD
     desk.now_ms += 60000
     run(firmware.metering.poll())
     assert desk.contact.moves == []
@@ -334,10 +334,10 @@ def test_a_direct_close_without_credit_is_refused():
 def test_a_permit_arms_under_its_own_rule():
     desk, _, firmware = commissioned("permit")
     top_up(firmware, 2, 100 * CUR, command_id=1)
-    assert relay_order(firmware, 2, messages.TRIP) == messages.DONE
+    assert relay_order(firmware, 2, codes.TRIP) == codes.DONE
     assert firmware.points[0].slot.relay == relay.OPEN
-    assert messages.RELAY_DISARMED in event_codes(firmware)
-    assert relay_order(firmware, 3, messages.PERMIT_CLOSE) == messages.DONE
+    assert codes.RELAY_DISARMED in event_codes(firmware)
+    assert relay_order(firmware, 3, codes.PERMIT_CLOSE) == codes.DONE
     slot = firmware.points[0].slot
     assert (slot.relay, slot.rule) == (relay.ARMED, relay.BY_REMOTE_PERMIT)
     assert desk.contact.moves == []
@@ -351,9 +351,7 @@ def test_the_lamp_follows_the_credit_back_to_normal():
 
 def test_a_relay_that_the_board_does_not_have_stops_the_start_with_one_line():
     desk = desks.Desk("/tmp/gridpurse-norelay")
-    fields = list(desks.point_settings())
-    fields[8] = 5
-    point = settings.Point(*fields)
+    point = desks.point_settings(relay=5)
     desks.provision(desk.root, [point], desks.flat_book())
     try:
         desk.power_on()

@@ -4,7 +4,7 @@
 import asyncio
 
 from firmware import uplink
-from protocol import cbor, cose, messages
+from protocol import cbor, codes, cose, messages
 from protocol.units import FORGED, HOLDOVER, INVALID, SYNCHRONISED
 from tests.firmware import desk as desks
 
@@ -29,7 +29,7 @@ def rejected(firmware):
     acked = firmware.outbox.acked.get(8, 0)
     records = [cbor.decode(record) for _, record in firmware.outbox.take(8, acked, 1000)]
     events = [values[4] for values in records if values[3] == 0]
-    return [event[4][0] for event in events if event[2] == messages.REJECTED]
+    return [event[4][0] for event in events if event[2] == codes.REJECTED]
 
 
 def test_time_is_taken_once_from_the_answer_to_the_last_hello():
@@ -67,7 +67,7 @@ def test_a_day_after_the_last_setting_the_clock_is_in_holdover():
 
 def test_nothing_sealed_with_another_key_or_for_the_other_direction_does_anything():
     _, _, firmware = powered("forged")
-    gift = messages.Command(1, 0, messages.TOPUP, 0, 1 << 33, [2, 0, 10 * desks.CUR])
+    gift = messages.Command(1, 0, codes.TOPUP, 0, 1 << 33, [2, 0, 10 * desks.CUR])
     receive(firmware, gift, mac=UP)
     receive(firmware, gift, kid=b"desk-2")
     firmware.uplink.receive("gp/1/3/desk-1/down", b"\xd1\x84")
@@ -77,7 +77,7 @@ def test_nothing_sealed_with_another_key_or_for_the_other_direction_does_anythin
 
 def test_a_flood_of_forgeries_is_told_once_a_minute():
     desk, _, firmware = powered("flood")
-    gift = messages.Command(1, 0, messages.TOPUP, 0, 1 << 33, [2, 0, 10 * desks.CUR])
+    gift = messages.Command(1, 0, codes.TOPUP, 0, 1 << 33, [2, 0, 10 * desks.CUR])
     for _ in range(100):
         receive(firmware, gift, mac=UP)
     assert rejected(firmware) == [FORGED]
@@ -99,7 +99,7 @@ def test_only_what_the_host_has_committed_is_forgotten():
 
 def test_a_command_played_again_after_its_answer_was_committed_is_reported():
     desk, _, firmware = powered("again")
-    order = messages.Command(1, 0, messages.TOPUP, 0, 1 << 33, [2, 0, 10 * desks.CUR])
+    order = messages.Command(1, 0, codes.TOPUP, 0, 1 << 33, [2, 0, 10 * desks.CUR])
     receive(firmware, order)
     receive(firmware, order)  # a copy that was under way together with it
     assert rejected(firmware) == []
@@ -119,6 +119,6 @@ def test_a_contact_that_strays_is_commanded_back_and_told_once():
         desk.contact.closed = True
     acked = firmware.outbox.acked.get(8, 0)
     records = [cbor.decode(record) for _, record in firmware.outbox.take(8, acked, 1000)]
-    codes = [values[4][2] for values in records if values[3] == 0]
-    assert codes.count(messages.RELAY_MISMATCH) == 1
+    told = [values[4][2] for values in records if values[3] == 0]
+    assert told.count(codes.RELAY_MISMATCH) == 1
     assert desk.contact.moves == ["open"] * len(desk.contact.moves) and desk.contact.moves

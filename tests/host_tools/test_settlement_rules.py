@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from host_tools.settlement import commands, reconcile
 from host_tools.store.intake import PARKED_MAX
-from protocol import cbor, cose, messages, tariff, topics, units
+from protocol import cbor, codes, cose, messages, tariff, topics, units
 from protocol.messages import Ack, Command, Readings, Time
 from tests.host_tools.desk import NOW_S, Desk, enrolled
 from tests.host_tools.genuine import START_S, PointLedger
@@ -206,7 +206,7 @@ def test_a_hello_gets_time_acknowledgement_and_commands(desk: Desk) -> None:
     assert ack == Ack(1, {0: 0, 1: 0, 8: 0})
     desk.consumer.send_due()
     first = desk.said()
-    assert [item.action for item in first if isinstance(item, Command)] == [messages.TARIFF] * 2
+    assert [item.action for item in first if isinstance(item, Command)] == [codes.TARIFF] * 2
     desk.consumer.send_due()
     assert desk.said() == []
     desk.take(desk.sender.hello({0: 0}, ticks_ms=9999))
@@ -220,7 +220,7 @@ def test_a_command_is_repeated_until_its_result(desk: Desk) -> None:
     desk.clock.ms += commands.RETRY_MS
     desk.consumer.send_due()
     assert [item.id for item in desk.said()] == [1, 2, 1, 2]
-    desk.take(desk.sender.result(1, 1), desk.sender.result(2, 2, messages.ALREADY))
+    desk.take(desk.sender.result(1, 1), desk.sender.result(2, 2, codes.ALREADY))
     desk.clock.ms += commands.RETRY_MS_MAX
     desk.said()
     desk.consumer.send_due()
@@ -271,7 +271,7 @@ def test_one_payment_reference_is_one_top_up(desk: Desk) -> None:
 
 def test_a_refused_top_up_is_sent_again_under_its_number(desk: Desk) -> None:
     _pay(desk, "pay-1", 5000)
-    desk.take(desk.sender.result(1, 3, messages.REFUSED_CAP))
+    desk.take(desk.sender.result(1, 3, codes.REFUSED_CAP))
     point = desk.store.fleet.point_known("m1", 0)
     assert [item.number for item in desk.store.payments.topups(point.id, "refused")] == [2]
     assert _pay(desk, "pay-1", 5000) == 2
@@ -400,8 +400,8 @@ def test_a_day_charged_twice_is_reported(desk: Desk) -> None:
 
 
 def test_events_and_results_are_one_stream_without_gaps_or_repetition(desk: Desk) -> None:
-    boot = [START_S, 0, messages.BOOT, 255, [1, 1]]
-    refused = [START_S, 0, messages.REJECTED, 255, [units.FORGED]]
+    boot = [START_S, 0, codes.BOOT, 255, [1, 1]]
+    refused = [START_S, 0, codes.REJECTED, 255, [units.FORGED]]
     events = desk.sender.events(1, boot, refused)
     desk.take(desk.sender.result(3, 1))
     assert desk.store.intake.events("m1") == []

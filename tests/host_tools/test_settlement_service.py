@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from protocol import messages, topics
+from protocol import codes, messages, topics
 from tests.host_tools.desk import Yard
 from tests.host_tools.genuine import Radio, by_deadline, is_a
 
@@ -30,7 +30,7 @@ def test_a_batch_a_top_up_and_a_statement_reconcile_over_a_real_broker(yard: Yar
 
     def topped_up() -> bool:
         heard = [item for item in yard.radio.heard if is_a(item, messages.Command)]
-        return any(item.action == messages.TOPUP for item in heard)
+        return any(item.action == codes.TOPUP for item in heard)
 
     by_deadline(topped_up, "top-up command")
     made.top_up(2, 12_500_000_000)

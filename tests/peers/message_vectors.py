@@ -9,7 +9,7 @@ Bytes are hexadecimal; in `fields` a byte string is {"hex": ...} and a map {"map
 import json
 from pathlib import Path
 
-from protocol import cbor, cose, messages, settings, tariff, tariff_book, units
+from protocol import cbor, codes, cose, messages, settings, tariff, tariff_book, units
 from protocol.units import NCUR_MAX
 
 TARGET = Path(__file__).resolve().parents[2] / "protocol" / "vectors" / "messages.json"
@@ -54,17 +54,20 @@ BOOK = tariff.Book(
     ((0, RATES), (AT_S + 3600, PER_TIER)),
     ((0, LADDER), (AT_S + 7200, tariff.Ladder(tariff.BILLING_DAY, 28, (), (0,)))),
 )
-POINT = settings.Point(
-    0, settings.MODBUS, "sdm120", 1, 0, 0, 0, 60_000, 0,
-    5 * CUR, 2 * CUR, 0, CUR, 1000 * CUR, 500 * CUR, 1,
+POINT = settings.point_of(
+    point=0, meter=settings.MODBUS, meter_map="sdm120", unit=1, pulse_channel=0, imp_per_kwh=0,
+    register_base_wh=0, current_max_ma=60_000, relay=0, warning_1_ncur=5 * CUR,
+    warning_2_ncur=2 * CUR, limit_ncur=0, rearm_ncur=CUR, cap_ncur=1000 * CUR,
+    topup_max_ncur=500 * CUR, auto_close=1,
 )  # fmt: skip
 PULSE_POINT = POINT._replace(
     point=7, meter=settings.PULSE, meter_map="", unit=0, pulse_channel=3, imp_per_kwh=3200,
     register_base_wh=WH_MAX, relay=settings.NO_RELAY, limit_ncur=-10 * CUR,
 )  # fmt: skip
-MODULE = settings.Module(
-    1, KID.decode(), 3, "broker.example", 8883, "meter", "secret", 60, 1000, 8, 9600, 2,
-    (POINT, PULSE_POINT),
+MODULE = settings.module_of(
+    version=1, module=KID.decode(), shard=3, broker_host="broker.example", broker_port=8883,
+    broker_user="meter", broker_password="secret", keepalive_s=60, poll_ms=1000,
+    batch_records=8, rs485_baud=9600, rs485_parity=2, points=(POINT, PULSE_POINT),
 )  # fmt: skip
 
 ITEMS = [
@@ -92,10 +95,10 @@ def command(action: int, args: list[object], target: int = 0) -> messages.Comman
 
 READINGS = messages.Readings(0, 1, 17, AT_S, 1_000_000, 7, [250, 0, 31], STATE)
 EVENTS = messages.Events(
-    1, 5, [[AT_S, 1, messages.BOOT, 255, [1, 65537]], [AT_S, 0, 6, 0, [2, -CUR]]]
+    1, 5, [[AT_S, 1, codes.BOOT, 255, [1, 65537]], [AT_S, 0, 6, 0, [2, -CUR]]]
 )
 STATEMENT = messages.Statement(0, 1, 17, AT_S, 0, 1_000_281, 7, 1, 2, 3, STATE)
-RESULT = messages.Result(1, 6, AT_S, 0, 4711, messages.DONE, 0)
+RESULT = messages.Result(1, 6, AT_S, 0, 4711, codes.DONE, 0)
 HELLO = messages.Hello(65537, 1, 5000, AT_S, 2, 1, "0.1.0", 1, {0: 17, 8: 6}, {0: 7})
 ACK = messages.Ack(1, {0: 17, 8: 6})
 TIME = messages.Time(65537, 5000, AT_S * 1000)
@@ -125,14 +128,14 @@ GOOD = {
     ),
     "acknowledgement": ACK,
     "acknowledgement of nothing": messages.Ack(0, {}),
-    "command: top-up": command(messages.TOPUP, [8, 0, 50 * CUR]),
-    "command: tariff": command(messages.TARIFF, [tariff_book.to_wire(BOOK)]),
-    "command: trip": command(messages.RELAY, [messages.TRIP]),
-    "command: adjustment": command(messages.ADJUST, [3, -CUR]),
+    "command: top-up": command(codes.TOPUP, [8, 0, 50 * CUR]),
+    "command: tariff": command(codes.TARIFF, [tariff_book.to_wire(BOOK)]),
+    "command: trip": command(codes.RELAY, [codes.TRIP]),
+    "command: adjustment": command(codes.ADJUST, [3, -CUR]),
     "command: configuration": command(
-        messages.CONFIG, [settings.module_to_wire(MODULE)], units.MODULE_TARGET
+        codes.CONFIG, [settings.module_to_wire(MODULE)], units.MODULE_TARGET
     ),
-    "command: statement": command(messages.STATE, []),
+    "command: statement": command(codes.STATE, []),
     "time": TIME,
     "time: greatest values": messages.Time(U32, WH_MAX, WH_MAX),
 }  # fmt: skip
@@ -262,12 +265,12 @@ def inner_cases() -> dict[str, tuple[tuple[object, ...], str]]:
     for name, item in items.items():
         cases["item: " + name] = (READINGS._replace(items=[item]), "facts")
     wire = tariff_book.to_wire(BOOK)
-    cases["book without a zone"] = (command(messages.TARIFF, [[*wire[:2], [], *wire[3:]]]), "book")
-    cases["book version 0"] = (command(messages.TARIFF, [[0, *wire[1:]]]), "book")
-    cases["book of four"] = (command(messages.TARIFF, [wire[:4]]), "book")
+    cases["book without a zone"] = (command(codes.TARIFF, [[*wire[:2], [], *wire[3:]]]), "book")
+    cases["book version 0"] = (command(codes.TARIFF, [[0, *wire[1:]]]), "book")
+    cases["book of four"] = (command(codes.TARIFF, [wire[:4]]), "book")
     config = settings.module_to_wire(MODULE)
-    cases["shard 4096"] = (command(messages.CONFIG, [config | {3: 4096}], 255), "settings")
-    cases["unknown setting"] = (command(messages.CONFIG, [config | {14: 1}], 255), "settings")
+    cases["shard 4096"] = (command(codes.CONFIG, [config | {3: 4096}], 255), "settings")
+    cases["unknown setting"] = (command(codes.CONFIG, [config | {31: 1}], 255), "settings")
     for name, event in {
         "of four": [AT_S, 0, 1, 255],
         "quality 3": [AT_S, 3, 1, 255, []],

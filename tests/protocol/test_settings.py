@@ -5,26 +5,30 @@ from protocol import settings
 from protocol.units import BAD_FIELD, Malformed
 
 CUR = 1000000000
-POINT = settings.Point(
-    0, settings.MODBUS, "sdm120", 1, 0, 0, 0, 60000, 0,
-    5 * CUR, 2 * CUR, 0, CUR, 1000 * CUR, 500 * CUR, 1,
+POINT = settings.point_of(
+    point=0, meter=settings.MODBUS, meter_map="sdm120", unit=1, pulse_channel=0, imp_per_kwh=0,
+    register_base_wh=0, current_max_ma=60000, relay=0, warning_1_ncur=5 * CUR,
+    warning_2_ncur=2 * CUR, limit_ncur=0, rearm_ncur=CUR, cap_ncur=1000 * CUR,
+    topup_max_ncur=500 * CUR, auto_close=1, trip_delay_s=120,
+    friendly=((0, ((31, 0, 480), (31, 1200, 1440)), (20518,)), (1 << 31, (), ())),
 )  # fmt: skip
-PULSE = settings.Point(
-    7, settings.PULSE, "", 0, 3, 3200, 12345, 60000, settings.NO_RELAY,
-    5 * CUR, 2 * CUR, -CUR, CUR, 1000 * CUR, 500 * CUR, 0,
+PULSE = settings.point_of(
+    point=7, meter=settings.PULSE, meter_map="", unit=0, pulse_channel=3, imp_per_kwh=3200,
+    register_base_wh=12345, current_max_ma=60000, relay=settings.NO_RELAY,
+    warning_1_ncur=5 * CUR, warning_2_ncur=2 * CUR, limit_ncur=-CUR, rearm_ncur=CUR,
+    cap_ncur=1000 * CUR, topup_max_ncur=500 * CUR, auto_close=0,
 )  # fmt: skip
 
-POINTS_KEY = len(settings._MODULE_CHECKS) + 1
+POINTS_KEY = 13
 
 
 def wire():
     """A good configuration, as freshly decoded."""
     fields = {}
-    for number, (_, kind, low, _) in enumerate(settings._MODULE_CHECKS):
-        fields[number + 1] = "m" if kind == settings._TEXT else low
-    fields[POINTS_KEY] = [
-        {number + 1: value for number, value in enumerate(point)} for point in (POINT, PULSE)
-    ]
+    for number, (_, kind, low, _, default) in enumerate(settings._MODULE_CHECKS):
+        if default is None:
+            fields[number + 1] = "m" if kind == settings._TEXT else low
+    fields[POINTS_KEY] = [settings._point_to_wire(point) for point in (POINT, PULSE)]
     return fields
 
 
@@ -46,13 +50,15 @@ def test_settings_come_back_as_they_went():
 
 def bad_values(kind, low, high):
     """Values just outside a check, and of other types."""
+    if kind == settings._LIST:
+        return ([0] * (high + 1), 5, None, "x", {}) + (([],) if low else ())
     if kind == settings._TEXT:
         return ("x" * (high + 1), 5, None, b"x") + (("",) if low else ())
     return (low - 1, high + 1, "1", None, True, [], b"1")
 
 
 def test_every_bad_module_value_names_its_key_and_the_remedy():
-    for number, (name, kind, low, high) in enumerate(settings._MODULE_CHECKS):
+    for number, (name, kind, low, high, _) in enumerate(settings._MODULE_CHECKS):
         for value in bad_values(kind, low, high):
             fields = wire()
             fields[number + 1] = value
@@ -62,7 +68,7 @@ def test_every_bad_module_value_names_its_key_and_the_remedy():
 
 
 def test_every_bad_point_value_names_its_place_and_the_remedy():
-    for number, (name, kind, low, high) in enumerate(settings._POINT_CHECKS):
+    for number, (name, kind, low, high, _) in enumerate(settings._POINT_CHECKS):
         for value in bad_values(kind, low, high):
             fields = wire()
             fields[POINTS_KEY][1][number + 1] = value
@@ -70,13 +76,39 @@ def test_every_bad_point_value_names_its_place_and_the_remedy():
 
 
 def test_a_missing_key_is_named():
-    for number, (name, _, _, _) in enumerate(settings._MODULE_CHECKS):
-        fields = wire()
-        del fields[number + 1]
-        assert refusal(fields).startswith(name + ": ")
-    fields = wire()
-    del fields[POINTS_KEY]
-    assert refusal(fields).startswith("points: ")
+    for number, (name, _, _, _, default) in enumerate(settings._MODULE_CHECKS):
+        if default is None:
+            fields = wire()
+            del fields[number + 1]
+            assert refusal(fields).startswith(name + ": ")
+
+
+def test_what_has_a_default_may_be_absent_and_is_not_written():
+    module = settings.module_from_wire(wire())
+    assert (module.hold_records, module.tls, module.gateway_port) == (1, 0, 502)
+    assert module.points[1].clock_protect_s == 86400 and module.points[1].friendly == ()
+    assert max(settings.module_to_wire(module)) == POINTS_KEY
+
+
+def test_a_calendar_of_friendly_hours_is_checked_to_the_minute():
+    good = [0, [[127, 0, 1440]], [20518]]
+    for bad in (
+        5, [], [0, [], []] + [0], [-1, [], []], [0, [[128, 0, 1]], []], [0, [[1, 60, 60]], []],
+        [0, [[1, 60, 1441]], []], [0, [[1, 1440, 1440]], []], [0, [[1, 0]], []], [0, [], [-1]],
+        [0, [[1, 0, 1]] * 9, []], [0, [], [1] * 65], [0, [[True, 0, 1]], []],
+    ):  # fmt: skip
+        said = refusal(replaced(0, friendly=[good, bad]))
+        assert said.startswith("points[0].friendly: "), (said, bad)
+    assert settings.module_from_wire(replaced(0, friendly=[good])).points[0].friendly == (
+        (0, ((127, 0, 1440),), (20518,)),
+    )
+
+
+def test_a_meter_behind_a_gateway_needs_the_gateway():
+    fields = replaced(0, meter=settings.MODBUS_TCP)
+    assert refusal(fields).startswith("gateway_host: ")
+    fields[18] = "10.0.0.7"
+    assert settings.module_from_wire(fields).gateway_host == "10.0.0.7"
 
 
 def test_an_unknown_key_is_named_by_its_number():
@@ -109,7 +141,7 @@ def test_one_to_eight_points_with_numbers_of_their_own():
 def replaced(point, **values):
     fields = wire()
     one = fields[POINTS_KEY][point]
-    for number, (name, _, _, _) in enumerate(settings._POINT_CHECKS):
+    for number, (name, _, _, _, _) in enumerate(settings._POINT_CHECKS):
         if name in values:
             one[number + 1] = values[name]
     return fields

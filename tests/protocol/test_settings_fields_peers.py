@@ -4,7 +4,7 @@ from protocol import settings
 
 
 def test_every_field_has_its_check_in_its_place() -> None:
-    module = [name for name, _, _, _ in settings._MODULE_CHECKS]
-    assert [*module, "points"] == list(settings.Module._fields)
-    assert [name for name, _, _, _ in settings._POINT_CHECKS] == list(settings.Point._fields)
-    assert len(settings._MODULE_CHECKS) + 1 == settings._POINTS_KEY
+    assert [check[0] for check in settings._MODULE_CHECKS] == list(settings.Module._fields)
+    assert [check[0] for check in settings._POINT_CHECKS] == list(settings.Point._fields)
+    assert settings.Module._fields[settings._POINTS_AT] == "points"
+    assert settings.Point._fields[settings._FRIENDLY_AT] == "friendly"

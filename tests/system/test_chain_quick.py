@@ -10,7 +10,7 @@ from host_tools.demo.story import Story
 from host_tools.demo.world import World
 from host_tools.settlement import commands
 from host_tools.settlement.reconcile import reconcile, trial_balance
-from protocol import messages
+from protocol import codes
 
 HOURS = 2
 PAID = {"gp-101": 30, "gp-shop": 40, "gp-house": 50}
@@ -35,7 +35,7 @@ async def two_hours(world: World) -> None:
     now_s = world.time.now_s()
     with world.store.transaction():
         for point in story.points():
-            what = (point.module, point.point, messages.STATE, [], now_s, 3600)
+            what = (point.module, point.point, codes.STATE, [], now_s, 3600)
             commands.issue(world.store, *what)
     await story.seen("statements", story.stated)
 

@@ -1,0 +1,81 @@
+"""The numbers of commands, relay orders, results and events: on the wire, never used twice.
+
+Words for them are in words.py. The build writes each number where it is used, so that on a module
+this file costs nothing.
+"""
+
+from protocol.units import const
+
+# Actions and their args.
+TOPUP = const(1)  # [number, generation, amount_ncur]
+TARIFF = const(2)  # [book, see tariff_book.to_wire]
+RELAY = const(3)  # [relay order, ...]
+ADJUST = const(4)  # [reason class, amount_ncur]
+CONFIG = const(5)  # [configuration map]
+STATE = const(6)  # [] send a statement now
+PLAN = const(7)  # [plan, cadence_s, until_s], see firmware/quality.py
+CLEAR = const(8)  # [what]
+METER = const(9)  # [register_wh of the meter that is there now]
+UPDATE = const(10)  # [step, ...], see firmware/effects/update.py
+DEBT = const(11)  # [which, owed_ncur, rate, period_s]
+
+# Relay orders of prepay-rules.md section 13, in brackets its code there; seconds are optional.
+TRIP = const(1)  # (1A) [order, 1 when it is not for credit]
+PERMIT_CLOSE = const(2)  # (1B)
+DIRECT_CLOSE = const(3)  # (1C)
+TRIP_THEN_CLOSE = const(4)  # (1D) [order, seconds]
+TRIP_THEN_ARM = const(5)  # (1E) [order, seconds]
+ALARM = const(6)  # (2A)
+ALARM_END = const(7)  # (2B)
+HOLD = const(8)  # (3A) hold-supply [order, seconds]
+HOLD_END = const(9)  # (3B)
+
+# What CLEAR clears.
+CLEAR_TAMPER = const(1)
+CLEAR_LOCKOUT = const(2)
+
+# Result status.
+DONE = const(0)
+ALREADY = const(1)  # the effect was there before; the host reads it as delivered
+REFUSED_EXPIRED = const(2)
+REFUSED_CAP = const(3)
+REFUSED_FIELD = const(4)
+REFUSED_UNSUPPORTED = const(5)
+REFUSED_TOO_OLD = const(6)
+REFUSED_CLOCK = const(7)
+REFUSED_HELD = const(8)  # credit still holds the relay open
+
+# Event codes. Arguments in brackets.
+BOOT = const(1)  # [reset cause, boot id]
+CLOCK_SET = const(2)  # [old s, new s]
+RELAY_OPENED = const(3)  # [rule, balance_ncur, limit_ncur, zone]
+RELAY_CLOSED = const(4)  # [rule, balance_ncur, limit_ncur, zone]
+RELAY_ARMED = const(5)  # [rule, balance_ncur, limit_ncur, zone]
+WARNING = const(6)  # [zone, balance_ncur]
+REJECTED = const(7)  # [reason] of a message, [reason, kind, command id] of a command
+METER_SILENT = const(8)  # [failures]
+METER_BACK = const(9)  # [register_wh]
+REGISTER_REFUSED = const(10)  # [verdict, previous_wh, offered_wh]
+TASK_RESTARTED = const(11)  # [failures since power-on]
+RELAY_MISMATCH = const(12)  # [commanded, actual]
+TARIFF_SET = const(13)  # [version]
+OUTBOX_FULL = const(14)  # [records dropped]
+RELAY_DISARMED = const(15)  # [rule, balance_ncur, limit_ncur, zone]
+RELAY_PENDING = const(16)  # [rule, delay_s, balance_ncur]
+EMERGENCY = const(17)  # [1 offered, 2 selected, 3 used up, 4 repaid; balance_ncur]
+LOAD_LIMIT = const(18)  # [power_mw, limit_mw, openings in this run]
+HOLD_SUPPLY = const(19)  # [1 on or 0 off, until s]
+TOKEN_LOCKED = const(20)  # [failures, left_s]
+TOKEN = const(21)  # [result, number, channel]
+METER_REBASED = const(22)  # [verdict, old_wh, new_wh, offset_wh]
+METER_IDENTITY = const(23)  # [quantity, old, new]
+METER_FROZEN = const(24)  # [register_wh, power_mw]
+CLOCK_REFUSED = const(25)  # [offered s, now s]
+QUALITY = const(26)  # [what, phase, 1 begin or 0 end, extreme, duration_s]
+AGGREGATE = const(27)  # [phase, samples, urms_mv, min_mv, max_mv, mean_mhz, mean_ma, max_ma]
+TAMPER = const(28)  # [kind, 1 begin or 0 end, register_wh, voltage_mv, current_ma, power_mw]
+SAFE_MODE = const(29)  # [crashes]
+UPDATED = const(30)  # [step, version, detail]
+CONFIG_SET = const(31)  # [version]
+CRASH = const(32)  # [uptime_s, task failures, code]
+DEBT_LEFT = const(33)  # [which, left_ncur]
