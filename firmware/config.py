@@ -53,10 +53,10 @@ def load(root):
     return parsed(root, CONFIG, settings.module_from_wire)
 
 
-def forget(name):
-    """Give back the memory of a rarely needed protocol module: 5 to 8 KB of a small heap."""
-    if sys.modules.pop("protocol." + name, None):
-        delattr(sys.modules["protocol"], name)
+def forget(name, package="protocol"):
+    """Give back the memory of a rarely needed module: 5 to 8 KB of a small heap."""
+    if sys.modules.pop(package + "." + name, None):
+        delattr(sys.modules[package], name)
 
 
 def root_key(root):

@@ -10,12 +10,12 @@ from binascii import crc32
 
 from protocol.units import Unavailable
 
-STATE_SLOT_BYTES = 256
+STATE_SLOT_BYTES = 320  # twelve a sector: eight points and four others are carried as one
 COUNTER_SLOT_BYTES = 32
 # Share of the partition's sectors that counters get; states get the rest.
 COUNTER_SECTORS_OF_4 = 1
-HEADER = "<IBB"
-HEADER_BYTES = 6
+HEADER = "<IBH"
+HEADER_BYTES = 7
 CRC_BYTES = 4
 RETRIES = 4
 SECTORS_MIN = 3
@@ -30,7 +30,7 @@ class Ring:
         self.flash = flash
         self.start = start
         self.slot_bytes = slot_bytes
-        self.per_sector = flash.sector // slot_bytes
+        self.per_sector = flash.sector // slot_bytes  # what is left of a sector stays blank
         self.slots = sectors * self.per_sector
         self.payload_max = slot_bytes - HEADER_BYTES - CRC_BYTES
         self.buffer = bytearray(slot_bytes)
@@ -38,12 +38,13 @@ class Ring:
         self.next = self.per_sector  # number the next slot gets; the first write erases its sector
 
     def _at(self, number):
-        return self.start + (number % self.slots) * self.slot_bytes
+        sector, place = divmod(number % self.slots, self.per_sector)
+        return self.start + sector * self.flash.sector + place * self.slot_bytes
 
     def _read(self, index):
         """(number, kind, payload) of the slot at an index, or None; payload is a copy."""
         buffer = self.buffer
-        self.flash.read(self.start + index * self.slot_bytes, buffer)
+        self.flash.read(self._at(index), buffer)
         number, kind, length = struct.unpack_from(HEADER, buffer, 0)
         if number == 0xFFFFFFFF or length > self.payload_max or number % self.slots != index:
             return None

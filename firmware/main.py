@@ -62,7 +62,14 @@ class Firmware:
             self.log,
         )
         self.commands = Commands(
-            board.root, board.ticks_ms, self.clock, self.events, self.metering, self.points
+            board,
+            self.settings,
+            self.module,
+            self.journal,
+            self.clock,
+            self.events,
+            self.metering,
+            self.points,
         )
         self.uplink = Uplink(
             board,

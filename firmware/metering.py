@@ -31,6 +31,7 @@ class Metering:
         self.health = health
         self.log = device_log
         self.on_record = None  # told when something waits to be sent
+        self.watch = None  # what looks at supply quality and tamper, when some point wants it
         self.checked_ms = 0
         self.failures = 0  # task failures, as far as told
         self.dropped = 0  # records lost at the outbox's bound, as far as told
@@ -77,6 +78,8 @@ class Metering:
             point.verdict = verdict
             figures = (verdict, point.seen_wh, seen.register_wh)
             self.events.add(codes.REGISTER_REFUSED, point.number, *figures)
+        if self.watch:
+            self.watch.look(point, seen)
 
     def judge(self, point, register_wh):
         """readings.OK, or why a total must not be charged. The first one opens the ledger."""

@@ -9,15 +9,36 @@ from collections import namedtuple
 
 from firmware import prepaid, relay
 from protocol import cbor, ledger, messages, reading, tariff, topup
+from protocol.units import const
 
 # relay: commanded state; rule: why; holds: bits; warned: zone last announced; acked: host has it;
-# high, window: command watermark; prev_s: metered instant before the entry; entry: Entry or None.
+# high, window: command watermark; more: integers at the places below; prev_s: metered instant
+# before the entry; entry: Entry or None.
 Slot = namedtuple(
     "Slot",
-    "epoch state relay rule holds operations warned acked high window prev_s entry",
+    "epoch state relay rule holds operations warned acked high window more prev_s entry",
 )
 
-COMMAND_WINDOW = 32
+COMMAND_WINDOW = const(32)
+
+# Places in `more`. Those that end in _S are countdowns in monotonic seconds.
+M_EMERGENCY = const(0)  # prepaid.EC_...
+M_EPISODE = const(1)  # bits, prepaid.DID_...
+M_TAMPER = const(2)  # latched kinds, as bits
+M_LEFT_S = const(3)  # until a delayed opening, -1 when no delay was drawn
+M_ORDER = const(4)  # the relay order that ends at M_ORDER_S, 0 none
+M_ORDER_S = const(5)
+M_HOLD_S = const(6)  # hold-supply: 0 none, -1 until its counterpart
+M_CLOCK_S = const(7)  # left of the protection that an invalid clock gives
+M_FAILURES = const(8)  # token entries, see protocol/lockout.py
+M_LOCKED_S = const(9)
+M_OFFSET_WH = const(10)  # ledger register less the meter's
+M_DAY_NCUR = const(11)  # charged_ncur when the local day began
+M_MEAN_NCUR = const(12)  # mean spend of the last days
+M_DAYS = const(13)  # how many days it is the mean of
+M_LOAD = const(14)  # openings by load limit in this run
+M_DEBTS = const(15)  # empty, or what firmware/debts.py keeps
+START = (0, 0, 0, -1) + (0,) * 11 + ([],)
 
 
 def pack(slot):
@@ -42,10 +63,10 @@ def unpack(payload):
     state[8] = topup.Mark(*state[8])
     state = ledger.State(*state)
     values[1] = state
-    brief = values[11]
+    brief = values[12]
     if brief is not None:
         kind, time_s, quality, energy_wh, amount_ncur, number, channel = brief
-        values[11] = ledger.Entry(
+        values[12] = ledger.Entry(
             state.seq,
             kind,
             time_s,
@@ -116,6 +137,7 @@ class Point:
             0,
             0,
             0,
+            list(START),
             0,
             None,
         )
@@ -125,6 +147,7 @@ class Point:
         self.pulses = None  # raw total of a pulse meter
         self.close_ordered = False  # a direct close waits for the minimum open time
         self.mismatch = False  # the contact is not where it was commanded
+        self.holds_now = 0  # what the watch wants held, not persisted: prepaid.HOLD_... bits
         self.silent = 0  # polls without an answer since the last one
 
     @property
@@ -139,25 +162,32 @@ class Point:
         """The slot after an entry; commit it before believing it."""
         slot = self.slot
         state = ledger.apply(slot.state, entry)
-        return Slot(*(slot[:1] + (state,) + slot[2:10] + (slot.state.time_s, entry)))
+        return Slot(*(slot[:1] + (state,) + slot[2:11] + (slot.state.time_s, entry)))
 
     def with_relay(self, state, rule, holds, moved):
         slot = self.slot
         operations = slot.operations + (1 if moved else 0)
-        return Slot(*(slot[:2] + (state, rule, holds, operations) + slot[6:10] + (0, None)))
+        return Slot(*(slot[:2] + (state, rule, holds, operations) + slot[6:11] + (0, None)))
 
     def with_warning(self, zone):
         slot = self.slot
-        return Slot(*(slot[:6] + (zone,) + slot[7:10] + (0, None)))
+        return Slot(*(slot[:6] + (zone,) + slot[7:11] + (0, None)))
 
     def with_command(self, slot, command_id):
         """A slot that also remembers a command id as applied."""
         high, window = accept_id(slot.high, slot.window, command_id)
         return Slot(*(slot[:8] + (high, window) + slot[10:]))
 
+    def with_more(self, slot, *changes):
+        """A slot with other values in `more`: place, value, place, value, ..."""
+        more = list(slot.more)
+        for at in range(0, len(changes), 2):
+            more[changes[at]] = changes[at + 1]
+        return Slot(*(slot[:10] + (more,) + slot[11:]))
+
     def plain(self):
         """The present slot without an entry, to change something else in it."""
-        return Slot(*(self.slot[:10] + (0, None)))
+        return Slot(*(self.slot[:11] + (0, None)))
 
     def pending_ncur(self, now_s):
         """What the energy since the last entry costs so far."""

@@ -6,11 +6,12 @@ operation. A step changes the world once and then acts; a power cut repeats the 
 """
 
 import asyncio
+import struct
 
 import vfs
 
 from boards.virtual import flash
-from firmware import main
+from firmware import journal, main
 from firmware import point as points
 from protocol import cbor, codes, ledger, messages, settings, tariff_book
 from tests.firmware import desk as desks
@@ -47,8 +48,10 @@ class Watched(flash.Journal):
 
     def program(self, at, data):
         super().program(at, data)
-        if len(data) == 256:
-            self.kept.append((data[4], bytes(data[6 : 6 + data[5]])))
+        if len(data) == journal.STATE_SLOT_BYTES:
+            _, target, length = struct.unpack_from(journal.HEADER, data)
+            start = journal.HEADER_BYTES
+            self.kept.append((target, bytes(data[start : start + length])))
 
 
 class Meter(desks.Meter):

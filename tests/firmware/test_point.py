@@ -72,7 +72,10 @@ def test_the_greatest_slot_fits_the_journal():
             U32, 5, 1 << 40, 2, 1 << 50, 1 << 50, U32, U32, 1 << 50, money_ncur, U32, 65535,
             money_ncur,
         )  # fmt: skip
-        slot = Slot(U32, state, 2, 9, 3, U32, 3, U32, U32, U32, 1 << 40, entry)
+        # Countdowns of at most a week or a lock-out, money at its bounds.
+        more = [3, 255, 0xFFFF, U32, 9, U32, U32, U32, 255, U32, 1 << 50] + [money_ncur] * 2
+        more += [7, 255, [money_ncur] * 5 + [U32, U32, 65535]]
+        slot = Slot(U32, state, 3, 99, 255, U32, 4, U32, U32, U32, more, 1 << 40, entry)
         payload = points.pack(slot)
         assert len(payload) <= PAYLOAD_MAX, len(payload)
         assert points.unpack(payload) == slot

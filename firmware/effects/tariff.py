@@ -1,0 +1,18 @@
+"""TARIFF: charge up to here under the old book, then keep the new one. Versions only rise."""
+
+from firmware import config
+from protocol import codes, tariff_book
+
+
+def apply(commands, point, command):
+    if len(command.args) != 1:
+        return codes.REFUSED_FIELD
+    book = tariff_book.from_wire(command.args[0])
+    config.forget("tariff_book")
+    if book.version <= point.book.version:
+        return codes.ALREADY
+    commands.metering.charge_now(point)
+    config.save_book(commands.root, point.number, command.args[0])
+    point.book = book
+    commands.events.add(codes.TARIFF_SET, point.number, book.version)
+    return commands.finish(point, point.plain(), command)
