@@ -114,7 +114,7 @@ class Commands:
     def finish(self, point, slot, command, freed_by=relay.BY_REARM):
         """One slot holds the effect and the id."""
         self.metering.commit(point, point.with_command(slot, command.id))
-        self.metering.decide(point, freed_by=freed_by)
+        self.metering.supply.decide(point, freed_by=freed_by)
         return codes.DONE
 
     def finish_module(self, command):

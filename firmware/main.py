@@ -98,7 +98,8 @@ class Firmware:
                 remedy = "points.relay: the board has only %d relays" % len(self.board.relays)
                 raise Malformed(BAD_FIELD, config.CONFIG + ": " + remedy)
             contact = self.board.relays[item.relay]
-        mover = relay.Relay(contact, self.board.ticks_ms, self.board.entropy)
+        an_hour = item.operations_per_hour
+        mover = relay.Relay(contact, self.board.ticks_ms, self.board.entropy, an_hour)
         meter = make_meter(item, self.journal.pulses(item.point))
         book = config.book(root, item.point)
         epoch = self.module.epoch

@@ -7,9 +7,10 @@ it acts. Works the same with and without a network, and never waits for one.
 
 import asyncio
 
-from firmware import log, prepaid, relay
+from firmware import log
 from firmware import point as points_module
 from firmware.meters import readings
+from firmware.supply import Supply
 from protocol import codes, ledger, reading
 from protocol.units import INTERVAL_S, INVALID, MODULE_TARGET, Malformed, Unavailable
 
@@ -32,6 +33,7 @@ class Metering:
         self.log = device_log
         self.on_record = None  # told when something waits to be sent
         self.watch = None  # what looks at supply quality and tamper, when some point wants it
+        self.supply = Supply(board, clock, events, self)
         self.checked_ms = 0
         self.failures = 0  # task failures, as far as told
         self.dropped = 0  # records lost at the outbox's bound, as far as told
@@ -47,7 +49,7 @@ class Metering:
         for point in self.points.values():
             await self.read(point)
             self.account(point)
-            self.decide(point, presses)
+            self.supply.decide(point, presses)
         self.checkpoint()
         if self.outbox.dropped != self.dropped:
             self.dropped = self.outbox.dropped
@@ -70,6 +72,7 @@ class Metering:
             self.events.add(codes.METER_BACK, point.number, seen.register_wh)
         point.silent = 0
         point.pulses = seen.pulses
+        point.current_ma = seen.current_ma
         verdict = self.judge(point, seen.register_wh)
         if verdict == readings.OK:
             point.seen_wh = seen.register_wh
@@ -141,77 +144,6 @@ class Metering:
         if state.version and fresh and now_s >= state.time_s:
             self.charge(point, now_s, quality)
 
-    def decide(self, point, presses=0, freed_by=relay.BY_REARM):
-        """Warn and move the relay by the balance that includes what is not charged yet.
-
-        `freed_by` is the rule to name when this is what takes away the last hold.
-        """
-        if not point.state.version:
-            return
-        now_s, _ = self.clock.now()
-        balance_ncur = point.state.balance_ncur - point.pending_ncur(now_s)
-        settings = point.settings
-        zone = prepaid.zone(settings, balance_ncur)
-        if zone == prepaid.EXHAUSTED and point.slot.warned != zone:
-            self.charge_now(point)
-            balance_ncur = point.state.balance_ncur
-        if zone != point.slot.warned:
-            worse = zone > point.slot.warned
-            self.commit(point, point.with_warning(zone))
-            self.board.signal(zone)
-            if worse:
-                self.events.add(codes.WARNING, point.number, zone, balance_ncur)
-        if settings.relay < len(self.board.relays):
-            self.steer(point, balance_ncur, zone, presses, freed_by)
-
-    def steer(self, point, balance_ncur, zone, presses, freed_by):
-        holds = prepaid.holds(point.settings, balance_ncur, point.slot.holds)
-        figures = (balance_ncur, point.settings.limit_ncur, zone)
-        if holds:
-            rule = relay.BY_CREDIT if holds & prepaid.HOLD_CREDIT else relay.BY_REMOTE_TRIP
-            self.relay_event(point, relay.HELD, rule, holds, figures)
-            point.close_ordered = False
-        else:
-            self.relay_event(point, relay.FREE, freed_by, holds, figures)
-            if presses:
-                self.relay_event(point, relay.KEY, relay.BY_KEY, holds, figures)
-            elif point.close_ordered:
-                self.relay_event(point, relay.CLOSE, relay.BY_REMOTE_CLOSE, holds, figures)
-                point.close_ordered = point.slot.relay != relay.CLOSED
-            elif point.settings.auto_close and point.slot.relay == relay.ARMED:
-                self.relay_event(point, relay.CLOSE, relay.AUTOMATIC, holds, figures)
-        self.check_contact(point)
-
-    def check_contact(self, point):
-        """A contact that is not where it was commanded: told once, commanded again each poll."""
-        commanded = point.slot.relay
-        if not point.contact.disagrees(commanded):
-            point.mismatch = False
-            return
-        if not point.mismatch:
-            point.mismatch = True
-            actual = commanded != relay.CLOSED
-            self.events.add(codes.RELAY_MISMATCH, point.number, commanded, int(actual))
-        action = relay.DO_CLOSE if commanded == relay.CLOSED else relay.DO_OPEN
-        if point.contact.allowed(action):
-            point.contact.move(action)
-
-    def relay_event(self, point, event, rule, holds, figures):
-        """One step of the relay's table: persist, move, tell."""
-        state, action = relay.TABLE[point.slot.relay, event]
-        if not point.contact.allowed(action):
-            return
-        moved = action in (relay.DO_OPEN, relay.DO_CLOSE)
-        if action == relay.NOTHING and holds == point.slot.holds:
-            return
-        if moved:
-            self.charge_now(point)
-        self.commit(point, point.with_relay(state, rule, holds, moved))
-        point.contact.move(action)
-        code = _TOLD.get(action)
-        if code:
-            self.events.add(code, point.number, rule, *figures)
-
     def checkpoint(self):
         """Keep raw pulse totals between entries, at most every ten seconds and only when moved."""
         now_ms = self.board.ticks_ms()
@@ -225,11 +157,3 @@ class Metering:
         pulses = point.pulses
         if pulses is not None and pulses != self.journal.pulses(point.number):
             self.journal.checkpoint(point.number, pulses)
-
-
-_TOLD = {
-    relay.DO_OPEN: codes.RELAY_OPENED,
-    relay.DO_CLOSE: codes.RELAY_CLOSED,
-    relay.DO_ARM: codes.RELAY_ARMED,
-    relay.DO_DISARM: codes.RELAY_DISARMED,
-}

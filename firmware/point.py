@@ -145,14 +145,22 @@ class Point:
         self.seen_ms = 0  # when, 0 before the first one of this power-on
         self.verdict = 0  # on the latest total, see meters/readings.py
         self.pulses = None  # raw total of a pulse meter
-        self.close_ordered = False  # a direct close waits for the minimum open time
-        self.mismatch = False  # the contact is not where it was commanded
+        self.current_ma = None  # of the highest phase, where the meter tells it
+        self.waiting_ms = None  # since when an opening waits for the current to fall
+        self.counted_ms = 0  # up to when countdowns have run
+        self.saved_ms = 0
+        self.protected = False  # friendly hours keep the supply on beyond the limit
+        self.load = None  # load.Load, where there is a limit
         self.holds_now = 0  # what the watch wants held, not persisted: prepaid.HOLD_... bits
         self.silent = 0  # polls without an answer since the last one
 
     @property
     def state(self):
         return self.slot.state
+
+    def limit_ncur(self):
+        """The balance at which the credit of this point ends."""
+        return prepaid.limit_ncur(self.settings, self.slot.more[M_EMERGENCY])
 
     def restore(self, payload):
         self.slot = unpack(payload)

@@ -35,7 +35,7 @@ FACTOR_MAX = 100
 POLL_MS = 1000
 CHUNK_S = 3600
 CAUSES = {1: "powered on", 2: "reset", 3: "reset by its watchdog", 5: "soft reset"}
-LEDS = {0: "normal", 1: "warning 1", 2: "warning 2", 3: "credit exhausted"}
+LEDS = {0: "normal", 1: "warning 1", 2: "warning 2", 3: "overdraft", 4: "credit exhausted"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

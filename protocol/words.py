@@ -124,9 +124,9 @@ EVENTS = {
     33: "debt changed",
 }
 
-RELAY_STATES = {0: "closed", 1: "open", 2: "armed"}
+RELAY_STATES = {0: "closed", 1: "open", 2: "armed", 3: "pending"}
 
-RELAY_EVENTS = {0: "held", 1: "free", 2: "key", 3: "close"}
+RELAY_EVENTS = {0: "held", 1: "free", 2: "key", 3: "close", 4: "delayed", 5: "gentle"}
 
 RELAY_RULES = {
     1: "credit exhausted",
@@ -136,4 +136,13 @@ RELAY_RULES = {
     5: "remote trip",
     6: "remote permit",
     7: "remote close",
+    8: "safety",
+    9: "tamper",
+    10: "load limit",
+    11: "courtesy trip",
+    12: "zero trip",
+    13: "hold supply",
+    14: "load limit over",
+    15: "end of a timed trip",
+    16: "emergency credit",
 }

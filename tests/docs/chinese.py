@@ -6,13 +6,15 @@ this; a number without a word here fails the docs test.
 
 from protocol import words
 
-RELAY_STATES = {0: "合闸", 1: "跳闸", 2: "合闸允许"}
+RELAY_STATES = {0: "合闸", 1: "跳闸", 2: "合闸允许", 3: "跳闸延时"}
 
 RELAY_EVENTS = {
-    0: ("闭锁", "at least one hold wants the relay open: credit or a remote trip"),
-    1: ("解除闭锁", "no hold is left"),
-    2: ("按键", "the customer pressed the key, no hold is left"),
-    3: ("合闸", "automatic or remote direct close, no hold is left"),
+    0: ("闭锁", "a hold decides that the supply is open, see the ranks"),
+    1: ("解除闭锁", "no hold is left, or what is left is masked"),
+    2: ("按键", "the customer pressed the key, nothing holds it"),
+    3: ("合闸", "automatic or remote direct close, nothing holds it"),
+    4: ("延时", "credit holds it, and the delay of the opening runs"),
+    5: ("提醒跳闸", "opens once in a warning or at zero; the key closes again"),
 }
 
 RELAY_ACTIONS = {
@@ -21,6 +23,8 @@ RELAY_ACTIONS = {
     "DO_CLOSE": "合闸",
     "DO_ARM": "转合闸允许",
     "DO_DISARM": "取消合闸允许",
+    "DO_WAIT": "开始跳闸延时",
+    "DO_CALM": "取消跳闸延时",
 }
 
 RELAY_RULES = {
@@ -31,13 +35,35 @@ RELAY_RULES = {
     5: "远程跳闸",
     6: "远程合闸允许",
     7: "远程直接合闸",
+    8: "安全保护跳闸",
+    9: "防窃电跳闸",
+    10: "超负荷跳闸",
+    11: "预警提醒跳闸",
+    12: "零元提醒跳闸",
+    13: "保电",
+    14: "超负荷恢复合闸",
+    15: "预跳闸到时",
+    16: "启用应急额度",
+}
+
+# bit: (name in the code, Chinese, what it is)
+RELAY_BITS = {
+    32: ("HOLD_SAFETY", "安全保护", "voltage or current beyond a hard limit"),
+    4: ("HOLD_NOT_CREDIT", "远程跳闸（非欠费）", "remote trip that is not for credit"),
+    8: ("HOLD_TAMPER", "防窃电闭锁", "latched tamper trip"),
+    2: ("HOLD_REMOTE", "远程跳闸", "remote trip"),
+    1: ("HOLD_CREDIT", "欠费", "from the limit down until `rearm_ncur`"),
+    16: ("HOLD_LOAD", "超负荷", "load limit"),
+    64: ("KEEP_SUPPLY", "保电", "hold-supply"),
+    128: ("KEEP_FRIENDLY", "友好时段", "friendly hours or an invalid clock, while closed"),
 }
 
 ZONES = {
     0: ("NORMAL", "above warning 1", "正常"),
-    1: ("WARNING_1", "at or below `warning_1_ncur`", "一级预警"),
-    2: ("WARNING_2", "at or below `warning_2_ncur`", "二级预警"),
-    3: ("EXHAUSTED", "at or below `limit_ncur`", "欠费"),
+    1: ("WARNING_1", "at or below `warning_1_ncur` or `warning_1_days`", "一级预警"),
+    2: ("WARNING_2", "at or below `warning_2_ncur` or `warning_2_days`", "二级预警"),
+    3: ("OVERDRAFT", "at or below 0, above the limit", "透支"),
+    4: ("EXHAUSTED", "at or below the limit", "欠费"),
 }
 
 EVENTS = {

@@ -44,8 +44,9 @@ def relay_table() -> str:
     """Every pair of state and event, in the order of the code."""
     actions = constants(relay, *chinese.RELAY_ACTIONS)
     rows = []
-    for (state, event), (after, action) in relay.TABLE.items():
-        english = words.RELAY_STATES
+    english = words.RELAY_STATES
+    for place, (after, action) in enumerate(relay.TABLE):
+        state, event = divmod(place, relay.EVENTS)
         stays = action == relay.NOTHING and after == state
         name = actions[action]
         rows.append(
@@ -57,6 +58,21 @@ def relay_table() -> str:
             )
         )
     return table(("state 状态", "event 事件", "next 次态", "action 动作"), rows)
+
+
+def relay_ranks() -> str:
+    """The first row whose hold stands, unmasked, decides."""
+
+    def named(bits: int) -> str:
+        found = [each for bit, each in chinese.RELAY_BITS.items() if bits & bit]
+        return "<br>".join(f"`{name}` {word}" for name, word, _ in found) or "-"
+
+    rows = []
+    for rank, (hold, rule, masks) in enumerate(relay.RANKS, 1):
+        what = chinese.RELAY_BITS[hold][2]
+        by = f"{rule} {words.RELAY_RULES[rule]} {chinese.RELAY_RULES[rule]}"
+        rows.append((rank, named(hold), what, by, named(masks)))
+    return table(("rank", "hold 闭锁", "what", "rule 规则", "masked by 屏蔽"), rows)
 
 
 def relay_events() -> str:
@@ -72,6 +88,7 @@ def relay_times() -> str:
     rows = (
         ("open at least", "跳闸最短保持", f"{relay.OPEN_MIN_MS} ms"),
         ("closed at least", "合闸最短保持", f"{relay.CLOSED_MIN_MS} ms"),
+        ("operations in an hour", "每小时动作次数", "`operations_per_hour`, but for safety"),
         ("no close after power-on for", "上电后延时合闸", f"{low} to {high} ms, random"),
     )
     return table(("guard", "中文", "time"), rows)
@@ -208,6 +225,7 @@ def settings_point() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "relay-table": relay_table,
     "relay-events": relay_events,
+    "relay-ranks": relay_ranks,
     "relay-rules": lambda: worded(words.RELAY_RULES, chinese.RELAY_RULES),
     "relay-states": lambda: worded(words.RELAY_STATES, chinese.RELAY_STATES),
     "relay-times": relay_times,

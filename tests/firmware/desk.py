@@ -4,17 +4,20 @@ Runs on both interpreters. Time is what the test says; nothing here sleeps or co
 """
 
 import os
-from collections import namedtuple
 
 from boards.virtual import flash
 from firmware import main
+from firmware.meters import readings
 from protocol import cbor, settings, tariff, tariff_book
 
 CUR = 1000000000
 START_S = 1772726400  # 2026-03-05 16:00:00 UTC, midnight of the 6th in China
 ROOT_KEY = bytes(range(32))
 
-Seen = namedtuple("Seen", "register_wh pulses")
+
+def Seen(register_wh, pulses, current_ma=None):
+    """A Reading with what a test turns."""
+    return readings.Reading(register_wh, pulses, None, None, current_ma, None, {})
 
 
 class Meter:
