@@ -122,6 +122,8 @@ class Metering:
             self.enter(point, ledger.opening(state, point.book, now_s, quality, point.seen_wh))
         elif now_s >= reading.next_boundary_s(state.time_s):
             self.charge(point, self.label_s(now_s, state.time_s), quality)
+        elif point.slot.more[points_module.M_DEBTS]:
+            self.recover(point, 0)
 
     def label_s(self, now_s, after_s):
         """A poll just after a boundary reads the boundary; a later one is what it is."""
@@ -134,7 +136,24 @@ class Metering:
         state = point.state
         self.enter(point, ledger.charge(state, point.book, at_s, quality, point.seen_wh))
         for day in range(*ledger.fixed_days_due(point.state, point.book, at_s)):
-            self.enter(point, ledger.fixed(point.state, point.book, quality, day))
+            slot = point.with_entry(ledger.fixed(point.state, point.book, quality, day))
+            self.commit(point, point.with_day_over(slot))
+        if point.slot.more[points_module.M_DEBTS]:
+            self.recover(point, at_s - state.time_s)
+
+    def recover(self, point, passed_s):
+        from firmware import debts
+
+        debts.recover(point, self, passed_s)
+
+    def credited(self, point, entry):
+        """The slot of a top-up, whichever way it came."""
+        slot = point.with_entry(entry)
+        if not slot.more[points_module.M_DEBTS]:
+            return slot
+        from firmware import debts
+
+        return debts.reserve(self.board.root, point, slot)
 
     def charge_now(self, point):
         """Close the running interval here, because money or tariff changes at this instant."""

@@ -65,22 +65,9 @@ def unpack(payload):
     values[1] = state
     brief = values[12]
     if brief is not None:
-        kind, time_s, quality, energy_wh, amount_ncur, number, channel = brief
-        values[12] = ledger.Entry(
-            state.seq,
-            kind,
-            time_s,
-            quality,
-            state.register_wh,
-            energy_wh,
-            state.version,
-            state.period,
-            state.used_wh,
-            amount_ncur,
-            number,
-            channel,
-            state.balance_ncur,
-        )
+        position = [state.version, state.period, state.used_wh]
+        fields = [state.seq] + brief[:3] + [state.register_wh, brief[3]] + position
+        values[12] = ledger.Entry(*(fields + brief[4:] + [state.balance_ncur]))
     return Slot(*values)
 
 
@@ -192,6 +179,17 @@ class Point:
         for at in range(0, len(changes), 2):
             more[changes[at]] = changes[at + 1]
         return Slot(*(slot[:10] + (more,) + slot[11:]))
+
+    def with_day_over(self, slot):
+        """A slot with the mean spend of the last seven whole days, for warnings in days."""
+        more = slot.more
+        spent_ncur = slot.state.charged_ncur - more[M_DAY_NCUR]
+        days = min(more[M_DAYS], 7)  # whole ones, this included
+        mean_ncur = 0
+        if days:
+            mean_ncur = (more[M_MEAN_NCUR] * (days - 1) + spent_ncur) // days  # down
+        changes = (M_DAY_NCUR, slot.state.charged_ncur, M_MEAN_NCUR, mean_ncur, M_DAYS, days + 1)
+        return self.with_more(slot, *changes)
 
     def plain(self):
         """The present slot without an entry, to change something else in it."""

@@ -15,7 +15,7 @@ from protocol.units import BAD_FIELD, CONTRADICTORY, NCUR_MAX, REPLAYED, Malform
 CHARGE = const(1)  # energy since the last register total
 FIXED = const(2)  # a local calendar day begins; `number` is the day; also the frozen day register
 TOPUP = const(3)  # `number` is the top-up number, `channel` how it came
-DEBT = const(4)
+DEBT = const(4)  # `number` is which debt; recovered, so the amount is negative
 ADJUSTMENT = const(5)  # `number` is the command id, `channel` the reason class
 TRANSFER = const(6)
 OPENING = const(7)  # commissioning: the register total from which charging starts
@@ -198,3 +198,8 @@ def adjusted(
     """A signed correction by authenticated command."""
     version = state.version
     return _entry(state, ADJUSTMENT, time_s, quality, version, amount_ncur, command_id, reason)
+
+
+def recovered(state: State, time_s: int, quality: int, which: int, amount_ncur: int) -> Entry:
+    """An amount that goes from the balance to one of the customer's debts."""
+    return _entry(state, DEBT, time_s, quality, state.version, -amount_ncur, which)

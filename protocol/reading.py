@@ -28,7 +28,7 @@ Fact = namedtuple("Fact", "kind time_s quality energy_wh version number channel 
 
 ENERGY_WH_MAX = const(1 << 50)
 DAY_MAX = const(1 << 24)
-_MONEY = (ledger.TOPUP, ledger.ADJUSTMENT)
+_MONEY = (ledger.TOPUP, ledger.DEBT, ledger.ADJUSTMENT)
 
 
 def next_boundary_s(after_s: int) -> int:
@@ -107,5 +107,8 @@ def rebuild(state: "State", book: "Book", fact: "Fact", base_wh: int) -> "Entry"
         return ledger.fixed(state, book, fact.quality, fact.number)
     if kind == ledger.OPENING:
         return ledger.opening(state, book, fact.time_s, fact.quality, base_wh)
+    if kind == ledger.DEBT:
+        amount_ncur = -fact.amount_ncur
+        return ledger.recovered(state, fact.time_s, fact.quality, fact.number, amount_ncur)
     make = ledger.topped_up if kind == ledger.TOPUP else ledger.adjusted
     return make(state, fact.time_s, fact.quality, fact.number, fact.channel, fact.amount_ncur)

@@ -17,4 +17,4 @@ def apply(commands, point, command):
         return codes.REFUSED_CAP
     now_s, quality = commands.clock.now()
     entry = ledger.topped_up(point.state, now_s, quality, number, ledger.BY_COMMAND, amount_ncur)
-    return commands.finish(point, point.with_entry(entry), command)
+    return commands.finish(point, commands.metering.credited(point, entry), command)

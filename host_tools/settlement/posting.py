@@ -13,7 +13,10 @@ CUSTOMER = "customer prepaid"
 ENERGY = "energy revenue"
 FIXED = "fixed revenue"
 ADJUSTMENTS = "adjustments"
+DEBTS = "debts of customers"
 SUSPENSE = "suspense"  # money on a module that the host never issued
+
+_OF_ORDERS = {ledger.TOPUP: IN_FLIGHT, ledger.ADJUSTMENT: ADJUSTMENTS, ledger.DEBT: DEBTS}
 
 Row = tuple[int, int, str, str, int, str, str, int]
 
@@ -25,7 +28,7 @@ def of_payment(point_id: int, time_s: int, amount_ncur: int, currency: str, numb
 def of_entry(point_id: int, entry: Entry, currency: str, issued: bool) -> list[Row]:
     """The transfer of a ledger entry; none for an amount of zero.
 
-    `issued` tells whether the host itself ordered the top-up or adjustment.
+    `issued` tells whether the host itself ordered the top-up, adjustment or debt.
     """
     if entry.amount_ncur == 0:
         return []
@@ -36,7 +39,7 @@ def of_entry(point_id: int, entry: Entry, currency: str, issued: bool) -> list[R
     elif not issued:
         other = SUSPENSE
     else:
-        other = IN_FLIGHT if entry.kind == ledger.TOPUP else ADJUSTMENTS
+        other = _OF_ORDERS[entry.kind]
     debit, credit = (other, CUSTOMER) if entry.amount_ncur > 0 else (CUSTOMER, other)
     amount = abs(entry.amount_ncur)
     return [(point_id, entry.time_s, debit, credit, amount, currency, "entry", entry.seq)]

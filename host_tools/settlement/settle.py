@@ -167,6 +167,8 @@ def _check_entry(store: Store, point: Point, before: State, entry: Entry, now_s:
         return _arrived(store, point, before, entry, now_s)
     if entry.kind == ledger.ADJUSTMENT:
         return _adjusted(store, point, entry, now_s)
+    if entry.kind == ledger.DEBT:
+        return _recovered(store, point, entry, now_s)
     if entry.kind == ledger.OPENING and before.time_s:
         values = entry.register_wh, before.register_wh
         store.ledgers.differ(point.id, SWAP, f"opening {entry.seq}", entry.seq, values, now_s)
@@ -206,6 +208,20 @@ def _adjusted(store: Store, point: Point, entry: Entry, now_s: int) -> bool:
         return False
     if order.state in ("queued", "sent"):
         store.payments.command_ended(order, "done", codes.DONE, 0, now_s)
+    return True
+
+
+def _recovered(store: Store, point: Point, entry: Entry, now_s: int) -> bool:
+    """A recovered debt against the orders of that debt and what was recovered before."""
+    orders = store.payments.ordered(point.module, point.point, codes.DEBT)
+    terms: list[list[int]] = [cbor.decode(order.args) for order in orders]  # type: ignore[misc]
+    owed_ncur = sum(owed for which, owed, *_ in terms if which == entry.number)
+    taken_ncur = -store.ledgers.recovered(point.id, entry.number) - entry.amount_ncur
+    if entry.amount_ncur >= 0 or taken_ncur > owed_ncur:
+        detail = f"debt {entry.number}"
+        values = taken_ncur, owed_ncur
+        store.ledgers.differ(point.id, TAMPER, detail, entry.seq, values, now_s)
+        return False
     return True
 
 

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 
 from host_tools.store.records import Difference, Said, Settled
+from protocol import ledger
 from protocol.ledger import Entry, State
 
 _ENTRY = (
@@ -74,6 +75,15 @@ class Ledgers:
             (point_id, seq),
         )
         return sum(amount_ncur for kind, amount_ncur in rows if kind in kinds)
+
+    def recovered(self, point_id: int, which: int) -> int:
+        """Sum of the amounts of one debt's entries, 0 or less."""
+        row = self._connection.execute(
+            "SELECT COALESCE(SUM(amount_ncur), 0) FROM entries"
+            " WHERE point_id = ? AND kind = ? AND number = ?",
+            (point_id, ledger.DEBT, which),
+        ).fetchone()
+        return int(row[0])
 
     def energy_wh(self, point_id: int) -> int:
         row = self._connection.execute(

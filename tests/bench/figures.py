@@ -28,6 +28,9 @@ TARGETS = {
     "differential_histories": ("histories", ">=", 20_000),
     "differential_differences": ("histories", "==", 0),
     "demo_heap_peak_bytes": ("bytes", "<=", 196_608),
+    "relay_cases": ("cases", ">=", 100_000),
+    "relay_illegal_openings": ("cases", "==", 0),
+    "relay_illegal_stays": ("cases", "==", 0),
 }
 PROCESSES = 2
 

@@ -30,13 +30,14 @@ class Meter:
         self.register_wh = 1000000
         self.answers = True
         self.pulses = None
+        self.current_ma = None
 
     async def read(self):
         from protocol.units import Unavailable
 
         if not self.answers:
             raise Unavailable("silent")
-        return Seen(self.register_wh, self.pulses)
+        return Seen(self.register_wh, self.pulses, self.current_ma)
 
 
 class Contact:

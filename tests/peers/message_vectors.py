@@ -77,6 +77,7 @@ ITEMS = [
     [1, 483, 1, 0],
     [2, 0, 0, 20518],
     [3, 60, 0, 8, 1, 50 * CUR],
+    [4, 60, 0, 3, 0, -CUR],
     [5, -30, 2, 4711, 3, -1],
     0,
 ]
@@ -135,6 +136,8 @@ GOOD = {
     "command: configuration": command(
         codes.CONFIG, [settings.module_to_wire(MODULE)], units.MODULE_TARGET
     ),
+    "command: trip and arm": command(codes.RELAY, [codes.TRIP_THEN_ARM, 600]),
+    "command: debt": command(codes.DEBT, [3, 100 * CUR, 25, 40 * CUR]),
     "command: statement": command(codes.STATE, []),
     "time": TIME,
     "time: greatest values": messages.Time(U32, WH_MAX, WH_MAX),
@@ -243,7 +246,7 @@ def inner_cases() -> dict[str, tuple[tuple[object, ...], str]]:
         "true": True,
         "empty list": [],
         "unknown kind": [8, 0, 0],
-        "debt, which no module writes yet": [4, 0, 0, 1, 1, 1],
+        "transfer, which no module writes yet": [6, 0, 0, 1, 1, 1],
         "charge without energy": [1, 0, 0],
         "charge that goes back": [1, -1, 0, 5],
         "charge quality 3": [1, 1, 3, 5],

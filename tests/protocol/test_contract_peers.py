@@ -23,7 +23,9 @@ BY_KIND = {
 }  # fmt: skip
 
 
-ACTIONS = ("topup", "tariff", "relay", "adjust", "config", "statement")
+ACTIONS = {
+    1: "topup", 2: "tariff", 3: "relay", 4: "adjust", 5: "config", 6: "statement", 11: "debt"
+}  # fmt: skip
 # What pycddl 0.6.4 lets pass although the contract forbids it; cddl-verifier 1.5.3 refuses all.
 BLIND = ("a list", "hello: firmware is bytes", "item: energy too high", "unknown setting")
 
@@ -38,7 +40,7 @@ def rule_of(payload: bytes) -> str:
     fields = cbor2.loads(payload)
     kind = fields.get(0) if isinstance(fields, dict) else None
     if kind == messages.COMMAND:
-        return ACTIONS[fields[3] - 1] + "_command"
+        return ACTIONS[fields[3]] + "_command"
     return BY_KIND.get(kind, "payload")
 
 
