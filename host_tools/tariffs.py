@@ -11,7 +11,11 @@
     tier_period = "month"           # month, year, months, days, billing_day; with tier_length
     tiers_kwh = [240, 400]          # upper bounds of all tiers but the last
     adders = ["0", "0.05", "0.30"]  # adder: one a tier, per kWh
+    tier_shift_kwh_per_month = 100  # household of five or more: thresholds rise; optional
+    shift_tiers = [1]               # which of them, all by default
+    first_year_months = 6           # annual tiers of a year begun late: thresholds * 6 / 12
     fixed_per_day = "0.20"
+    percent = { VAT = "15" }        # on everything above; must leave exact prices
     prices = { peak = "0.568", valley = "0.288" }  # per kWh; per_tier: a list, one a tier
     seasons = { summer = "05-01", winter = "11-01" }
     week = ["work", "work", "work", "work", "work", "rest", "rest"]
@@ -26,6 +30,7 @@ Prices are text, because a binary fraction is no price. An error is one line: fi
 """
 
 from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -77,6 +82,7 @@ def book_of(document: dict[str, object], where: str) -> tariff.Book:
             raise Refused(f"{item.where}from: must be a date after the set before it")
         rates.append((from_s, _rates(item)))
         ladders.append((from_s, _ladder(item)))
+        item.table("percent", {})
         item.finish()
     offsets = _offsets(zone, first.year if first else FIRST_YEAR_DEFAULT)
     book = tariff.Book(version, currency, offsets, tuple(rates), tuple(ladders))
@@ -134,8 +140,11 @@ class _Keys:
             raise Refused(f"{self.where}{key}: must be a list in brackets")
         return value
 
-    def table(self, key: str, default: dict[str, object] | None = None) -> dict[str, object]:
-        value = self.take(key, default)
+    def table(
+        self, key: str, default: dict[str, object] | None = None, *, keep: bool = False
+    ) -> dict[str, object]:
+        """`keep` leaves the key for the next who asks."""
+        value = self._values.get(key, default) if keep else self.take(key, default)
         if not isinstance(value, dict):
             raise Refused(f"{self.where}{key}: must be a table in braces")
         return value
@@ -214,13 +223,47 @@ def _ladder(keys: _Keys) -> tariff.Ladder:
     adders = keys.items("adders", ["0"] * count)
     if len(adders) != count:
         raise Refused(f"{keys.where}adders: must have {count} items, one a tier")
-    prices = tuple(exact(item, 6, f"{keys.where}adders") for item in adders)
-    return tariff.Ladder(period, length, thresholds_wh, prices)
+    prices = tuple(_taxed(keys, item, 6, f"{keys.where}adders") for item in adders)
+    return tariff.Ladder(period, length, _shifted(keys, period, length, thresholds_wh), prices)
+
+
+def _shifted(
+    keys: _Keys, period: int, length: int, thresholds_wh: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Thresholds of a larger household, and those of a first year that is not whole."""
+    shift_wh = keys.whole("tier_shift_kwh_per_month", 0, 100_000, 0) * 1000
+    chosen = keys.items("shift_tiers", list(range(1, len(thresholds_wh) + 1)))
+    first_year = keys.whole("first_year_months", 1, 12, 12)
+    months = {tariff.MONTH: 1, tariff.BILLING_DAY: 1, tariff.YEAR: 12, tariff.MONTHS: length}
+    if shift_wh and period not in months:
+        raise Refused(f"{keys.where}tier_shift_kwh_per_month: needs a tier period of months")
+    if first_year < 12 and period != tariff.YEAR:
+        raise Refused(f'{keys.where}first_year_months: needs tier_period = "year"')
+    if any(tier not in range(1, len(thresholds_wh) + 1) for tier in chosen):
+        raise Refused(f"{keys.where}shift_tiers: must name tiers from 1 to {len(thresholds_wh)}")
+    out = []
+    for tier, threshold_wh in enumerate(thresholds_wh, 1):
+        more_wh = shift_wh * months.get(period, 0) if tier in chosen else 0
+        out.append((threshold_wh + more_wh) * first_year // 12)  # a part of a watt-hour is tier 2
+    if sorted(set(out)) != out:
+        raise Refused(f"{keys.where}shift_tiers: the shifted thresholds must still rise")
+    return tuple(out)
+
+
+def _taxed(keys: _Keys, item: object, decimals: int, place: str) -> int:
+    """A price with all percentage lines on it, exactly: nothing is rounded before a bill."""
+    value = Fraction(exact(item, decimals, place))
+    for name, percent in keys.table("percent", {}, keep=True).items():
+        value *= 1 + Fraction(exact(percent, 4, f"{keys.where}percent.{name}"), 1_000_000)
+    if value.denominator != 1:
+        raise Refused(f"{place}: with percent it has more than {decimals} decimals")
+    return int(value)
 
 
 def _rates(keys: _Keys) -> tariff.Rates:
     names, rows = _prices(keys)
-    fixed_ncur = exact(keys.take("fixed_per_day", "0"), 9, f"{keys.where}fixed_per_day")
+    daily = keys.take("fixed_per_day", "0")
+    fixed_ncur = _taxed(keys, daily, 9, f"{keys.where}fixed_per_day")
     season_names, seasons = _seasons(keys)
     week = keys.items("week", [_ALL_DAYS] * 7)
     special = keys.table("special", {})
@@ -244,12 +287,12 @@ def _prices(keys: _Keys) -> tuple[list[str], tuple[tuple[int, ...], ...]]:
     if not prices:
         raise Refused(f"{keys.where}prices: name at least one rate")
     if keys.choice("method", ["adder", "per_tier"], "adder") == "adder":
-        return list(prices), (tuple(exact(prices[n], 6, place + n) for n in prices),)
+        return list(prices), (tuple(_taxed(keys, prices[n], 6, place + n) for n in prices),)
     columns = []
     for name, column in prices.items():
         if not isinstance(column, list):
             raise Refused(f"{place}{name}: must be a list, one price a tier")
-        columns.append([exact(item, 6, place + name) for item in column])
+        columns.append([_taxed(keys, item, 6, place + name) for item in column])
     if len({len(column) for column in columns}) != 1:
         raise Refused(f"{keys.where}prices: every rate needs the same number of tiers")
     return list(prices), tuple(zip(*columns, strict=True))

@@ -235,3 +235,74 @@ def test_a_gap_between_bands_is_named() -> None:
 def test_every_tariff_file_of_ours_compiles_and_names_its_origin(path: Path) -> None:
     assert tariffs.read_book(path).version
     assert "tariffs.md" in tomllib.loads(path.read_text())["origin"]
+
+
+SHANGHAI = """
+version = 4
+name = "CN-SH-2012, five persons"
+origin = "tariffs.md section 3"
+currency = "CNY"
+zone = "Asia/Shanghai"
+[[set]]
+method = "per_tier"
+tier_period = "year"
+tiers_kwh = [3120, 4800]
+tier_shift_kwh_per_month = 100
+prices = { peak = ["0.617", "0.677", "0.977"], valley = ["0.307", "0.337", "0.487"] }
+[[set.bands]]
+rate = "peak"
+times = ["06:00-22:00"]
+[[set.bands]]
+rate = "valley"
+times = ["22:00-06:00"]
+"""
+HOMELIGHT = """
+version = 5
+name = "ZA-HOMELIGHT 20 A, 2024/25, with VAT"
+origin = "tariffs.md section 3"
+currency = "ZAR"
+zone = "Africa/Johannesburg"
+[[set]]
+method = "per_tier"
+tiers_kwh = [350]
+prices = { flat = ["1.9028", "2.1562"] }
+percent = { VAT = "15" }
+"""
+
+
+def test_golden_bill_g08_shifts_the_thresholds_of_a_large_household() -> None:
+    shanghai = book(SHANGHAI)
+    assert shanghai.ladders[0][1].thresholds_wh == (4_320_000, 6_000_000)
+    position = Position(2026, 4_300_000)
+    start_s = at_s(2026, 11, 3, 12)
+    amount, _, _ = tariff.charge(shanghai, position, start_s, start_s + 3600, 50_000)
+    assert amount == 32_650_000_000
+    alone = book(SHANGHAI.replace("100\n", "100\nshift_tiers = [1]\n"))
+    assert alone.ladders[0][1].thresholds_wh == (4_320_000, 4_800_000)
+
+
+def test_half_a_first_year_has_half_the_tiers() -> None:
+    text = SHANGHAI.replace("tier_shift_kwh_per_month = 100", "first_year_months = 6")
+    assert book(text).ladders[0][1].thresholds_wh == (1_560_000, 2_400_000)
+
+
+def test_golden_bill_g17_carries_its_percentage_in_exact_prices() -> None:
+    start_s = at_s(2024, 6, 3)
+    position = Position(tariff.period_of(book(HOMELIGHT).ladders[0][1], start_s // 86400), 0)
+    amount, _, _ = tariff.charge(book(HOMELIGHT), position, start_s, start_s + 3600, 497_000)
+    assert amount == 1_130_382_610_000
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (HOMELIGHT.replace('"15"', '"3.33"'), "prices.flat: with percent it has more than 6"),
+        (SHANGHAI.replace('"year"', '"days"'), "tier_shift_kwh_per_month: needs a tier period"),
+        (SHANGHAI.replace("= 100", "= 100\nshift_tiers = [3]"), "shift_tiers: must name tiers"),
+        (SHANGHAI.replace("= 100", "= 900\nshift_tiers = [1]"), "shift_tiers: the shifted"),
+        (HOMELIGHT.replace("[350]", "[350]\nfirst_year_months = 6"), "first_year_months: needs"),
+    ],
+)
+def test_a_shift_or_percentage_that_cannot_be_exact_is_refused(text: str, line: str) -> None:
+    with pytest.raises(Refused, match=line.replace(".", r"\.")):
+        book(text)
