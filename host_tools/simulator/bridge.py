@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from host_tools.flashing.device_code import device_folder
 from host_tools.simulator import console, image, rs485, slave, terminal
 from host_tools.simulator.virtual_time import VirtualTime
 from host_tools.simulator.watchdog import Watchdog
@@ -198,15 +199,14 @@ class VirtualModule:
         self.console.child_pid = self._child.pid
         os.close(slave_fd)
         theirs.close()
-        self._cut = None
-        self._control = ours
+        self._cut, self._control = None, ours
         asyncio.get_running_loop().add_reader(ours.fileno(), self._control_ready)
         self.on_event("boot", [cause])
 
     def _settings(self, control_fd: int, cause: int, run_main: bool) -> dict[str, object]:
         rows = self.partitions.values()
         return {
-            "boards": str(image.boards_folder()),
+            "boards": str(device_folder()),
             "control_fd": control_fd,
             "rs485_fd": self.bus.module_slave,
             "partitions": {

