@@ -44,7 +44,7 @@ class Options:
     # What the meters are set to, and the pace of the line; 0: any setting will do, no delay.
     baud: int = 0
     parity: int = 0  # 0 none, 1 odd, 2 even
-    heap: str = "224k"
+    heap: str = "192k"
     wdt_ms: int = 30_000
     # From 2 on: heap_peak is taken at every n-th idle moment, after a collection; 0: with garbage.
     heap_probe_every: int = 0
