@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from host_tools.flashing import folding, scopes, sweeping
+from host_tools.flashing import folding, parameters, scopes, sweeping
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
@@ -19,7 +19,7 @@ PACKAGES = ("protocol", "firmware")
 BOARDS = ("boards/esp32_generic", "boards/virtual")
 # Read by somebody else: MicroPython's own build, and whoever types at the prompt.
 _NOT_OURS = ("manifest.py", "lib")
-_PASS = [Path(str(module.__file__)) for module in (folding, scopes, sweeping)]
+_PASS = [Path(str(module.__file__)) for module in (folding, parameters, scopes, sweeping)]
 
 
 def sources() -> dict[str, str]:
@@ -72,9 +72,10 @@ def mpy_cross() -> Path:
 
 
 def compile_text(text: str, name: str, build: Path = BUILD, level: int = 3) -> bytes:
-    """The .mpy of a source text, as `name` in tracebacks; cached by content under build/mpy.
+    """The .mpy of a source text; cached by content under build/mpy.
 
-    From `level` 1 on assertions are left out, at 3 line numbers, which take 4 KB of a small heap.
+    Tracebacks name the .mpy file, a text that the interpreter keeps anyway. From `level` 1 on
+    assertions are left out, at 3 line numbers too, which take 4 KB of a small heap.
     """
     key = hashlib.sha256(f"{level}\0{name}\0{text}".encode()).hexdigest()[:32]
     cached = build / "mpy" / f"{key}.mpy"
@@ -83,7 +84,8 @@ def compile_text(text: str, name: str, build: Path = BUILD, level: int = 3) -> b
         with tempfile.TemporaryDirectory(dir=cached.parent) as temporary:
             source, made = Path(temporary) / "source.py", Path(temporary) / "made.mpy"
             source.write_text(text, encoding="utf-8")
-            options = [f"-O{level}", "-s", name, "-o", str(made)]
+            shown = name.removesuffix(".py") + ".mpy"
+            options = [f"-O{level}", "-s", shown, "-o", str(made)]
             command = [str(mpy_cross()), *options, str(source)]
             result = subprocess.run(  # noqa: S603 - our own tool on our own files
                 command, capture_output=True, text=True, check=False

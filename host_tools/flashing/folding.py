@@ -8,10 +8,10 @@ outside is never folded, and what some string or attribute might mean is never d
 
 import ast
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from host_tools.flashing import sweeping
+from host_tools.flashing import parameters, sweeping
 from host_tools.flashing.scopes import Imported, Scope, assigned_names
 
 _BINARY: dict[type[ast.operator], Callable[[int, int], int]] = {
@@ -39,7 +39,7 @@ class _Module:
     constants: dict[str, ast.expr] = field(default_factory=dict)
 
 
-def fold(sources: Mapping[str, str], kept: Iterable[str] = ()) -> dict[str, str]:
+def fold(sources: Mapping[str, str], kept: Sequence[str] = ()) -> dict[str, str]:
     """The folded text of each source, by its slash-separated path under the import root.
 
     `sources` must hold everything that runs together. From the packages in `kept` no definition is
@@ -55,7 +55,11 @@ def fold(sources: Mapping[str, str], kept: Iterable[str] = ()) -> dict[str, str]
     program = _Program(modules)
     for module in modules.values():
         _Substitution(program, module).visit(module.tree)
-    sweeping.sweep(trees, before, tuple(kept))
+    sweeping.sweep(trees, before, kept)
+    named = parameters.keywords(trees.values())
+    for name, tree in trees.items():
+        if not sweeping.whole(name, kept):
+            parameters.share(tree, named)
     folded = {}
     for path, tree in zip(sources, trees.values(), strict=True):
         if path.endswith("/__init__.py") or not sweeping.empty(tree):

@@ -77,8 +77,8 @@ def sweep(trees: Trees, before: Uses, kept: Sequence[str]) -> None:
         dropped = False
         used = Uses(trees)
         for module, tree in trees.items():
-            whole = any(f"{module}.".startswith(f"{each}.") for each in kept)
-            needed = [node for node in tree.body if _needed(used, module, node, whole)]
+            stays = whole(module, kept)
+            needed = [node for node in tree.body if _needed(used, module, node, stays)]
             dropped = dropped or len(needed) < len(tree.body)
             tree.body = needed
             dropped = _drop_imports(module, tree, before, used) or dropped
@@ -86,6 +86,11 @@ def sweep(trees: Trees, before: Uses, kept: Sequence[str]) -> None:
         for node in ast.walk(tree):
             if getattr(node, "body", None) == []:
                 node.body = [ast.Pass()]  # type: ignore[attr-defined]
+
+
+def whole(module: str, kept: Sequence[str]) -> bool:
+    """Whether a module belongs to a package of `kept`."""
+    return any(f"{module}.".startswith(f"{each}.") for each in kept)
 
 
 def empty(tree: ast.Module) -> bool:
@@ -97,15 +102,15 @@ def empty(tree: ast.Module) -> bool:
     )
 
 
-def _needed(used: Uses, module: str, node: ast.stmt, whole: bool) -> bool:
+def _needed(used: Uses, module: str, node: ast.stmt, stays: bool) -> bool:
     """Whether a statement of the module's own level must stay."""
     if isinstance(node, ast.Assign):
         number = isinstance(node.value, ast.Constant) and type(node.value.value) is int
-        may_go = _pure(node.value) and (number or not whole)
+        may_go = _pure(node.value) and (number or not stays)
     elif isinstance(node, DEFINITIONS):
-        may_go = not whole and not node.decorator_list
+        may_go = not stays and not node.decorator_list
     else:
-        may_go = not whole and isinstance(node, ast.Try) and _portability(node)
+        may_go = not stays and isinstance(node, ast.Try) and _portability(node)
     names = assigned_names(node)
     return not may_go or not names or any(used.means(module, name) for name in names)
 

@@ -7,7 +7,7 @@ from textwrap import dedent
 
 import pytest
 
-from host_tools.flashing import device_code
+from host_tools.flashing import device_code, parameters
 from host_tools.flashing.folding import fold
 from tests.conftest import RESULT, ROOT, interpreter, interpreters
 
@@ -199,6 +199,50 @@ def test_two_assignments_in_one_line_still_make_no_tuple():
 def test_an_import_for_its_effect_stays():
     main, _ = folded("import units\nfrom boards import board, clock\nboard.run()\n")
     assert "import units" in main and "import board, clock" in main
+
+
+def test_parameters_that_no_call_names_share_their_names():
+    tree = ast.parse(
+        dedent(
+            """
+            class C:
+                def method(self, first, named=1, *rest):
+                    def inner(second, third=first):
+                        return [first for each in second], third
+                    return inner
+            def closes(over, shadowed):
+                return lambda shadowed: over + shadowed
+            def catches(error):
+                try:
+                    pass
+                except E as error:
+                    pass
+            def by_string(text):
+                return closes(named=text)
+            """
+        )
+    )
+    named = parameters.keywords([tree, ast.parse("f('text')")])
+    parameters.share(tree, named)
+    assert same(
+        ast.unparse(tree),
+        """
+        class C:
+            def method(_0, _1, named=1, *rest):
+                def inner(_3, _4=_1):
+                    return [_1 for each in _3], _4
+                return inner
+        def closes(_0, shadowed):
+            return lambda _2: _0 + _2
+        def catches(error):
+            try:
+                pass
+            except E as error:
+                pass
+        def by_string(text):
+            return closes(named=text)
+        """,
+    )
 
 
 def test_no_number_of_ours_is_left_on_a_module():
