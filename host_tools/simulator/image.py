@@ -9,8 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from littlefs import LittleFS
+from mpremote import romfs  # type: ignore[import-untyped]
 
-from host_tools.flashing.device_code import PACKAGES, ROOT, compile_mpy, device_folder
+from host_tools.flashing.device_code import (
+    PACKAGES,
+    ROOT,
+    compile_mpy,
+    device_folder,
+    write_folder,
+)
 
 BOARD = ROOT / "boards" / "virtual"
 SECTOR = 4096
@@ -84,12 +91,51 @@ def blank(size: int) -> bytes:
 
 def device_files(packages: Iterable[str] = PACKAGES) -> dict[str, bytes]:
     """main.py and the packages' modules as .mpy, at the paths they have on a module's flash."""
-    files = {"main.py": (BOARD / "main.py").read_bytes()}
+    return {"main.py": (BOARD / "main.py").read_bytes(), **_files(device_folder(), packages)}
+
+
+def _files(folder: Path, packages: Iterable[str]) -> dict[str, bytes]:
+    compiled = [path for package in packages for path in (folder / package).rglob("*.mpy")]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(compiled)}
+
+
+def rom_image(with_firmware: bool) -> Path:
+    """The ROMFS image a virtual module executes in place: its hardware, and all of the program."""
     folder = device_folder()
-    for package in packages:
-        for compiled in sorted((folder / package).rglob("*.mpy")):
-            files[compiled.relative_to(folder).as_posix()] = compiled.read_bytes()
-    return files
+    images = folder.with_name(f"{folder.name}-rom")
+    if not images.exists():
+        board = _files(folder, ("boards/virtual",))
+        whole = {**board, **_files(folder, PACKAGES)}
+        write_folder(images, {"board": build_rom(board), "whole": build_rom(whole)})
+    return images / ("whole" if with_firmware else "board")
+
+
+def rom_setting(with_firmware: bool) -> list[object]:
+    """What bootstrap.py is told of it."""
+    return [str(rom_image(with_firmware)), with_firmware]
+
+
+def build_rom(files: Mapping[str, bytes]) -> bytes:
+    """A ROMFS image, as `mpremote romfs build` makes it of a folder."""
+    writer = romfs.VfsRomWriter()
+    inside: list[str] = []
+    for path, content in sorted(files.items()):
+        *folders, name = path.split("/")
+        while inside != folders[: len(inside)]:
+            inside.pop()
+            writer.closedir()
+        while len(inside) < len(folders):
+            inside.append(folders[len(inside)])
+            writer.opendir(inside[-1])
+        writer.mkfile(name, content)
+    for _ in inside:
+        writer.closedir()
+    return bytes(writer.finalise())
+
+
+def with_rom(heap_bytes: int, with_firmware: bool) -> int:
+    """The heap to ask for, because this interpreter keeps the ROM image on it."""
+    return heap_bytes + rom_image(with_firmware).stat().st_size * 102 // 100  # 2 %: its tables
 
 
 def prompt_files() -> dict[str, bytes]:
