@@ -17,15 +17,15 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 PACKAGES = ("protocol", "firmware")
 BOARDS = ("boards/esp32_generic", "boards/virtual")
-# Read by somebody else: MicroPython's own build, and whoever types at the prompt.
-_NOT_OURS = ("manifest.py", "lib")
+NOT_FOR_DEVICES = ("manifest.py",)  # read by MicroPython's own build
+KEPT = ("boards.virtual.lib",)  # for whoever types at the prompt
 _PASS = [Path(str(module.__file__)) for module in (folding, parameters, scopes, sweeping)]
 
 
 def sources() -> dict[str, str]:
     """Everything that may run together on a module, by path."""
     paths = [path for name in (*PACKAGES, *BOARDS) for path in (ROOT / name).rglob("*.py")]
-    paths = [path for path in paths if not {path.name, path.parent.name} & {*_NOT_OURS}]
+    paths = [path for path in paths if path.name not in NOT_FOR_DEVICES]
     return {
         path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
         for path in sorted(paths)
@@ -40,7 +40,7 @@ def device_folder(build: Path = BUILD) -> Path:
         digest.update(path.read_bytes())
     folder = build / "device" / digest.hexdigest()[:24]
     if not folder.exists():
-        folded = folding.fold(texts, kept=("boards",))
+        folded = folding.fold(texts, KEPT)
         write_folder(
             folder,
             {
@@ -95,8 +95,3 @@ def compile_text(text: str, name: str, build: Path = BUILD, level: int = 3) -> b
                 raise SyntaxError(f"{name}: {said}")
             made.replace(cached)
     return cached.read_bytes()
-
-
-def compile_mpy(source: Path, name: str, build: Path = BUILD) -> bytes:
-    """The .mpy of one file as it is written."""
-    return compile_text(source.read_text(encoding="utf-8"), name, build)

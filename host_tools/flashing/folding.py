@@ -42,8 +42,8 @@ class _Module:
 def fold(sources: Mapping[str, str], kept: Sequence[str] = ()) -> dict[str, str]:
     """The folded text of each source, by its slash-separated path under the import root.
 
-    `sources` must hold everything that runs together. From the packages in `kept` no definition is
-    dropped: they are what starts the program, or what C code calls.
+    `sources` must hold everything that runs together. The packages in `kept` lose no definition:
+    they are for somebody outside. Methods are never dropped, because C code may call them.
     """
     modules = {}
     for path, text in sources.items():

@@ -105,14 +105,13 @@ def empty(tree: ast.Module) -> bool:
 def _needed(used: Uses, module: str, node: ast.stmt, stays: bool) -> bool:
     """Whether a statement of the module's own level must stay."""
     if isinstance(node, ast.Assign):
-        number = isinstance(node.value, ast.Constant) and type(node.value.value) is int
-        may_go = _pure(node.value) and (number or not stays)
+        may_go = _pure(node.value)
     elif isinstance(node, DEFINITIONS):
-        may_go = not stays and not node.decorator_list
+        may_go = not node.decorator_list
     else:
-        may_go = not stays and isinstance(node, ast.Try) and _portability(node)
+        may_go = isinstance(node, ast.Try) and _portability(node)
     names = assigned_names(node)
-    return not may_go or not names or any(used.means(module, name) for name in names)
+    return stays or not may_go or not names or any(used.means(module, name) for name in names)
 
 
 def _pure(value: ast.expr) -> bool:

@@ -14,7 +14,6 @@ from mpremote import romfs  # type: ignore[import-untyped]
 from host_tools.flashing.device_code import (
     PACKAGES,
     ROOT,
-    compile_mpy,
     device_folder,
     write_folder,
 )
@@ -104,7 +103,8 @@ def rom_image(with_firmware: bool) -> Path:
     folder = device_folder()
     images = folder.with_name(f"{folder.name}-rom")
     if not images.exists():
-        board = _files(folder, ("boards/virtual",))
+        files = _files(folder, ("boards/virtual",))
+        board = {path: data for path, data in files.items() if "/lib/" not in path}
         whole = {**board, **_files(folder, PACKAGES)}
         write_folder(images, {"board": build_rom(board), "whole": build_rom(whole)})
     return images / ("whole" if with_firmware else "board")
@@ -140,7 +140,5 @@ def with_rom(heap_bytes: int, with_firmware: bool) -> int:
 
 def prompt_files() -> dict[str, bytes]:
     """`machine` and `esp32` for whoever types at the prompt; every module's flash has them."""
-    return {
-        f"lib/{source.stem}.mpy": compile_mpy(source, f"lib/{source.name}")
-        for source in sorted((BOARD / "lib").glob("*.py"))
-    }
+    shims = (device_folder() / "boards" / "virtual" / "lib").glob("*.mpy")
+    return {f"lib/{path.name}": path.read_bytes() for path in sorted(shims)}

@@ -31,6 +31,10 @@ TARGETS = {
     "relay_cases": ("cases", ">=", 100_000),
     "relay_illegal_openings": ("cases", "==", 0),
     "relay_illegal_stays": ("cases", "==", 0),
+    "heap_peak_bytes_1_point": ("bytes", "<=", 163_840),
+    "heap_peak_bytes_8_points": ("bytes", "<=", 212_992),
+    "heap_peak_bytes_1_point_romfs": ("bytes", "<=", 114_688),
+    "heap_board_bytes": ("bytes", "<=", 32_768),
 }
 PROCESSES = 2
 
