@@ -16,15 +16,17 @@ from host_tools.flashing import folding, parameters, scopes, sweeping
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 PACKAGES = ("protocol", "firmware")
-BOARDS = ("boards/esp32_generic", "boards/virtual")
 NOT_FOR_DEVICES = ("manifest.py",)  # read by MicroPython's own build
 KEPT = ("boards.virtual.lib",)  # for whoever types at the prompt
-_PASS = [Path(str(module.__file__)) for module in (folding, parameters, scopes, sweeping)]
+_PASS = [
+    Path(__file__),
+    *[Path(str(module.__file__)) for module in (folding, parameters, scopes, sweeping)],
+]
 
 
 def sources() -> dict[str, str]:
     """Everything that may run together on a module, by path."""
-    paths = [path for name in (*PACKAGES, *BOARDS) for path in (ROOT / name).rglob("*.py")]
+    paths = [path for name in (*PACKAGES, "boards") for path in (ROOT / name).rglob("*.py")]
     paths = [path for path in paths if path.name not in NOT_FOR_DEVICES]
     return {
         path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")

@@ -45,13 +45,11 @@ def fold(sources: Mapping[str, str], kept: Sequence[str] = ()) -> dict[str, str]
     `sources` must hold everything that runs together. The packages in `kept` lose no definition:
     they are for somebody outside. Methods are never dropped, because C code may call them.
     """
-    modules = {}
-    for path, text in sources.items():
-        tree = _Stripped().visit(ast.parse(text, path))
-        name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        modules[name] = _Module(name, tree, Scope(tree))
-    trees = {name: module.tree for name, module in modules.items()}
+    trees = {_dotted(path): ast.parse(text, path) for path, text in sources.items()}
     before = sweeping.Uses(trees)
+    for tree in trees.values():
+        _Stripped().visit(tree)
+    modules = {name: _Module(name, tree, Scope(tree)) for name, tree in trees.items()}
     program = _Program(modules)
     for module in modules.values():
         _Substitution(program, module).visit(module.tree)
@@ -65,6 +63,10 @@ def fold(sources: Mapping[str, str], kept: Sequence[str] = ()) -> dict[str, str]
         if path.endswith("/__init__.py") or not sweeping.empty(tree):
             folded[path] = _text(tree)
     return folded
+
+
+def _dotted(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def _text(tree: ast.Module) -> str:

@@ -103,8 +103,11 @@ def rom_image(with_firmware: bool) -> Path:
     folder = device_folder()
     images = folder.with_name(f"{folder.name}-rom")
     if not images.exists():
-        files = _files(folder, ("boards/virtual",))
-        board = {path: data for path, data in files.items() if "/lib/" not in path}
+        board = {
+            path: data
+            for path, data in _files(folder, ("boards",)).items()
+            if "/lib/" not in path and "/esp32_generic/" not in path
+        }
         whole = {**board, **_files(folder, PACKAGES)}
         write_folder(images, {"board": build_rom(board), "whole": build_rom(whole)})
     return images / ("whole" if with_firmware else "board")

@@ -144,6 +144,7 @@ def test_type_checking_and_annotations_are_gone_and_the_other_branch_is_not():
         """
         import units
         import gc
+        x = 1
         def f(a, *b):
             c: int
             d = a
@@ -297,7 +298,8 @@ def test_device_tests_pass_on_the_files_a_module_gets(tmp_path):
                 files.append((dotted, [name for name in names if name.startswith("test_")]))
                 used |= imported(path)
     texts = {path.relative_to(ROOT).as_posix(): path.read_text() for path in sorted(used)}
-    made = fold({**device_code.sources(), **texts}, (*device_code.KEPT, "tests"))
+    kept = (*device_code.KEPT, "tests")
+    made = fold({**device_code.sources(), **texts}, kept)
     for name, text in made.items():
         level = 0 if name.startswith("tests/") else 3  # only a test's own assertions count
         target = tmp_path / f"{name.removesuffix('.py')}.mpy"
