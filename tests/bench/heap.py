@@ -91,8 +91,9 @@ def all_rules(wanted: settings.Module) -> settings.Module:
 class Week(Story):
     """The week, a day at a time; a day that does not show what it should is Failed."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, day_s: int) -> None:
         super().__init__(world)
+        self.day_s = day_s
         self.module = world.modules[MODULE]
 
     def top_up(self, amount_cur: int) -> None:
@@ -118,20 +119,20 @@ class Week(Story):
         await self.seen("ledgers", lambda: all(point.state.seq for point in self.points()))
         self.top_up(100)
         await self.seen("closed", lambda: all(self.module.relays))
-        await self.run(DAY_S)
+        await self.run(self.day_s)
         await self.change_tariff()
-        await self.run(DAY_S)
+        await self.run(self.day_s)
         await self.order_relays()
-        await self.run(DAY_S)
+        await self.run(self.day_s)
         self.world.broker.kill()
-        await self.run(DAY_S)
+        await self.run(self.day_s)
         self.world.broker.restart()
         await self.ended()
         self.order(codes.ADJUST, [1, -NCUR_PER_CUR])
         self.top_up(50)
-        await self.run(2 * DAY_S)
+        await self.run(2 * self.day_s)
         self.order(codes.STATE, [])
-        await self.run(DAY_S)
+        await self.run(self.day_s)
         await self.ended()
 
     async def change_tariff(self) -> None:
@@ -146,13 +147,13 @@ class Week(Story):
     async def order_relays(self) -> None:
         self.order(codes.RELAY, [codes.TRIP])
         await self.seen("open", lambda: not any(self.module.relays))
-        await self.run(3600)
+        await self.run(self.day_s // 24)
         self.order(codes.RELAY, [codes.DIRECT_CLOSE])
         await self.seen("closed again", lambda: all(self.module.relays))
         await self.ended()
 
 
-async def week(points: int, heap_bytes: int, in_rom: bool) -> tuple[int, int]:
+async def week(points: int, heap_bytes: int, in_rom: bool, day_s: int) -> tuple[int, int]:
     """(heap peak, what of it is the board's)."""
     options = Options(
         relays=points,
@@ -168,7 +169,7 @@ async def week(points: int, heap_bytes: int, in_rom: bool) -> tuple[int, int]:
             module = world.modules[MODULE]
             boots: list[object] = []
             module.on_event = lambda kind, values: boots.append(kind) if kind == "boot" else None
-            story = Week(world)
+            story = Week(world, day_s)
             try:
                 await story.play()
             except Failed:
@@ -184,11 +185,14 @@ async def week(points: int, heap_bytes: int, in_rom: bool) -> tuple[int, int]:
 KINDS = {"1_point": (1, False), "8_points": (8, False), "1_point_romfs": (1, True)}
 
 
-def measure(kind: str, heap_bytes: int = 0) -> dict[str, int]:
+def measure(kind: str, heap_bytes: int = 0, day_s: int = DAY_S) -> dict[str, int]:
+    """`heap_bytes` 0 is the figure's target; a short day is for a quick look."""
     figure = f"heap_peak_bytes_{kind}"
     points, in_rom = KINDS[kind]
     started = time.monotonic()
-    peak, board = asyncio.run(week(points, heap_bytes or figures.TARGETS[figure][2], in_rom))
+    peak, board = asyncio.run(
+        week(points, heap_bytes or figures.TARGETS[figure][2], in_rom, day_s)
+    )
     print(f"{kind}: {time.monotonic() - started:.0f} s")
     return {figure: peak, **({"heap_board_bytes": board} if kind == "1_point" else {})}
 
