@@ -32,7 +32,7 @@ from protocol import codes, settings
 from protocol.units import NCUR_PER_CUR
 from tests.bench import figures
 
-POLL_MS = 30_000
+POLL_MS = {1: 30_000, 8: 120_000}  # by the number of points
 PROBE_EVERY = 20
 DAY_S = 86400
 MODULE = "gp-heap"
@@ -145,7 +145,7 @@ class Week(Story):
         await self.ended()
 
     async def order_relays(self) -> None:
-        self.order(codes.RELAY, [codes.TRIP])
+        self.order(codes.RELAY, [codes.TRIP, 1])
         await self.seen("open", lambda: not any(self.module.relays))
         await self.run(self.day_s // 24)
         self.order(codes.RELAY, [codes.DIRECT_CLOSE])
@@ -164,7 +164,9 @@ async def week(points: int, heap_bytes: int, in_rom: bool, day_s: int) -> tuple[
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
-        world = World(path, (part(points),), poll_ms=POLL_MS, options=options, rules=all_rules)
+        world = World(
+            path, (part(points),), poll_ms=POLL_MS[points], options=options, rules=all_rules
+        )
         async with world:
             module = world.modules[MODULE]
             boots: list[object] = []
