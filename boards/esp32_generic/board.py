@@ -38,6 +38,7 @@ class Board:
         self.journal = parts.Journal(pins.JOURNAL_LABEL, pins.SECTOR_BYTES)
         self.relays = [parts.Relay(*wiring, pins.COIL_MS) for wiring in pins.RELAYS]
         self.link = parts.Link()
+        self.console = parts.Console()
         self._pulses = [
             parts.pulse_counter(unit, number, pins.PULSE_FILTER_NS, pins.PULSE_WIDTH_MS_MIN)
             for unit, number in enumerate(pins.PULSES)
