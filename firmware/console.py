@@ -52,8 +52,7 @@ class Console:
         try:
             __import__(name)
             await sys.modules[name].reply(self, words or [""])
-        except (OSError, Unavailable, MemoryError) as error:
-            import gc; await self.say(repr(error) + str(gc.mem_free()) + " " + str(gc.mem_alloc()))
+        except (OSError, Unavailable, MemoryError):
             await self.say("not possible now 暂时无法执行")
         finally:
             config.forget(name[17:], "firmware.replies")

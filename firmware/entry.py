@@ -9,12 +9,14 @@ from firmware import config, prepaid
 from firmware.point import M_FAILURES, M_LOCKED_S
 from firmware.waits import sleep_ms
 from protocol import codes, ledger, lockout, topup
-from protocol.lockout import ACCEPTED, CAP_EXCEEDED, FORMAT, INVALID, LOCKED, REFUSED
 from protocol.units import NCUR_MAX, const
 
-HASHES = const(4)  # between two looks at what else is due
-TOLD_MS = const(10000)  # what changes nothing is an event no more often, or typing wears the flash
-WAIT_MS = const(50)
+_HASHES = const(4)  # between two looks at what else is due
+_TOLD_MS = const(
+    10000
+)  # what changes nothing is an event no more often, or typing wears the flash
+_WAIT_MS = const(50)
+_VOUCHER_DIGITS = const(20)
 
 
 def remaining(board, point):
@@ -30,25 +32,27 @@ async def take(commands, point, text, token_keys=None):
     Number and amount are 0 where nothing was recognised. `token_keys(commands, point)` ->
     (SipHash, starting code) stands in for the point's own key.
     """
-    from protocol import openpaygo, voucher
+    if len(text) == _VOUCHER_DIGITS:
+        from protocol import voucher as form
+    else:
+        from protocol import openpaygo as form
 
-    token = openpaygo.parse(text)
-    fields = voucher.parse(text) if token < 0 else None
-    if token < 0 and fields is None:
-        return FORMAT, 0, 0
-    if fields is None and not point.settings.token_unit_ncur:
-        return REFUSED, 0, 0
+        if not point.settings.token_unit_ncur:
+            return lockout.REFUSED, 0, 0
+    typed = form.parse(text)
+    if typed is None or typed == -1:
+        return lockout.FORMAT, 0, 0
     while point.typing:  # one guess at a time, or several would share one lock-out
-        await sleep_ms(WAIT_MS)
+        await sleep_ms(_WAIT_MS)
     point.typing = True
     try:
         if lockout.locked(remaining(commands.board, point)):
-            return LOCKED, 0, 0
-        if fields is None:
-            siphash, code = (token_keys or _token_keys)(commands, point)
-            found = await _walked(openpaygo, siphash, code, point, token)
+            return lockout.LOCKED, 0, 0
+        if len(text) == _VOUCHER_DIGITS:
+            found = _checked(form, commands, point, typed)
         else:
-            found = _checked(voucher, commands, point, fields)
+            siphash, code = (token_keys or _token_keys)(commands, point)
+            found = await _walked(form, siphash, code, point, typed)
         return _settled(commands, point, *found)
     finally:
         point.typing = False
@@ -73,15 +77,15 @@ async def _walked(openpaygo, siphash, code, point, token):
     """-> (result, mark it was found under, number, amount or new balance, channel, is it SET)."""
     mark = point.state.mark
     walk = openpaygo.Walk(siphash, code, mark, token)
-    while not walk.step(HASHES):
+    while not walk.step(_HASHES):
         await sleep_ms(0)
     found = walk.result
     result = found.result
     is_set = openpaygo.is_set(found)
-    if result == ACCEPTED:
+    if result == lockout.ACCEPTED:
         allowed = found.value <= openpaygo.VALUE_MAX and (found.value or is_set)
         if not allowed or (is_set and not point.settings.token_set):
-            result = REFUSED
+            result = lockout.REFUSED
     amount_ncur = found.value * point.settings.token_unit_ncur
     return result, mark, found.number, amount_ncur, ledger.BY_TOKEN, is_set
 
@@ -94,32 +98,32 @@ def _checked(voucher, commands, point, fields):
     mac = cose.Mac(voucher.derived_key(_mac(commands.root), point.number))
     found = voucher.check(mac, commands.settings.module, point.number, mark, fields)
     result = found.result
-    if result == ACCEPTED and not found.amount_ncur:
-        result = REFUSED
+    if result == lockout.ACCEPTED and not found.amount_ncur:
+        result = lockout.REFUSED
     return result, mark, found.number, found.amount_ncur, ledger.BY_VOUCHER, False
 
 
 def _settled(commands, point, result, mark, number, amount_ncur, channel, is_set):
     """Consume it, or count the failure: durable first, told afterwards."""
     now = point.state.mark
-    if result == ACCEPTED and now != mark:  # a command was quicker while we hashed
+    if result == lockout.ACCEPTED and now != mark:  # a command was quicker while we hashed
         other = now.generation != mark.generation
         result = topup.TOO_OLD if other else topup.check(now, number)
-    if result == ACCEPTED:
+    if result == lockout.ACCEPTED:
         if is_set:
             commands.metering.charge_now(point)  # the old balance pays what was used before
         balance_ncur = point.state.balance_ncur
         amount_ncur = amount_ncur - balance_ncur if is_set else amount_ncur
         if not _allowed(point.settings, balance_ncur, amount_ncur, is_set):
-            result = CAP_EXCEEDED
-    if result == ACCEPTED:
+            result = lockout.CAP_EXCEEDED
+    if result == lockout.ACCEPTED:
         _consume(commands, point, number, amount_ncur, channel, is_set)
-        return ACCEPTED, number, amount_ncur
-    if result == INVALID:
+        return lockout.ACCEPTED, number, amount_ncur
+    if result == lockout.INVALID:
         _fail(commands, point, channel)
-        return INVALID, 0, 0
+        return lockout.INVALID, 0, 0
     now_ms = commands.board.ticks_ms()
-    if not point.told_ms or now_ms - point.told_ms >= TOLD_MS:
+    if not point.told_ms or now_ms - point.told_ms >= _TOLD_MS:
         point.told_ms = now_ms
         commands.events.add(codes.TOKEN, point.number, result, number, channel)
     return result, number, amount_ncur
@@ -143,16 +147,16 @@ def _consume(commands, point, number, amount_ncur, channel, is_set):
         entry = ledger.topped_up(state, now_s, quality, number, channel, amount_ncur)
     slot = point.with_more(point.with_entry(entry), M_FAILURES, 0, M_LOCKED_S, 0)
     commands.metering.commit(point, slot)
-    commands.events.add(codes.TOKEN, point.number, ACCEPTED, number, channel)
+    commands.events.add(codes.TOKEN, point.number, lockout.ACCEPTED, number, channel)
     commands.metering.decide(point)
 
 
 def _fail(commands, point, channel):
     board = commands.board
-    state = lockout.after(remaining(board, point), INVALID)
+    state = lockout.after(remaining(board, point), lockout.INVALID)
     slot = point.with_more(point.plain(), M_FAILURES, state.failures, M_LOCKED_S, state.left_s)
     commands.metering.commit(point, slot)
     point.locked_ms = board.ticks_ms()
-    commands.events.add(codes.TOKEN, point.number, INVALID, 0, channel)
+    commands.events.add(codes.TOKEN, point.number, lockout.INVALID, 0, channel)
     if lockout.locked(state):
         commands.events.add(codes.TOKEN_LOCKED, point.number, *state)

@@ -5,7 +5,6 @@ anything about energy, money or the relay; parts do what they are told and say w
 """
 
 import asyncio
-import sys
 import time
 
 import esp32
@@ -35,23 +34,6 @@ class Journal:
 
     def erase(self, at: int) -> None:
         self._partition.ioctl(6, at // self.sector)
-
-
-class Console:
-    """The serial port of the prompt; Ctrl-C still ends the program and leads there."""
-
-    def __init__(self) -> None:
-        self._stream = asyncio.StreamReader(sys.stdin.buffer)
-
-    async def read(self) -> str:
-        data = await self._stream.read(1)
-        while not data:
-            await asyncio.sleep_ms(1000)
-            data = await self._stream.read(1)
-        return chr(data[0])
-
-    def write(self, text: str) -> None:
-        sys.stdout.write(text)
 
 
 class PinPulses:

@@ -55,7 +55,7 @@ def digits_of(
     store: Store, data: Path, given: TopUp, point: Point, kind: str, unit_ncur: int
 ) -> str:
     """The digits of a top-up: a "token", its "four keys" form, or a "voucher"."""
-    key = KeyFiles(data / KEYS_FOLDER).load(point.module)
+    key = KeyFiles(data.joinpath(KEYS_FOLDER)).load(point.module)
     if key is None:
         raise Refused(f"{point.module}: its key file is missing")
     mark = point.state.mark

@@ -3,6 +3,8 @@
 import asyncio
 import json
 
+from host_tools.store.database import opened
+from protocol import ledger
 from protocol.units import NCUR_PER_CUR
 from tests.system.commands import Site, done, leg, mpremote, none_left, refusal, running
 from tests.system.terminal import terminal
@@ -20,18 +22,14 @@ def credited(site: Site) -> int:
 
 def channels(site: Site) -> list[tuple[int, int]]:
     """(number, channel) of the settled top-ups."""
-    from host_tools.store.database import opened
-
     with opened(site.data, create=False) as store:
         point = store.fleet.point_known("gp-1", 0)
         found = store.ledgers.entries(point.id)
         assert not store.ledgers.differences(point.id)
-    return [(entry.number, entry.channel) for entry in found if entry.kind == 3]
+        return [(entry.number, entry.channel) for entry in found if entry.kind == ledger.TOPUP]
 
 
 def commands_done(site: Site) -> bool:
-    from host_tools.store.database import opened
-
     with opened(site.data, create=False) as store:
         return not store.payments.open_commands("gp-1")
 
