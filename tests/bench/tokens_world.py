@@ -123,6 +123,7 @@ class World(desks.Desk):
         self.lost_ms = 0  # what restarts may have taken of it
         self.command_id = 0
         self.double_accepts = self.bypasses = self.wrong = 0
+        self.accepted = self.capped = self.locked = self.cuts = self.latched = 0
         self.first = ""
         self.boot(True)
 
@@ -151,7 +152,7 @@ class World(desks.Desk):
     def owed_ms(self):
         return 60000 << min(self.failures - 2, 9) if self.failures > 2 else 0
 
-    def locked(self):
+    def must_lock(self):
         """1 it must be, 0 it must not be, None either: part of a minute is lost at a restart."""
         owed_ms = self.owed_ms()
         if self.failures >= LATCH or self.served_ms < owed_ms:
@@ -160,7 +161,10 @@ class World(desks.Desk):
 
     def note(self, result, number, expected):
         """A shown result against what it had to be."""
-        locked = self.locked()
+        self.accepted += result == results.ACCEPTED
+        self.capped += result == results.CAP_EXCEEDED
+        self.locked += result == results.LOCKED
+        locked = self.must_lock()
         if locked and result not in (results.LOCKED, results.FORMAT):
             self.bypasses += 1
             self.tell("bypass: %d failures, %d s" % (self.failures, self.served_ms // 1000))
@@ -220,6 +224,7 @@ class World(desks.Desk):
         except (OSError, Unavailable):
             out = None
         if self.board.power.dead:
+            self.cuts += 1
             self.restart()
             return out
         self.board.power.cut_op = -1
@@ -243,7 +248,7 @@ class World(desks.Desk):
                 self.spend(number, amount)
             elif shown[0] == results.INVALID:
                 self.failed()
-        elif not self.locked():
+        elif not self.must_lock():
             # Nobody saw a result: the one slot is there or it is not.
             now = self.point.slot.more[points.M_FAILURES]
             if expected == results.ACCEPTED and self.took(number):
@@ -293,7 +298,7 @@ class World(desks.Desk):
             self.type(text, number, amount, set_to=amount)
 
     def guess(self):
-        for _ in range(1 + self.dice.below(4)):
+        for _ in range(1 + self.dice.below(3)):
             if self.dice.below(3):
                 text = self.site.booklet.wrong(self.dice)
             else:
@@ -326,6 +331,7 @@ class World(desks.Desk):
         self.guarded(lambda: self.firmware.commands.take(command))
 
     def clear(self):
+        self.latched += 1
         self.order(codes.CLEAR, codes.CLEAR_LOCKOUT)
         if not self.point.slot.more[points.M_FAILURES]:
             self.failures = self.served_ms = self.lost_ms = 0
@@ -338,7 +344,7 @@ class World(desks.Desk):
 
     def wait(self):
         owed_s = max(self.owed_ms() - self.served_ms, 0) // 1000
-        longest_s = (60, 400, owed_s + 2, owed_s + 100)[self.dice.below(4)]
+        longest_s = (60, 2 * owed_s, owed_s + 2, owed_s + 100)[self.dice.below(4)]
         total_s = 1 + self.dice.below(longest_s + 1)
         for _ in range(6):
             step_ms = total_s * 1000 // 6
@@ -357,21 +363,20 @@ class World(desks.Desk):
 
 # Shares of each step, out of their sum.
 STEPS = (
-    ("type_token", 8), ("type_voucher", 3), ("command", 3), ("guess", 6), ("wait", 6),
+    ("type_token", 8), ("type_voucher", 3), ("command", 3), ("guess", 5), ("wait", 8),
     ("move_clock", 2), ("cut", 2), ("type_set", 1), ("garbage", 1), ("lower", 2),
 )  # fmt: skip
 DECK = [name for name, share in STEPS for _ in range(share)]
 
 
-def history(site, dice, steps):
+def history(site, dice, steps, make_world=World):
     """-> the World after so many random steps."""
     desks.clean(site.root + "/outbox")
-    world = World(site, dice)
+    world = make_world(site, dice)
     if dice.below(20) == 0:  # few guess twenty times by chance
-        near = world.point.with_more(world.point.plain(), points.M_FAILURES, 17)
+        near = world.point.with_more(world.point.plain(), points.M_FAILURES, 19)
         world.firmware.metering.commit(world.point, near)
-        world.failures, world.served_ms = 17, world.owed_ms() if world.failures > 2 else 0
-        world.served_ms = 1 << 30
+        world.failures, world.served_ms = 19, 1 << 30
     for _ in range(steps):
         getattr(world, DECK[dice.below(len(DECK))])()
         if world.failures >= LATCH and dice.below(3) == 0:
