@@ -143,12 +143,13 @@ def _consume(commands, point, number, amount_ncur, channel, is_set):
     if is_set:
         reason = ledger.SET_BY_TOKEN
         entry = ledger.adjusted(state, now_s, quality, number, reason, amount_ncur)
+        slot = point.with_entry(entry)
     else:
         entry = ledger.topped_up(state, now_s, quality, number, channel, amount_ncur)
-    slot = point.with_more(point.with_entry(entry), M_FAILURES, 0, M_LOCKED_S, 0)
-    commands.metering.commit(point, slot)
+        slot = point.with_entry(entry)
+    commands.metering.commit(point, point.with_more(slot, M_FAILURES, 0, M_LOCKED_S, 0))
     commands.events.add(codes.TOKEN, point.number, lockout.ACCEPTED, number, channel)
-    commands.metering.decide(point)
+    commands.metering.supply.decide(point)
 
 
 def _fail(commands, point, channel):

@@ -1,10 +1,15 @@
 """`status [full] [point]`: money, relay and why, clock, network, what waits, lock-out."""
 
-from firmware.point import M_FAILURES
+from firmware.point import M_EMERGENCY, M_FAILURES
 from firmware.replies import chosen, instant, money
 from protocol.units import NO_RELAY
 
-RELAY = ("closed 合闸", "open 跳闸", "armed, press the key 合闸允许，请按键")
+RELAY = (
+    "closed 合闸",
+    "open 跳闸",
+    "armed, press the key 合闸允许，请按键",
+    "closed, will open 合闸，即将跳闸",
+)
 RULES = {
     1: "credit exhausted 欠费",
     2: "credit restored 余额恢复",
@@ -13,7 +18,17 @@ RULES = {
     5: "remote trip 远程跳闸",
     6: "remote permit 远程允许",
     7: "remote close 远程合闸",
+    8: "safety 安全保护",
+    9: "tamper 窃电或防护",
+    10: "load limit 超负荷",
+    11: "courtesy trip 提醒跳闸",
+    12: "zero trip 余额为零",
+    13: "hold supply 保电",
+    14: "load limit over 负荷恢复",
+    15: "end of a timed trip 限时跳闸结束",
+    16: "emergency credit 应急额度",
 }
+EMERGENCY = ("", "offered 可启用", "used 使用中", "spent 已用完")
 CLOCK = ("synchronised 已对时", "holdover 守时", "invalid 无效")
 
 
@@ -32,7 +47,10 @@ async def reply(console, words):
         why = RULES.get(slot.rule, "rule 规则 %d" % slot.rule)
         told = "none 无" if point.settings.relay == NO_RELAY else RELAY[slot.relay] + ": " + why
         await console.say("  relay 继电器 " + told)
-        if point.mismatch:
+        lent = slot.more[M_EMERGENCY]
+        if lent:
+            await console.say("  emergency credit 应急额度 " + EMERGENCY[lent])
+        if point.contact.mismatch:
             await console.say("  contact disagrees 触点状态不一致")
         if slot.more[M_FAILURES]:
             await _locked(console, point)

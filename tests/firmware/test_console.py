@@ -141,6 +141,22 @@ def test_meters_and_events():
     assert len(lines) == 10 and lines[9].endswith(" 10")
 
 
+def test_emergency_credit_is_taken_where_it_is_offered():
+    _, firmware = commissioned("emergency")
+    assert answers(firmware, "emergency") == ["not offered 未提供"]
+    limits = {"emergency_offer_ncur": 2 * CUR, "emergency_limit_ncur": 10 * CUR}
+    desk, firmware = commissioned("emergency-on", auto_close=1, **limits)
+    assert "  emergency credit 应急额度 offered 可启用" in answers(firmware, "status")
+    assert answers(firmware, "emergency 0") == ["emergency credit on 应急额度已启用: 10.00 CNY"]
+    assert "  emergency credit 应急额度 used 使用中" in answers(firmware, "status")
+    assert answers(firmware, "emergency") == ["not offered 未提供"]
+    desk.now_ms += 60000
+    asyncio.run(firmware.metering.poll())
+    assert desk.contact.closed
+    _, two = commissioned("emergency-two", 2, **limits)
+    assert answers(two, "emergency") == ["name the point: emergency POINT 请指明用电点"]
+
+
 def test_every_rule_and_event_has_its_words():
     from firmware.replies import events, status
 
