@@ -55,8 +55,9 @@ class Console:
         except (OSError, Unavailable, MemoryError):
             await self.say("not possible now 暂时无法执行")
         finally:
-            config.forget(name[17:], "firmware.replies")
+            for each in (name[17:], "result", "shown"):
+                config.forget(each, "firmware.replies")
             config.forget("replies", "firmware")
             config.forget("entry", "firmware")
-            for name in ("lockout", "openpaygo", "siphash", "voucher"):
-                config.forget(name)
+            for each in ("lockout", "openpaygo", "siphash", "voucher"):
+                config.forget(each)

@@ -1,7 +1,7 @@
 """`emergency [point]`: the customer's choice of emergency credit, where it is offered."""
 
 from firmware import relay
-from firmware.replies import chosen, money
+from firmware.replies.shown import chosen, money
 
 
 async def reply(console, words):

@@ -1,6 +1,6 @@
 """`events`: the latest events that the journal still holds, newest first."""
 
-from firmware.replies import instant
+from firmware.replies.shown import instant
 from protocol import cbor
 from protocol.units import MODULE_TARGET, Unavailable
 

@@ -1,6 +1,6 @@
 """`meters`: the newest plausible register of each point, and how long ago it was read."""
 
-from firmware.replies import chosen
+from firmware.replies.shown import chosen
 
 VERDICTS = {1: "total fell 表码倒走", 2: "total too fast 表码突变"}
 

@@ -1,8 +1,10 @@
 """`status [full] [point]`: money, relay and why, clock, network, what waits, lock-out."""
 
-from firmware.point import M_EMERGENCY, M_FAILURES
-from firmware.replies import chosen, instant, money
-from protocol.units import NO_RELAY
+from firmware.point import M_EMERGENCY, M_FAILURES, M_LOCKED_S
+from firmware.replies.shown import chosen, instant, money
+from protocol.units import NO_RELAY, const
+
+LATCH = const(20)  # protocol/lockout.py
 
 RELAY = (
     "closed 合闸",
@@ -62,14 +64,12 @@ async def reply(console, words):
 
 
 async def _locked(console, point):
-    from firmware import entry
-    from protocol import lockout
-
-    state = entry.remaining(console.firmware.board, point)
-    locked = lockout.locked(state)
-    if locked == lockout.LATCHED:
+    """As firmware/entry.py counts it, which is not loaded for this."""
+    more = point.slot.more
+    passed_s = (console.firmware.board.ticks_ms() - point.locked_ms) // 1000
+    if more[M_FAILURES] >= LATCH:
         await console.say("  tokens 代码 locked until cleared 已锁定，须远程解除")
-    elif locked:
-        await console.say("  tokens 代码 locked 锁定 %d s" % state.left_s)
+    elif more[M_LOCKED_S] > passed_s:
+        await console.say("  tokens 代码 locked 锁定 %d s" % (more[M_LOCKED_S] - passed_s))
     else:
-        await console.say("  tokens 代码 %d failures 次错误" % state.failures)
+        await console.say("  tokens 代码 %d failures 次错误" % more[M_FAILURES])

@@ -231,6 +231,7 @@ def test_a_dead_flash_is_one_line():
 
 
 def test_results_have_an_answer_each():
-    from firmware.replies import token as reply
+    from firmware.replies import result, status
 
-    assert len(reply.RESULTS) == results.REFUSED + 1
+    assert status.LATCH == results.LATCH
+    assert len(result.RESULTS) == results.REFUSED + 1
