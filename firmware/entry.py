@@ -146,7 +146,7 @@ def _consume(commands, point, number, amount_ncur, channel, is_set):
         slot = point.with_entry(entry)
     else:
         entry = ledger.topped_up(state, now_s, quality, number, channel, amount_ncur)
-        slot = point.with_entry(entry)
+        slot = commands.metering.credited(point, entry)
     commands.metering.commit(point, point.with_more(slot, M_FAILURES, 0, M_LOCKED_S, 0))
     commands.events.add(codes.TOKEN, point.number, lockout.ACCEPTED, number, channel)
     commands.metering.supply.decide(point)
