@@ -110,5 +110,8 @@ def test_the_console_answers_beside_mpremote(tmp_path):
         modules.said("gp-1: reset")
         with terminal(console) as screen:
             assert "locked 锁定" in screen.answer("status", "waiting")
+            done("unlock", "gp-1", 0, "--data", site.data, *site.clock)
+            site.until("unlocked", lambda: commands_done(site))
+            assert "tokens" not in screen.answer("status", "waiting")
         assert [modules.end(), settle.end()] == [0, 0]
     none_left(site.data)
