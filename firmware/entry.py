@@ -12,9 +12,8 @@ from protocol import codes, ledger, lockout, topup
 from protocol.units import NCUR_MAX, const
 
 _HASHES = const(4)  # between two looks at what else is due
-_TOLD_MS = const(
-    10000
-)  # what changes nothing is an event no more often, or typing wears the flash
+# What changes nothing is an event no more often than this, or typing would wear the flash.
+_TOLD_MS = const(10000)
 _WAIT_MS = const(50)
 _VOUCHER_DIGITS = const(20)
 
