@@ -55,8 +55,9 @@ def load(root):
 
 def forget(name, package="protocol"):
     """Give back the memory of a rarely needed module: 5 to 8 KB of a small heap."""
-    if sys.modules.pop(package + "." + name, None):
-        delattr(sys.modules[package], name)
+    parent = sys.modules.get(package)
+    if sys.modules.pop(package + "." + name, None) and hasattr(parent, name):
+        delattr(parent, name)  # absent after an import for which there was no memory
 
 
 def root_key(root):

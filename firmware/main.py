@@ -123,6 +123,10 @@ class Firmware:
         self.health.start("metering", lambda: self.metering.run(poll_ms))
         self.health.start("mqtt", self.uplink.client.run)
         self.health.start("uplink", self.uplink.run)
+        if self.board.console:
+            from firmware.console import Console
+
+            self.health.start("console", Console(self).run)
         await self.health.watch()
 
 

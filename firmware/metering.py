@@ -171,6 +171,16 @@ class Metering:
         self.checked_ms = now_ms
         for point in self.points.values():
             self.keep_pulses(point)
+            self.keep_lockout(point, now_ms)
+
+    def keep_lockout(self, point, now_ms):
+        """Count a lock-out of token entry down each minute, so that no restart prolongs it."""
+        left_s = point.slot.more[points_module.M_LOCKED_S]
+        passed_s = (now_ms - point.locked_ms) // 1000
+        if left_s and passed_s >= min(left_s, 60):
+            point.locked_ms += passed_s * 1000
+            left_s = max(left_s - passed_s, 0)
+            self.commit(point, point.with_more(point.plain(), points_module.M_LOCKED_S, left_s))
 
     def keep_pulses(self, point):
         pulses = point.pulses

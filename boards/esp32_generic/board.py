@@ -10,7 +10,7 @@ import time
 import machine
 import micropython
 
-from boards.esp32_generic import parts, pins
+from boards.esp32_generic import console, parts, pins
 
 # The ESP32 counts from 2000-01-01, the unix port from 1970: the one place that knows.
 _EPOCH_S = 946684800 if time.gmtime(0)[0] == 2000 else 0
@@ -38,6 +38,7 @@ class Board:
         self.journal = parts.Journal(pins.JOURNAL_LABEL, pins.SECTOR_BYTES)
         self.relays = [parts.Relay(*wiring, pins.COIL_MS) for wiring in pins.RELAYS]
         self.link = parts.Link()
+        self.console = console.Console()
         self._pulses = [
             parts.pulse_counter(unit, number, pins.PULSE_FILTER_NS, pins.PULSE_WIDTH_MS_MIN)
             for unit, number in enumerate(pins.PULSES)

@@ -88,6 +88,8 @@ class Desk:
 
 
 class Board:
+    console = None
+
     def __init__(self, desk, rtc, power):
         self.desk = desk
         self.name = "desk"
