@@ -11,6 +11,8 @@ from protocol import cbor
 from protocol.units import BAD_FIELD, Malformed
 
 CONFIG = "/config.cbor"
+TRIAL = "/config.cbor.trial"  # the next start tries it
+TRIED = "/config.cbor.tried"  # in use and not confirmed: the start after goes back to CONFIG
 KEY = "/key.bin"
 KEY_BYTES = 32
 AGAIN = "; provision the module again"
@@ -46,11 +48,27 @@ def parsed(root, path, convert):
         raise Malformed(error.reason, "%s: %s%s" % (path, error.detail, remedy))
 
 
-def load(root):
+def exists(root, path):
+    try:
+        os.stat(root + path)
+        return True
+    except OSError:
+        return False
+
+
+def choose(root, trials=True):
+    """Path of the settings this start uses; what is tried is tried for one start."""
+    if not trials or exists(root, TRIED) or not exists(root, TRIAL):
+        return CONFIG
+    os.rename(root + TRIAL, root + TRIED)
+    return TRIED
+
+
+def load(root, path=CONFIG):
     """settings.Module out of /config.cbor."""
     from protocol import settings
 
-    return parsed(root, CONFIG, settings.module_from_wire)
+    return parsed(root, path, settings.module_from_wire)
 
 
 def forget(name, package="protocol"):
