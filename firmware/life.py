@@ -7,7 +7,7 @@ Times are seconds of one power-on. Never meters, and never moves a relay but by 
 
 import os
 
-from firmware import config, journal
+from firmware import config, journal, slots
 from firmware.waits import sleep_ms
 from protocol import cbor, codes
 from protocol.units import MODULE_TARGET, Malformed, Unavailable, const
@@ -38,10 +38,6 @@ CONFIG_TRIAL_S = 900
 LOOK_S = 60  # how often a trial is looked at
 RETRY_S = 900  # between two attempts to start
 
-SLOT = "/slot"  # see boards/start.py
-NONE = "-"
-TRIES = 3
-
 
 def begin(board, kept, copy):
     """Judge how the life before ended and count this one as begun. -> the record."""
@@ -55,7 +51,7 @@ def begin(board, kept, copy):
         code = {WATCHDOG: codes.BY_WATCHDOG, BROWN_OUT: codes.BY_BROWN_OUT}
         uptime_s = STEADY_S if record[PHASE] == STEADY else 0
         note(record, [last_boot(kept), uptime_s, 0, code.get(cause, codes.BY_PANIC)])
-    if copy != NONE and slots(board.root)[1] == copy:
+    if copy != slots.NONE and slots.read(board.root)[1] == copy:
         record[MODE] = TRIAL
     else:
         record[MODE] = SAFE if record[SHORTS] >= SHORTS_MAX and not leaving else NORMAL
@@ -90,11 +86,11 @@ def tell(firmware):
     if record[UNTOLD]:
         record[UNTOLD] = 0
         firmware.journal.commit(TARGET, cbor.encode(record))
-    trusted, trial, _ = slots(root)
-    if trial not in (NONE, firmware.copy):
-        version = version_of(root, trial)
+    trusted, trial, _ = slots.read(root)
+    if trial not in (slots.NONE, firmware.copy):
+        version = slots.version(root, trial)
         events.add(codes.UPDATED, MODULE_TARGET, codes.ROLLED_BACK, version, 0)
-        write_slots(root, trusted, NONE, 0)
+        slots.write(root, trusted)
     if config.exists(root, config.TRIED) and firmware.config_path != config.TRIED:
         events.add(codes.CONFIG_SET, MODULE_TARGET, firmware.settings.version, codes.ROLLED_BACK)
         os.remove(root + config.TRIED)
@@ -144,12 +140,12 @@ def judge_program(firmware, uptime_s):
     """A program that has metered for long enough and heard the host is trusted from now on."""
     root, copy = firmware.board.root, firmware.copy
     if firmware.uplink.heard:
-        write_slots(root, copy, NONE, 0)
+        slots.write(root, copy)
         firmware.life[MODE] = NORMAL
         events = firmware.events
-        events.add(codes.UPDATED, MODULE_TARGET, codes.CONFIRMED, version_of(root, copy), 0)
+        events.add(codes.UPDATED, MODULE_TARGET, codes.CONFIRMED, slots.version(root, copy), 0)
     elif uptime_s >= TRIAL_S:
-        write_slots(root, slots(root)[0], copy, 0)
+        slots.write(root, slots.read(root)[0], copy, 0)
         restart(firmware)
     return firmware.uplink.heard
 
@@ -179,27 +175,6 @@ def crash(firmware, code):
     firmware.board.reset()
 
 
-def slots(root):
-    """(trusted, trial, tries) as boards/start.py reads them."""
-    try:
-        trusted, trial, tries = config.read(root, SLOT).decode().split()
-        return trusted, trial, int(tries)
-    except (Malformed, ValueError):
-        return NONE, NONE, 0
-
-
-def write_slots(root, trusted, trial, tries):
-    config.write(root, SLOT, ("%s %s %d" % (trusted, trial, tries)).encode())
-
-
-def version_of(root, copy):
-    """Version in the list of files of a copy, 0 without one."""
-    try:
-        return int(config.read(root, "/%s/files" % copy).split(b"\n")[0])
-    except (Malformed, ValueError):
-        return 0
-
-
 async def hold(board, copy):
     """The firmware cannot start: relays stay where they are, up to the bound of the board.
 
@@ -207,7 +182,7 @@ async def hold(board, copy):
     """
     unstarted(board)
     root = board.root
-    if config.exists(root, config.TRIED) or copy != NONE and slots(root)[1] == copy:
+    if config.exists(root, config.TRIED) or (copy != slots.NONE and slots.read(root)[1] == copy):
         board.reset()
     left_ms = RETRY_S * 1000
     before_ms = board.hold_s * 1000 - board.ticks_ms()

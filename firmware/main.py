@@ -91,7 +91,7 @@ class Firmware:
         self.health.look = self.look
         self.health.give_up = self.give_up
         life = None
-        config.forget("life", "firmware")
+        self.forget()
 
     def network(self, key):
         """What talks to the host; safe mode goes without it."""
@@ -154,7 +154,11 @@ class Firmware:
         try:
             return life.progress(self)
         finally:
-            config.forget("life", "firmware")
+            self.forget()
+
+    def forget(self):
+        config.forget("life", "firmware")
+        config.forget("slots", "firmware")
 
     def give_up(self, how):
         from firmware import life

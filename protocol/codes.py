@@ -44,6 +44,7 @@ REFUSED_UNSUPPORTED = const(5)
 REFUSED_TOO_OLD = const(6)
 REFUSED_CLOCK = const(7)
 REFUSED_HELD = const(8)  # credit still holds the relay open
+REFUSED_BUSY = const(9)  # another change is being tried
 
 # Event codes. Arguments in brackets.
 BOOT = const(1)  # [reset cause, boot id]
