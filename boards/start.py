@@ -11,7 +11,7 @@ import time
 
 FILE = "/slot"
 NONE = "-"
-PAUSE_MS = 5000
+PAUSE_MS = 2000
 
 
 def choose(root=""):

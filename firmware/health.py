@@ -72,7 +72,7 @@ class Health:
             if self.healthy():
                 self.board.wdt_feed()
             now_ms = self.board.ticks_ms()
-            if self.restart or self.due_ms is not None and now_ms >= self.due_ms:
+            if self.restart or (self.due_ms is not None and now_ms >= self.due_ms):
                 left_s = self.look()
                 self.due_ms = None if left_s is None else now_ms + left_s * 1000
             await asyncio.sleep_ms(TICK_MS)

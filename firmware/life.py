@@ -1,7 +1,7 @@
 """How the lives of a module end and begin: crash ring, safe mode, trials of program and settings.
 
 Loaded for a moment at start, when something of it is due and before an end on purpose. Its record
-is one journal slot, written at a start, after five healthy minutes, and at an end that is foreseen.
+is one journal slot, written at a start, after five healthy minutes, and at an end that is known.
 Times are seconds of one power-on. Never meters, and never moves a relay but by `hold`.
 """
 
@@ -10,7 +10,7 @@ import os
 from firmware import config, journal, slots
 from firmware.waits import sleep_ms
 from protocol import cbor, codes
-from protocol.units import MODULE_TARGET, Malformed, Unavailable, const
+from protocol.units import MODULE_TARGET, Unavailable, const
 
 TARGET = 17  # journal target of the record
 FIELDS = const(6)  # phase, mode, shorts, level, untold, crashes

@@ -8,7 +8,12 @@ package("protocol", base_path="../..")
 package("firmware", base_path="../..")
 package(
     "boards",
-    files=("esp32_generic/board.py", "esp32_generic/parts.py", "esp32_generic/pins.py"),
+    files=(
+        "start.py",
+        "esp32_generic/board.py",
+        "esp32_generic/parts.py",
+        "esp32_generic/pins.py",
+    ),
     base_path="../..",
 )
 module("main.py")

@@ -37,6 +37,8 @@ def fits(commands, item):
     root = commands.root
     if item.relay != NO_RELAY and item.relay >= len(commands.board.relays):
         return False
-    if item.meter_map and not config.exists(root, "/meter_maps/%s.cbor" % item.meter_map):
+    if item.meter != settings.PULSE and not config.exists(
+        root, "/meter_maps/%s.cbor" % item.meter_map
+    ):
         return False
     return config.exists(root, config.tariff_path(item.point))

@@ -126,7 +126,7 @@ class Update:
         return codes.DONE
 
     def wipe(self):
-        """Nothing has begun any more: first in name, so that a cut leaves nothing to go on with."""
+        """Nothing has begun any more, in name first: a cut leaves nothing to go on with."""
         if size_of(self.folder + "/begun"):
             os.remove(self.folder + "/begun")
         remove_all(self.folder)

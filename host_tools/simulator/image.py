@@ -131,11 +131,11 @@ def prompt_files() -> dict[str, bytes]:
 
 
 def boards_folder(build: Path = BUILD) -> Path:
-    """A folder holding boards/virtual/*.mpy, for the bootstrap to import the hardware from."""
+    """A folder holding boards/start and boards/virtual/*, for the bootstrap to import from."""
     compiled = {}
-    for source in sorted(BOARD.glob("*.py")):
+    for source in sorted([BOARD.parent / "start.py", *BOARD.glob("*.py")]):
         if source.name not in ("bootstrap.py", "main.py"):
-            name = f"boards/virtual/{source.name}"
+            name = source.relative_to(ROOT).as_posix()
             compiled[name.removesuffix(".py") + ".mpy"] = compile_mpy(source, name, build)
     key = hashlib.sha256(repr(sorted(compiled.items())).encode()).hexdigest()[:16]
     folder = build / "boards" / key

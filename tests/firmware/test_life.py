@@ -2,6 +2,7 @@
 """How a module ends and begins again: crashes told once, safe mode, settings on trial."""
 
 import asyncio
+import os
 
 from boards.virtual import flash
 from firmware import config, lamp, main, relay
@@ -15,6 +16,11 @@ HOUR_MS = 3600000
 def commissioned(name):
     desk = desks.Desk("/tmp/gridpurse-life-" + name)
     desks.provision(desk.root, [desks.point_settings()], desks.flat_book())
+    try:
+        os.mkdir(desk.root + "/meter_maps")
+    except OSError:
+        pass  # from an earlier run
+    config.write(desk.root, "/meter_maps/sdm120.cbor", b"\xa0")
     _, firmware = desk.power_on()
     asyncio.run(firmware.metering.poll())
     return desk, firmware
@@ -250,9 +256,7 @@ def start(desk, hold_s=0):
 def closed(name):
     """A desk whose relay is closed and whose settings are damaged."""
     desk, firmware = commissioned(name)
-    firmware.commands.take(
-        messages.Command(2, 0, codes.TOPUP, 0, 1 << 33, [2, 0, 10 * desks.CUR])
-    )
+    firmware.commands.take(messages.Command(2, 0, codes.TOPUP, 0, 1 << 33, [2, 0, 10 * desks.CUR]))
     firmware.commands.board.presses = 1
     desk.now_ms += 60000
     asyncio.run(firmware.metering.poll())
@@ -260,3 +264,130 @@ def closed(name):
     with open(desk.root + "/config.cbor", "wb") as file:
         file.write(b"\xa0")
     return desk
+
+
+def test_damaged_settings_hold_the_relay_and_are_tried_again():
+    desk = closed("held")
+    moves = list(desk.contact.moves)
+    assert start(desk) == (False, [lamp.FAULT] * 3, [900, 900, 900])
+    assert desk.contact.moves == moves
+
+
+def test_a_board_may_bound_how_long_the_relay_is_held_without_metering():
+    desk = closed("bound")
+    moves = list(desk.contact.moves)
+    assert start(desk, hold_s=1000) == (False, [lamp.FAULT] * 2, [900, 100, 800])
+    assert desk.contact.moves == moves + ["open"]
+
+
+def test_a_start_that_failed_is_no_crash():
+    desk = closed("unstarted")
+    for _ in range(4):
+        start(desk)
+    desks.provision(desk.root, [desks.point_settings()], desks.flat_book())
+    firmware = boot(desk, HARD)
+    assert not firmware.safe and told(firmware, codes.CRASH) == []
+
+
+# Settings on trial
+
+
+def new_settings(version=2, **others):
+    """The map of CONFIG, without the password, as a host would send it."""
+    points = others.pop("points", (desks.point_settings(warning_1_ncur=7 * desks.CUR),))
+    module = desks.provision("/tmp/gridpurse-life-new", points, desks.flat_book(), version=version,
+                             **others)  # fmt: skip
+    fields = settings.module_to_wire(module)
+    del fields[7]
+    return fields
+
+
+def configure(firmware, fields, command_id=5):
+    """-> status of the answer."""
+    command = messages.Command(command_id, 255, codes.CONFIG, 0, 1 << 33, [fields])
+    firmware.commands.take(command)
+    acked = firmware.outbox.acked.get(8, 0)
+    return cbor.decode(firmware.outbox.take(8, acked, 1000)[-1][1])[4][3]
+
+
+def trial(name):
+    desks.clean("/tmp/gridpurse-life-new")
+    desk, firmware = commissioned(name)
+    assert configure(firmware, new_settings()) == codes.DONE
+    assert wait(desk, firmware, 10000)  # and restarts by itself
+    return desk, boot(desk, HARD)
+
+
+def test_new_settings_stay_once_the_host_is_heard():
+    desk, firmware = trial("confirmed")
+    assert firmware.settings.version == 2 and firmware.settings.broker_password == ""
+    assert firmware.points[0].settings.warning_1_ncur == 7 * desks.CUR
+    firmware.uplink.heard = True
+    assert not wait(desk, firmware, 60000)
+    assert told(firmware, codes.CONFIG_SET) == [[2, codes.CONFIRMED]]
+    assert boot(desk).settings.version == 2
+    assert told(firmware, codes.CRASH) == []
+
+
+def test_settings_that_reach_no_host_are_taken_back():
+    desk, firmware = trial("deaf")
+    assert not wait(desk, firmware, 890000)
+    assert wait(desk, firmware, 10000)
+    firmware = boot(desk, HARD)
+    assert firmware.settings.version == 1
+    assert told(firmware, codes.CONFIG_SET) == [[1, codes.ROLLED_BACK]]
+    assert boot(desk).settings.version == 1
+    assert told(firmware, codes.CONFIG_SET) == [[1, codes.ROLLED_BACK]]
+
+
+def test_settings_under_which_the_module_crashes_are_taken_back():
+    desk, firmware = trial("crashes")
+    firmware = boot(desk, WATCHDOG)
+    assert firmware.settings.version == 1 and firmware.config_path == config.CONFIG
+    assert told(firmware, codes.CONFIG_SET) == [[1, codes.ROLLED_BACK]]
+
+
+def test_settings_that_do_not_even_start_are_taken_back_at_once():
+    desks.clean("/tmp/gridpurse-life-new")
+    desk, firmware = commissioned("unstartable")
+    configure(firmware, new_settings())
+    with open(desk.root + "/config.cbor.trial", "wb") as file:
+        file.write(b"\xa0")
+    assert start(desk)[0]
+    firmware = boot(desk, HARD)
+    assert firmware.settings.version == 1 and told(firmware, codes.CRASH) == []
+    assert told(firmware, codes.CONFIG_SET) == [[1, codes.ROLLED_BACK]]
+
+
+def test_settings_that_would_orphan_money_or_cannot_work_are_refused_whole():
+    desks.clean("/tmp/gridpurse-life-new")
+    desk, firmware = commissioned("refused")
+    point = desks.point_settings
+    refused = (
+        new_settings(module="other"),
+        new_settings(points=(point(1),)),  # point 0 has a ledger
+        new_settings(points=(point(0), point(1, relay=255))),  # no tariff for it
+        new_settings(points=(point(0, relay=1),)),
+        new_settings(points=(point(0, meter_map="unknown"),)),
+        {},
+        {1: 2},
+        [1],
+    )
+    for number, fields in enumerate(refused):
+        assert configure(firmware, fields, number + 1) == codes.REFUSED_FIELD, number
+    assert configure(firmware, new_settings(version=1), 50) == codes.ALREADY
+    assert not firmware.health.restart and not config.exists(desk.root, config.TRIAL)
+    assert boot(desk).settings.version == 1
+
+
+def test_while_settings_are_tried_no_others_are_taken():
+    _, firmware = trial("busy")
+    assert configure(firmware, new_settings(3), 6) == codes.REFUSED_BUSY
+
+
+def test_safe_mode_tries_no_settings():
+    desks.clean("/tmp/gridpurse-life-new")
+    desk, _ = safe("untried")
+    config.write(desk.root, config.TRIAL, cbor.encode(new_settings()))
+    assert boot(desk, WATCHDOG).settings.version == 1
+    assert config.exists(desk.root, config.TRIAL)

@@ -3,7 +3,7 @@
 
 import asyncio
 
-from firmware import lamp, outbox, prepaid, relay
+from firmware import lamp, outbox, relay
 from firmware import point as points
 from protocol import cbor, codes, ledger, messages, tariff_book, words
 from protocol.units import Malformed
