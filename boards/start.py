@@ -7,11 +7,9 @@ Never imports the program, and no update replaces this file.
 
 import os
 import sys
-import time
 
 FILE = "/slot"
 NONE = "-"
-PAUSE_MS = 2000
 
 
 def choose(root=""):
@@ -34,15 +32,10 @@ def choose(root=""):
 
 
 def enter(path):
-    """Choose, and let imports find that copy first. -> its name"""
+    """Choose, let imports find that copy first, and leave no trace in memory. -> its name"""
     copy = choose()
     if copy != NONE:
         path.insert(0, "/" + copy)
+    del sys.modules["boards.start"]
+    delattr(sys.modules["boards"], "start")
     return copy
-
-
-def over(error, board):
-    """The program ended with an error that nothing in it expected: the next start goes on."""
-    sys.print_exception(error)
-    time.sleep_ms(PAUSE_MS)  # a technician may press Ctrl-C
-    board.reset()

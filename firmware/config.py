@@ -11,8 +11,6 @@ from protocol import cbor
 from protocol.units import BAD_FIELD, Malformed
 
 CONFIG = "/config.cbor"
-TRIAL = "/config.cbor.trial"  # the next start tries it
-TRIED = "/config.cbor.tried"  # in use and not confirmed: the start after goes back to CONFIG
 KEY = "/key.bin"
 KEY_BYTES = 32
 AGAIN = "; provision the module again"
@@ -46,22 +44,6 @@ def parsed(root, path, convert):
     except Malformed as error:
         remedy = "" if ": " in error.detail else AGAIN
         raise Malformed(error.reason, "%s: %s%s" % (path, error.detail, remedy))
-
-
-def exists(root, path):
-    try:
-        os.stat(root + path)
-        return True
-    except OSError:
-        return False
-
-
-def choose(root, trials=True):
-    """Path of the settings this start uses; what is tried is tried for one start."""
-    if not trials or exists(root, TRIED) or not exists(root, TRIAL):
-        return CONFIG
-    os.rename(root + TRIAL, root + TRIED)
-    return TRIED
 
 
 def load(root, path=CONFIG):

@@ -23,8 +23,7 @@ class Health:
         self.failures = 0
         self.restart = False  # somebody asks for a restart at the next look
         self.due_ms = None  # when the life of the module is looked at, see life.py
-        self.look = None  # -> seconds until the next look, or None
-        self.give_up = None  # records the crash and resets
+        self.firmware = None  # whose life it is
 
     def vital(self, name, limit_ms):
         """A task without which the watchdog must bite."""
@@ -60,11 +59,20 @@ class Health:
         self.failures += 1
         self.log.add(log.TASK_FAILED, name, repr(error))
         if self.failures > FAILURES_MAX:
-            self.give_up(codes.BY_TASKS)
+            from firmware import life
+
+            life.crash(self.firmware, codes.BY_TASKS)
 
     def stray(self, loop, context):
         """An error of a task that nobody waits for; of ours there should be none."""
         self.failed("", context.get("exception"))
+
+    def look(self):
+        """Whatever the life of the module has due."""
+        from firmware import life
+
+        left_s = life.progress(self.firmware)
+        self.due_ms = None if left_s is None else self.board.ticks_ms() + left_s * 1000
 
     async def watch(self):
         """The supervisor itself: feeds the watchdog while all vital tasks beat."""
@@ -73,6 +81,5 @@ class Health:
                 self.board.wdt_feed()
             now_ms = self.board.ticks_ms()
             if self.restart or (self.due_ms is not None and now_ms >= self.due_ms):
-                left_s = self.look()
-                self.due_ms = None if left_s is None else now_ms + left_s * 1000
+                self.look()
             await asyncio.sleep_ms(TICK_MS)

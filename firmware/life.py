@@ -39,8 +39,18 @@ LOOK_S = 60  # how often a trial is looked at
 RETRY_S = 900  # between two attempts to start
 
 
+def forget():
+    """First thing of every door of this file: nobody needs it again for long."""
+    config.forget("slots", "firmware")
+    config.forget("life", "firmware")
+
+
 def begin(board, kept, copy):
-    """Judge how the life before ended and count this one as begun. -> the record."""
+    """Judge how the life before ended and count this one as begun.
+
+    -> (the record, whether this is safe mode, path of the settings to use)
+    """
+    forget()
     payload = kept.state(TARGET)
     record = [ENDED, NORMAL, 0, 0, 0, []] if payload is None else cbor.decode(payload)
     cause = board.reset_cause()
@@ -57,7 +67,8 @@ def begin(board, kept, copy):
         record[MODE] = SAFE if record[SHORTS] >= SHORTS_MAX and not leaving else NORMAL
     record[PHASE] = RUNNING
     kept.commit(TARGET, cbor.encode(record))
-    return record
+    safe = record[MODE] == SAFE
+    return record, safe, slots.settings_path(board.root, not safe)
 
 
 def last_boot(kept):
@@ -77,6 +88,7 @@ def note(record, crash):
 
 def tell(firmware):
     """Events of what the lives before left: crashes, safe mode, what was taken back."""
+    forget()
     record, events, root = firmware.life, firmware.events, firmware.board.root
     for boot_id, uptime_s, failures, code in record[CRASHES][-record[UNTOLD] :]:
         if record[UNTOLD]:
@@ -91,13 +103,14 @@ def tell(firmware):
         version = slots.version(root, trial)
         events.add(codes.UPDATED, MODULE_TARGET, codes.ROLLED_BACK, version, 0)
         slots.write(root, trusted)
-    if config.exists(root, config.TRIED) and firmware.config_path != config.TRIED:
+    if slots.exists(root + slots.TRIED) and firmware.config_path != slots.TRIED:
         events.add(codes.CONFIG_SET, MODULE_TARGET, firmware.settings.version, codes.ROLLED_BACK)
-        os.remove(root + config.TRIED)
+        os.remove(root + slots.TRIED)
 
 
 def progress(firmware):
     """Do what is due. -> seconds until there may be more to do, or None."""
+    forget()
     record, health = firmware.life, firmware.health
     uptime_s = firmware.board.ticks_ms() // 1000
     if health.restart:
@@ -109,7 +122,7 @@ def progress(firmware):
         record[LEVEL] += 1
         restart(firmware)
     settled = True
-    if firmware.config_path == config.TRIED:
+    if firmware.config_path == slots.TRIED:
         settled = judge_config(firmware, uptime_s)
     if uptime_s < STEADY_S:
         return STEADY_S - uptime_s if settled else LOOK_S
@@ -128,7 +141,7 @@ def judge_config(firmware, uptime_s):
     """Settings on trial stay once the host has been heard. -> whether that is decided."""
     root, version = firmware.board.root, firmware.settings.version
     if firmware.uplink.heard:
-        os.rename(root + config.TRIED, root + config.CONFIG)
+        os.rename(root + slots.TRIED, root + config.CONFIG)
         firmware.config_path = config.CONFIG
         firmware.events.add(codes.CONFIG_SET, MODULE_TARGET, version, codes.CONFIRMED)
     elif uptime_s >= CONFIG_TRIAL_S:
@@ -166,6 +179,7 @@ def restart(firmware):
 
 def crash(firmware, code):
     """Record an end that the firmware sees coming, then reset."""
+    forget()
     uptime_s = firmware.board.ticks_ms() // 1000
     note(firmware.life, [firmware.module.boot_id, uptime_s, firmware.health.failures, code])
     try:
@@ -182,7 +196,7 @@ async def hold(board, copy):
     """
     unstarted(board)
     root = board.root
-    if config.exists(root, config.TRIED) or (copy != slots.NONE and slots.read(root)[1] == copy):
+    if slots.exists(root + slots.TRIED) or (copy != slots.NONE and slots.read(root)[1] == copy):
         board.reset()
     left_ms = RETRY_S * 1000
     before_ms = board.hold_s * 1000 - board.ticks_ms()

@@ -32,15 +32,16 @@ class Firmware:
 
         copy: which copy of the program this is, see boards/start.py.
         """
-        from firmware import life  # given back when all is in place
+        from firmware import life  # given back as soon as it has judged
 
         self.board = board
         self.copy = copy
         self.journal = Journal(board.journal)
         self.journal.load()
-        self.life = life.begin(board, self.journal, copy)
-        self.safe = self.life[life.MODE] == life.SAFE
-        self.config_path = config.choose(board.root, not self.safe)
+        self.life, self.safe, self.config_path = life.begin(board, self.journal, copy)
+        life = Uplink = None
+        if not self.safe:
+            from firmware.uplink import Uplink
         self.settings = config.load(board.root, self.config_path)
         make_meter = make_meter or meter_factory(board, self.settings)
         key = config.root_key(board.root)
@@ -80,24 +81,21 @@ class Firmware:
             self.metering,
             self.points,
         )
-        self.uplink = None if self.safe else self.network(key)
+        self.uplink = self.network(Uplink, key) if Uplink else None
         make_meter = None  # it knows the settings module
         config.forget("settings")
         config.forget("tariff_book")
-        life.tell(self)
         self.shown = None  # what the lamp shows
-        self.metering.on_poll = self.show
+        self.metering.on_poll = lambda: lamp.show(self)
+        self.health.firmware = self
         self.health.due_ms = 0
-        self.health.look = self.look
-        self.health.give_up = self.give_up
-        life = None
-        self.forget()
+        from firmware import life
 
-    def network(self, key):
+        life.tell(self)
+
+    def network(self, make, key):
         """What talks to the host; safe mode goes without it."""
-        from firmware.uplink import Uplink
-
-        uplink = Uplink(
+        uplink = make(
             self.board,
             self.log,
             self.settings,
@@ -138,32 +136,6 @@ class Firmware:
     def owe_statement(self, of_point):
         self.uplink.statements.append(of_point)
         self.uplink.wake.set()
-
-    def show(self):
-        """The gravest condition on the board's lamp."""
-        online = self.uplink is not None and self.uplink.client.connected
-        code = lamp.code(self.points, self.clock.now()[1], online, self.safe)
-        if code != self.shown:
-            self.shown = code
-            self.board.signal(code)
-
-    def look(self):
-        """Whatever the life of the module has due; -> seconds until the next look, or None."""
-        from firmware import life
-
-        try:
-            return life.progress(self)
-        finally:
-            self.forget()
-
-    def forget(self):
-        config.forget("life", "firmware")
-        config.forget("slots", "firmware")
-
-    def give_up(self, how):
-        from firmware import life
-
-        life.crash(self, how)
 
     async def run(self):
         asyncio.get_event_loop().set_exception_handler(self.health.stray)
@@ -235,5 +207,8 @@ def run(board, copy="-"):
 
         life.end(firmware)
         raise
-    except Exception:
-        firmware.give_up(codes.BY_LOOP)
+    except Exception as error:
+        print("gridpurse: %s" % repr(error))
+        from firmware import life
+
+        life.crash(firmware, codes.BY_LOOP)

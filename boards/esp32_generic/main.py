@@ -2,6 +2,7 @@
 
 import gc
 import sys
+import time
 
 # Frequent collection keeps a small heap in one piece while everything long-lived is loaded.
 gc.threshold(4096)
@@ -9,6 +10,7 @@ gc.threshold(4096)
 from boards import start  # noqa: E402
 
 copy = start.enter(sys.path)
+del start
 
 from boards.esp32_generic import board  # noqa: E402
 
@@ -17,5 +19,7 @@ try:
     from firmware import main
 
     main.run(this, copy)
-except Exception as error:
-    start.over(error, this)
+except Exception as error:  # that the program does not expect: the next start goes on
+    sys.print_exception(error)
+    time.sleep_ms(2000)  # a technician may press Ctrl-C
+    this.reset()

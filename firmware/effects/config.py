@@ -3,7 +3,7 @@
 The restart is between two polls. What then happens to them is told as CONFIG_SET, see life.py.
 """
 
-from firmware import config
+from firmware import config, slots
 from protocol import cbor, codes, settings
 from protocol.units import NO_RELAY
 
@@ -19,7 +19,7 @@ def apply(commands, point, command):
     config.forget("settings")
     if new.version <= old.version:
         return codes.ALREADY
-    if config.exists(root, config.TRIED) or config.exists(root, config.TRIAL):
+    if slots.exists(root + slots.TRIED) or slots.exists(root + slots.TRIAL):
         return codes.REFUSED_BUSY
     if new.module != old.module or not all([fits(commands, item) for item in new.points]):
         return codes.REFUSED_FIELD
@@ -27,7 +27,7 @@ def apply(commands, point, command):
     for number in commands.points:
         if number not in kept and commands.points[number].state.version:
             return codes.REFUSED_FIELD  # its ledger would have nobody to charge
-    config.write(root, config.TRIAL, cbor.encode(fields))
+    config.write(root, slots.TRIAL, cbor.encode(fields))
     commands.metering.health.restart = True
     return commands.finish_module(command)
 
@@ -37,8 +37,7 @@ def fits(commands, item):
     root = commands.root
     if item.relay != NO_RELAY and item.relay >= len(commands.board.relays):
         return False
-    if item.meter != settings.PULSE and not config.exists(
-        root, "/meter_maps/%s.cbor" % item.meter_map
-    ):
+    compiled = root + "/meter_maps/%s.cbor" % item.meter_map
+    if item.meter != settings.PULSE and not slots.exists(compiled):
         return False
-    return config.exists(root, config.tariff_path(item.point))
+    return slots.exists(root + config.tariff_path(item.point))

@@ -228,13 +228,13 @@ def make_folders(path):
     """The folders above a file, as far as they are missing."""
     at = path.find("/", 1)
     while at > 0:
-        if not config.exists("", path[:at]):
+        if not slots.exists(path[:at]):
             os.mkdir(path[:at])
         at = path.find("/", at + 1)
 
 
 def remove_all(folder):
-    if not config.exists("", folder):
+    if not slots.exists(folder):
         return
     for name in os.listdir(folder):
         path = folder + "/" + name

@@ -109,7 +109,7 @@ class World:
         asyncio.run(self.firmware.metering.poll())
         self.firmware.health.beat("metering")
         try:
-            self.firmware.look()
+            self.firmware.health.look()
         except SystemExit:
             self.boot(HARD)
 
@@ -227,7 +227,7 @@ def whole(copy):
 
 
 def check(world, trusted, versions):
-    """ValueError unless a whole program with one of the settings runs and all energy is charged."""
+    """ValueError unless a whole program with one of the settings runs and charged all energy."""
     firmware = world.firmware
     if firmware.copy != "-" and not whole(firmware.copy):
         raise ValueError("runs half a program")
@@ -284,8 +284,7 @@ def cut(count, recorded, journal, disk, number, torn):
 
 
 def tried(share, shares, every, only=()):
-    """-> Count of one share of the operations; `every` thins them out for a short run, `only` names
-    the steps to try."""
+    """-> Count of one share; `every` thins the operations out, `only` names the steps to try."""
     recorded = Recorded()
     count = Count()
     count.operations = len(recorded.operations)

@@ -5,7 +5,7 @@ import asyncio
 import os
 
 from boards.virtual import flash
-from firmware import config, lamp, main, relay
+from firmware import config, lamp, main, relay, slots, waits
 from protocol import cbor, codes, messages, settings
 from tests.firmware import desk as desks
 
@@ -46,7 +46,7 @@ def wait(desk, firmware, ms):
     """Time goes by, metering beats, and the look that is due then happens. -> True for a reset."""
     desk.now_ms += ms
     firmware.health.beat("metering")
-    return resets(firmware.look)
+    return resets(firmware.health.look)
 
 
 def told(firmware, code):
@@ -155,7 +155,7 @@ def test_a_life_without_a_heartbeat_is_not_steady():
     desk, firmware = commissioned("beat")
     firmware.health.vital("metering", 60000)
     desk.now_ms += 400000
-    firmware.look()
+    firmware.health.look()
     for _ in range(3):
         firmware = boot(desk, WATCHDOG)
     assert firmware.safe
@@ -239,9 +239,7 @@ def start(desk, hold_s=0):
         if len(slept) == 3:
             raise Waiting
 
-    from firmware import life
-
-    real, life.sleep_ms = life.sleep_ms, sleep_ms
+    real, waits.sleep_ms = waits.sleep_ms, sleep_ms
     try:
         main.started(board, "-")
     except Waiting:
@@ -249,7 +247,7 @@ def start(desk, hold_s=0):
     except SystemExit:
         return True, board.signals, slept
     finally:
-        life.sleep_ms = real
+        waits.sleep_ms = real
     raise AssertionError("it started")
 
 
@@ -376,7 +374,7 @@ def test_settings_that_would_orphan_money_or_cannot_work_are_refused_whole():
     for number, fields in enumerate(refused):
         assert configure(firmware, fields, number + 1) == codes.REFUSED_FIELD, number
     assert configure(firmware, new_settings(version=1), 50) == codes.ALREADY
-    assert not firmware.health.restart and not config.exists(desk.root, config.TRIAL)
+    assert not firmware.health.restart and not slots.exists(desk.root + slots.TRIAL)
     assert boot(desk).settings.version == 1
 
 
@@ -388,6 +386,6 @@ def test_while_settings_are_tried_no_others_are_taken():
 def test_safe_mode_tries_no_settings():
     desks.clean("/tmp/gridpurse-life-new")
     desk, _ = safe("untried")
-    config.write(desk.root, config.TRIAL, cbor.encode(new_settings()))
+    config.write(desk.root, slots.TRIAL, cbor.encode(new_settings()))
     assert boot(desk, WATCHDOG).settings.version == 1
-    assert config.exists(desk.root, config.TRIAL)
+    assert slots.exists(desk.root + slots.TRIAL)

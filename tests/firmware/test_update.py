@@ -89,7 +89,7 @@ class Site:
         self.desk.now_ms += ms
         self.firmware.health.beat("metering")
         try:
-            self.firmware.look()
+            self.firmware.health.look()
         except SystemExit:
             return True
         return False

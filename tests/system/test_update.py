@@ -1,4 +1,4 @@
-"""The loader on a real file system: a new program is tried, and one that does not start goes back."""
+"""The loader on a real file system: a new program is tried; one that does not start goes back."""
 
 import asyncio
 from contextlib import AsyncExitStack
