@@ -36,6 +36,7 @@ SIGNALS = (
     0b0000000000000101,  # no time: two flashes
     0b1111111111111111,  # warning 1: steady
     0b0000000011111111,  # warning 2: slow blinking
+    0b0011001100110011,  # overdraft: fast blinking
     0b0000111100001111,  # exhausted: blinking
     0b0000000000010101,  # locked: three flashes
     0b0101010101010101,  # relay pending: flicker
