@@ -6,6 +6,7 @@ import asyncio
 
 from firmware import log
 from protocol import codes
+from protocol.units import Unavailable
 
 TICK_MS = 10000
 BACKOFF_MS = (1000, 60000)
@@ -71,7 +72,10 @@ class Health:
         """Whatever the life of the module has due."""
         from firmware import life
 
-        left_s = life.progress(self.firmware)
+        try:
+            left_s = life.progress(self.firmware)
+        except (Unavailable, OSError):  # metering meets the same flash, and its watchdog decides
+            left_s = BACKOFF_MS[1] // 1000
         self.due_ms = None if left_s is None else self.board.ticks_ms() + left_s * 1000
 
     async def watch(self):

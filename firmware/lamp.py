@@ -42,7 +42,7 @@ def show(firmware):
             point.silent >= SILENT_POLLS and SILENT,
             more[points.M_TAMPER] and TAMPER,
         )
-        shown = max(shown, max(found))
+        shown = max(shown, *found)
     if firmware.safe:
         shown = SAFE
     if shown != firmware.shown:

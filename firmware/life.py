@@ -131,9 +131,9 @@ def progress(firmware):
     if record[MODE] == TRIAL:
         settled = judge_program(firmware, uptime_s) and settled
     if record[PHASE] == RUNNING:
-        record[PHASE] = STEADY
-        record[SHORTS] = record[LEVEL] = 0
-        firmware.journal.commit(TARGET, cbor.encode(record))
+        steady = [STEADY, record[MODE], 0, 0] + record[UNTOLD:]
+        firmware.journal.commit(TARGET, cbor.encode(steady))
+        firmware.life = steady
     return None if settled else LOOK_S
 
 
@@ -141,9 +141,10 @@ def judge_config(firmware, uptime_s):
     """Settings on trial stay once the host has been heard. -> whether that is decided."""
     root, version = firmware.board.root, firmware.settings.version
     if firmware.uplink.heard:
-        os.rename(root + slots.TRIED, root + config.CONFIG)
-        firmware.config_path = config.CONFIG
+        if slots.exists(root + slots.TRIED):
+            os.rename(root + slots.TRIED, root + config.CONFIG)
         firmware.events.add(codes.CONFIG_SET, MODULE_TARGET, version, codes.CONFIRMED)
+        firmware.config_path = config.CONFIG
     elif uptime_s >= CONFIG_TRIAL_S:
         restart(firmware)  # the next start goes back and tells
     return firmware.uplink.heard
@@ -154,9 +155,9 @@ def judge_program(firmware, uptime_s):
     root, copy = firmware.board.root, firmware.copy
     if firmware.uplink.heard:
         slots.write(root, copy)
-        firmware.life[MODE] = NORMAL
         events = firmware.events
         events.add(codes.UPDATED, MODULE_TARGET, codes.CONFIRMED, slots.version(root, copy), 0)
+        firmware.life[MODE] = NORMAL
     elif uptime_s >= TRIAL_S:
         slots.write(root, slots.read(root)[0], copy, 0)
         restart(firmware)

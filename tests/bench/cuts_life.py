@@ -193,8 +193,8 @@ class Recorded:
 
     def __init__(self):
         gc.collect()
-        self.journal = bytes(b"\xff" * (JOURNAL_SECTORS * flash.SECTOR))
-        self.disk = bytes(provisioned())
+        self.journal = bytearray(b"\xff" * (JOURNAL_SECTORS * flash.SECTOR))
+        self.disk = provisioned()
         self.operations = []
         self.step = -1
         world = World(bytearray(self.journal), bytearray(self.disk))
@@ -257,8 +257,10 @@ class Count:
 def cut(count, recorded, journal, disk, number, torn):
     """One power cut, the boot after it, and the step it fell in once more."""
     at_step, on_disk, at, pattern, size, now_ms, command_id, wh = recorded.operations[number]
-    gc.collect()  # or the cells find no place in one piece
-    world = World(bytearray(journal), bytearray(disk))
+    gc.collect()
+    cells, other = recorded.world.cells.cells, recorded.world.disk.cells
+    cells[:], other[:] = journal, disk  # new ones would find no place in one piece
+    world = World(cells, other)
     world.now_ms, world.command_id, world.meter.register_wh = now_ms, command_id, wh
     power = flash.Power()
     power.torn, power.seed = torn, number
@@ -288,7 +290,7 @@ def tried(share, shares, every, only=()):
     recorded = Recorded()
     count = Count()
     count.operations = len(recorded.operations)
-    journal, disk = flash.Ram(bytearray(recorded.journal)), flash.Ram(bytearray(recorded.disk))
+    journal, disk = flash.Ram(recorded.journal), flash.Ram(recorded.disk)
     for number, (step, on_disk, at, pattern, size, _, _, _) in enumerate(recorded.operations):
         mine = number % every == 0 and number // every % shares == share
         if mine and step >= 0 and (not only or STEPS[step][0] in only):

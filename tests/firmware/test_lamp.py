@@ -24,8 +24,8 @@ class Here:
     """Parts of a firmware as the lamp looks at them."""
 
     def __init__(self, **values):
-        for name in values:
-            setattr(self, name, values[name])
+        for name, value in values.items():
+            setattr(self, name, value)
 
 
 def module(*conditions):

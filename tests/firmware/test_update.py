@@ -331,3 +331,16 @@ def test_the_loader_counts_a_start_before_it_begins():
     with open(root + "/slot", "w") as file:
         file.write("garbage")
     assert start.choose(root) == "-"
+
+
+def test_metering_goes_on_between_the_chunks():
+    site = Site("meter")
+    start_wh = site.desk.meter.register_wh
+    for args in steps()[:-1]:
+        assert site.send(args)[0] == codes.DONE
+        site.desk.now_ms += 900000
+        site.desk.meter.register_wh += 100
+        asyncio.run(site.firmware.metering.poll())
+        state = site.firmware.points[0].state
+        assert state.register_wh == site.desk.meter.register_wh
+        assert state.charged_ncur == (state.register_wh - start_wh) * 500000
