@@ -6,6 +6,7 @@ where to go on, after a restart too; an update is a hundred appends, a quarter o
 block of the file system. What runs is never touched, nor anything but firmware, protocol, boards.
 """
 
+import gc
 import hashlib
 import os
 import sys
@@ -30,6 +31,7 @@ class Refused(Exception):
 
 
 def apply(commands, point, command):
+    gc.collect()  # a small heap has just taken this file and a chunk
     root = commands.root
     trusted, trial, _ = slots.read(root)
     if trial != slots.NONE:
