@@ -46,11 +46,11 @@ def parsed(root, path, convert):
         raise Malformed(error.reason, "%s: %s%s" % (path, error.detail, remedy))
 
 
-def load(root):
+def load(root, path=CONFIG):
     """settings.Module out of /config.cbor."""
     from protocol import settings
 
-    return parsed(root, CONFIG, settings.module_from_wire)
+    return parsed(root, path, settings.module_from_wire)
 
 
 def forget(name, package="protocol"):

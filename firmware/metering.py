@@ -34,6 +34,7 @@ class Metering:
         self.on_record = None  # told when something waits to be sent
         self.watch = None  # what looks at supply quality and tamper, when some point wants it
         self.supply = Supply(board, clock, events, self)
+        self.on_poll = None  # told when all points have been looked at
         self.checked_ms = 0
         self.failures = 0  # task failures, as far as told
         self.dropped = 0  # records lost at the outbox's bound, as far as told
@@ -51,6 +52,8 @@ class Metering:
             self.account(point)
             self.supply.decide(point, presses)
         self.checkpoint()
+        if self.on_poll:
+            self.on_poll()
         if self.outbox.dropped != self.dropped:
             self.dropped = self.outbox.dropped
             self.events.add(codes.OUTBOX_FULL, MODULE_TARGET, self.dropped)

@@ -17,12 +17,15 @@ _EPOCH_S = 946684800 if time.gmtime(0)[0] == 2000 else 0
 # An earlier clock was never set since power-on: it starts in 2000.
 _SET_AFTER_S = 1704067200
 
+_BROWN_OUT = 6  # after the port's own causes, see firmware/README.md
+
 
 class Board:
     """Hardware of one module; lives until the reset."""
 
     name = "esp32_generic"
     root = ""
+    hold_s = pins.HOLD_S
 
     def __init__(self) -> None:
         uart = machine.UART(
@@ -73,6 +76,9 @@ class Board:
         return machine.unique_id()
 
     def reset_cause(self) -> int:
+        """The port calls a brown-out a power-on; the chip's own register tells them apart."""
+        if machine.mem32[pins.RESET_STATE] & 0x3F == pins.RESET_BROWN_OUT:
+            return _BROWN_OUT
         return machine.reset_cause()
 
     def reset(self) -> None:

@@ -11,6 +11,7 @@ package(
     files=(
         "esp32_generic/board.py",
         "esp32_generic/console.py",
+        "start.py",
         "esp32_generic/parts.py",
         "esp32_generic/pins.py",
     ),

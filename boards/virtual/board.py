@@ -53,6 +53,7 @@ class Board:
         self.hardware = hardware
         self.name = "virtual"
         self.root = ""
+        self.hold_s = 0
         self.journal = flash.Journal(hardware.journal)
         self.link = hardware.link
         self.console = Console()

@@ -58,7 +58,8 @@ async def reply(console, words):
             await _locked(console, point)
     await console.say("clock 时钟 %s %s" % (CLOCK[quality], instant(now_s)))
     up = "up 正常" if firmware.board.link.is_up() else "down 断开"
-    on = "connected 已连接" if firmware.uplink.client.connected else "not connected 未连接"
+    link = firmware.uplink  # None in safe mode
+    on = "connected 已连接" if link and link.client.connected else "not connected 未连接"
     await console.say("network 网络 %s, broker 代理 %s" % (up, on))
     await console.say("waiting 待发 %d" % firmware.outbox.waiting())
 
