@@ -80,7 +80,6 @@ def batch(number, records):
     first = unpack(records[0])
     items = []
     metered_s = first.prev_s
-    last = first
     for record in records:
         slot = unpack(record) if items else first
         entry = slot.entry
@@ -88,22 +87,11 @@ def batch(number, records):
             break
         items.append(reading.to_item(metered_s, entry))
         metered_s = slot.state.time_s
-        last = slot
-    state = last.state
-    statement = [state.balance_ncur, state.period, state.used_wh, state.day]
-    statement += list(state.mark) + [state.head]
+        head = slot.state.head
     entry = first.entry
-    message = messages.Readings(
-        number,
-        first.epoch,
-        entry.seq,
-        first.prev_s,
-        entry.register_wh - entry.energy_wh,
-        entry.version,
-        items,
-        statement,
+    return messages.Readings(number, first.epoch, entry.seq, entry.version, items, head), len(
+        items
     )
-    return message, len(items)
 
 
 class Point:

@@ -38,7 +38,6 @@ class Uplink:
         self.events = events
         self.points = points
         self.commands = commands
-        self.kid = settings.module.encode()
         self.mac_up = cose.Mac(cose.derive(key, cose.UP))
         self.mac_down = cose.Mac(cose.derive(key, cose.DOWN))
         self.topic = topics.up(settings.shard, settings.module)
@@ -51,6 +50,7 @@ class Uplink:
                 subscriptions=((topics.down(settings.shard, settings.module), 1),),
                 user=settings.broker_user or None,
                 password=settings.broker_password.encode() or None,
+                will=(topics.of(topics.WILL, settings.shard, settings.module), b"", 1, False),
                 keepalive_s=settings.keepalive_s,
             ),
             self.receive,
@@ -145,7 +145,7 @@ class Uplink:
             packed = [record for _, record in records]
             message, count = points_module.batch(stream, packed)
         last = records[count - 1][0]
-        sealed = messages.seal(message, self.kid, self.mac_up)
+        sealed = messages.seal(message, self.mac_up)
         records = packed = message = None  # nothing of it is needed while the broker answers
         if not await self.client.publish(self.topic, sealed):
             return False
@@ -153,13 +153,13 @@ class Uplink:
         return True
 
     async def send(self, message):
-        sealed = messages.seal(message, self.kid, self.mac_up)
+        sealed = messages.seal(message, self.mac_up)
         return await self.client.publish(self.topic, sealed)
 
     def receive(self, topic, payload):
         """A message from the broker: authenticated and dispatched, or refused and told."""
         try:
-            _, message = messages.unseal(payload, self.mac_for, True)
+            message = messages.unseal(payload, self.mac_down, True)
             kind = messages.kind_of(message)
             if kind == messages.ACK:
                 self.trim(message)
@@ -169,9 +169,6 @@ class Uplink:
                 self.commands.take(message)
         except Malformed as error:
             self.refuse(error.reason)
-
-    def mac_for(self, kid):
-        return self.mac_down if kid == self.kid else None
 
     def trim(self, ack):
         if ack.epoch != self.module.epoch:
