@@ -40,7 +40,7 @@ class Firmware:
         self.clock = Clock(board, floor_s)
         self.module = module.Module(board.root, self.settings)
         self.module.start(self.journal, floor_s)
-        self.outbox = Outbox(board.root, self.journal)
+        self.outbox = Outbox(board.root, self.journal, self.module.epoch)
         self.outbox.load()
         self.events = Events(self.journal, self.outbox, self.clock, self.module.epoch)
         self.points = {}
@@ -86,7 +86,7 @@ class Firmware:
         make_meter = None  # it knows the settings module
         config.forget("settings")
         config.forget("tariff_book")
-        self.events.on_record = self.metering.on_record = self.uplink.wake.set
+        self.events.on_record = self.metering.on_record = self.uplink.noted
         self.commands.on_statement = self.owe_statement
 
     def restore(self, item, make_meter):
@@ -113,7 +113,7 @@ class Firmware:
 
     def owe_statement(self, of_point):
         self.uplink.statements.append(of_point)
-        self.uplink.wake.set()
+        self.uplink.noted()
 
     async def run(self):
         self.log.add(log.BOOTED, self.board.reset_cause(), self.module.boot_id)

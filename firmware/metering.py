@@ -18,6 +18,7 @@ CHECKPOINT_MS = 10000
 VOLTAGE_MAX_V = 276  # 1.2 times nominal: no phase of a living supply carries more
 OUTAGE_MS_MAX = 7 * 86400000
 SILENT_POLLS = 3
+PLAIN = (ledger.CHARGE, ledger.FIXED)  # entries that may wait for others to travel with
 LAG_S = 5  # a poll this soon after a boundary reads the boundary
 
 
@@ -36,7 +37,7 @@ class Metering:
         self.supply = Supply(board, clock, events, self)
         self.checked_ms = 0
         self.failures = 0  # task failures, as far as told
-        self.dropped = 0  # records lost at the outbox's bound, as far as told
+        self.lost = (0, 0)  # records dropped and files damaged in the outbox, as far as told
 
     async def run(self, poll_ms):
         while True:
@@ -51,9 +52,10 @@ class Metering:
             self.account(point)
             self.supply.decide(point, presses)
         self.checkpoint()
-        if self.outbox.dropped != self.dropped:
-            self.dropped = self.outbox.dropped
-            self.events.add(codes.OUTBOX_FULL, MODULE_TARGET, self.dropped)
+        lost = (self.outbox.dropped, self.outbox.damaged)
+        if lost != self.lost:
+            self.lost = lost
+            self.events.add(codes.OUTBOX_FULL, MODULE_TARGET, *lost)
         if self.health.failures != self.failures:
             self.failures = self.health.failures
             self.events.add(codes.TASK_RESTARTED, MODULE_TARGET, self.failures)
@@ -105,7 +107,7 @@ class Metering:
         if slot.entry is not None:
             self.outbox.add(point.number, slot.entry.seq, number)
             if self.on_record:
-                self.on_record()
+                self.on_record(slot.entry.kind in PLAIN)
 
     def enter(self, point, entry):
         self.commit(point, point.with_entry(entry))

@@ -7,19 +7,18 @@ PUBACK with a record, and never lets a message through whose seal is not right.
 
 import asyncio
 
-from firmware import events as events_module
 from firmware import log, mqtt
-from firmware import point as points_module
 from firmware.waits import sleep_ms, wait_for_ms
 from protocol import codes, cose, messages, topics
-from protocol.units import MODULE_TARGET, SYNCHRONISED, Malformed, Unavailable
+from protocol.units import INTERVAL_S, MODULE_TARGET, SYNCHRONISED, Malformed, Unavailable
 
 FIRMWARE = "0.1.0"
 RETRY_MS = 60000  # without an acknowledgement for this long, send again; twice as long each time
 RETRY_MS_MAX = 900000
 IDLE_MS = 10000
 OFFLINE_MS = 5000
-WINDOW_RECORDS = 512  # sent and not acknowledged, per stream
+WINDOW_RECORDS = 128  # sent and not acknowledged, per stream: then the host has to speak
+HELD_MS = 3600000  # no plain record waits longer for others, unless more than an hour's are wanted
 TIME_ROUND_TRIP_MS = 10000
 STEP_S = 10  # smaller corrections are slewed silently
 REJECT_EVERY_MS = 60000
@@ -63,6 +62,8 @@ class Uplink:
         self.greeted = 0  # connection number that has had its hello
         self.asked_ms = None  # tick of the hello whose time answer is still expected
         self.statements = []  # points that owe a statement
+        self.urgent = True  # something waits that is not plain
+        self.held_ms = 0  # last tick at which nothing waited
         self.rejected_ms = {}
         self.wake = asyncio.Event()
 
@@ -83,11 +84,33 @@ class Uplink:
             except asyncio.TimeoutError:
                 pass  # time to look whether something needs a repetition
 
+    def noted(self, plain=False):
+        """A record waits; a plain one may wait for others, see due()."""
+        if not plain:
+            self.urgent = True
+        self.wake.set()
+
+    def due(self):
+        """False while all that waits are plain records, too few and too young to be sent."""
+        now_ms = self.board.ticks_ms()
+        hold = self.settings.hold_records
+        waits = 0
+        for stream in self.outbox.newest:
+            waits = max(waits, self.outbox.newest[stream] - self.upto(stream))
+        if not waits:
+            self.held_ms = now_ms
+        held_ms = max(HELD_MS, hold * INTERVAL_S * 1000)
+        return self.urgent or waits >= hold or now_ms - self.held_ms >= held_ms
+
+    def upto(self, stream):
+        """Nothing up to this sequence has to be sent in this connection."""
+        return max(self.outbox.acked.get(stream, 0), self.sent.get(stream, 0))
+
     async def send_all(self):
         if self.greeted != self.client.connects:
             self.greeted = self.client.connects
             self.log.add(log.CONNECTED, self.greeted)
-            self.sent = {}
+            self.again()
             self.retry_ms = RETRY_MS
             self.progress_ms = self.board.ticks_ms()
             self.statements = list(self.points.values())
@@ -95,9 +118,12 @@ class Uplink:
         elif self.board.ticks_ms() - self.progress_ms > self.retry_ms:
             self.progress_ms = self.board.ticks_ms()
             self.retry_ms = min(RETRY_MS_MAX, self.retry_ms * 2)
-            self.sent = {}
+            self.again()
             if self.clock.now()[1] != SYNCHRONISED:
                 await self.greet()  # its answer brings the time
+        if not self.due():
+            return
+        self.urgent = False
         while self.statements:
             await self.send(self.statements[0].statement())
             self.statements.pop(0)
@@ -106,6 +132,15 @@ class Uplink:
             more = await self.send_stream(messages.EVENT_STREAM)
             for number in self.points:
                 more = await self.send_stream(number) or more
+                # What has happened meanwhile goes before the rest of a backlog.
+                while await self.send_stream(messages.EVENT_STREAM):
+                    more = True
+
+    def again(self):
+        """Everything that is not acknowledged is sent again, from the oldest on."""
+        self.sent = {}
+        self.outbox.rewind()
+        self.urgent = True
 
     async def greet(self):
         self.asked_ms = self.board.ticks_ms()
@@ -132,22 +167,17 @@ class Uplink:
 
     async def send_stream(self, stream):
         """One batch of one stream. -> True when there may be more."""
-        acked = self.outbox.acked.get(stream, 0)
-        after = max(acked, self.sent.get(stream, 0))
-        if after - acked > WINDOW_RECORDS:
+        after = self.upto(stream)
+        if after - self.outbox.acked.get(stream, 0) > WINDOW_RECORDS:
             return False
-        records = self.outbox.take(stream, after, self.settings.batch_records)
-        if not records:
+        found = self.outbox.batch(stream, after, self.settings.batch_records)
+        if found is None:
             return False
-        if stream == messages.EVENT_STREAM:
-            message, count = events_module.batch(records)
-        else:
-            packed = [record for _, record in records]
-            message, count = points_module.batch(stream, packed)
-        last = records[count - 1][0]
-        sealed = messages.seal(message, self.mac_up)
-        records = packed = message = None  # nothing of it is needed while the broker answers
+        body, last = found
+        sealed = cose.seal(messages.alg_of(body[2]), body, self.mac_up)
+        body = found = None  # nothing of it is needed while the broker answers
         if not await self.client.publish(self.topic, sealed):
+            self.urgent = True
             return False
         self.sent[stream] = last
         return True

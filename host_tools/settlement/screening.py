@@ -7,7 +7,7 @@ because the store holds 64 bits and the codecs let more through.
 from typing import cast
 
 from host_tools.store.records import Event, Said
-from protocol import cbor, facts, ledger, messages
+from protocol import cbor, codes, facts, ledger, messages
 from protocol.facts import Fact
 from protocol.ledger import Entry
 from protocol.messages import Events, Readings, Result
@@ -62,7 +62,10 @@ def bounded(entry: Entry) -> None:
 
 
 def events_of(batch: Events | Result, now_s: int) -> list[Event]:
-    """The records of an event batch, or the one of a result, each in bounds."""
+    """The records of an event batch, or the one of a result, each in bounds.
+
+    A number stands for so many records that the module had no room for: one record, the last.
+    """
     if isinstance(batch, Result):
         args = cbor.encode([batch.command_id, batch.status, batch.detail])
         return [
@@ -77,7 +80,15 @@ def events_of(batch: Events | Result, now_s: int) -> list[Event]:
             )
         ]
     out = []
-    for place, item in enumerate(batch.items):
+    seq = batch.first_seq - 1
+    for item in batch.items:
+        if isinstance(item, int) and not isinstance(item, bool):
+            seq += 1 + _integer(item - 1, 0xFFFFFFFE - seq)
+            gap = cbor.encode([item])
+            kind = messages.EVENTS
+            out.append(Event(seq, kind, 0, INVALID, codes.OUTBOX_FULL, MODULE_TARGET, gap))
+            continue
+        seq += 1
         if not isinstance(item, list) or len(item) != 5:
             raise Malformed(BAD_FIELD, "event")
         time_s, quality, code, point = (_integer(value, TIME_S_MAX) for value in item[:4])
@@ -90,7 +101,7 @@ def events_of(batch: Events | Result, now_s: int) -> list[Event]:
             _integer(abs(value) if isinstance(value, int) else value, 0xFFFFFFFFFFFFFFFF)
         when_s = in_time(time_s, quality, now_s)
         record = (messages.EVENTS, when_s, quality, code, point, cbor.encode(args))
-        out.append(Event(batch.first_seq + place, *record))
+        out.append(Event(seq, *record))
     return out
 
 

@@ -8,7 +8,7 @@ import os
 from boards.virtual import flash
 from firmware import main
 from firmware.meters import readings
-from protocol import cbor, settings, tariff, tariff_book
+from protocol import cbor, messages, settings, tariff, tariff_book
 
 CUR = 1000000000
 START_S = 1772726400  # 2026-03-05 16:00:00 UTC, midnight of the 6th in China
@@ -146,6 +146,19 @@ def clean(root):
                 os.remove(folder + "/" + name)
             except OSError:
                 pass  # the folder inside
+
+
+def told(firmware):
+    """Every event that the host has not acknowledged, as it will travel, from files and memory."""
+    out = []
+    found = firmware.outbox.batch(8, firmware.events.acked(), 64)
+    while found:
+        message = messages.unpack(found[0])
+        if messages.kind_of(message) == messages.EVENTS:
+            out += message.items
+        found = firmware.outbox.batch(8, found[1], 64)
+    firmware.outbox.rewind()
+    return out
 
 
 def flat_book(version=1, price=500000, fixed=0, thresholds=(), adders=(0,)):

@@ -85,7 +85,7 @@ def batches(slots):
     """All batches of some slots in sequence."""
     out = []
     while slots:
-        message, count = points.batch(0, [points.pack(slot) for slot in slots])
+        message, count = points.batch(0, [(slot.state.seq, points.pack(slot)) for slot in slots])
         out.append((message, slots[:count]))
         slots = slots[count:]
     return out

@@ -94,7 +94,7 @@ def test_only_what_the_host_has_committed_is_forgotten():
     receive(firmware, messages.Ack(epoch, {0: 99}))
     assert firmware.outbox.acked[0] == 0
     receive(firmware, messages.Ack(epoch, {0: 1}))
-    assert firmware.outbox.acked[0] == 1 and not firmware.outbox.take(0, 1, 10)
+    assert firmware.outbox.acked[0] == 1 and firmware.outbox.batch(0, 1, 10) is None
 
 
 def test_a_command_played_again_after_its_answer_was_committed_is_reported():

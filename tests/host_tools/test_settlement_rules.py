@@ -411,6 +411,18 @@ def test_events_and_results_are_one_stream_without_gaps_or_repetition(desk: Desk
     assert desk.reasons() == [units.FORGED, units.CONTRADICTORY]
 
 
+def test_events_that_the_module_had_no_room_for_are_one_record_and_hold_nothing_up(
+    desk: Desk,
+) -> None:
+    boot = [START_S, 0, codes.BOOT, 255, [1, 1]]
+    gap = desk.sender.events(2, 40)
+    desk.take(desk.sender.result(42, 1), gap, desk.sender.events(1, boot), gap)
+    kept = desk.store.intake.events("m1")
+    assert [event.seq for event in kept] == [1, 41, 42]
+    assert (kept[1].code, kept[1].args) == (codes.OUTBOX_FULL, cbor.encode([40]))
+    assert desk.reasons() == [] and desk.said()[-1].streams == {8: 42}
+
+
 def test_a_batch_that_continues_from_another_register_has_another_head(desk: Desk) -> None:
     """Register and balance do not travel with a batch; its head tells when they differ."""
     made = desk.opened(charges=2)

@@ -112,6 +112,7 @@ GOOD = {
     ),
     "readings: as many items as fit": READINGS._replace(items=[1] * 1000),
     "events": EVENTS,
+    "events: some were lost": EVENTS._replace(items=[40, *EVENTS.items, 1]),
     "events: greatest values": messages.Events(
         U32, U32, [[S_MAX, 2, 0xFFFF, 7, [(1 << 64) - 1, -(1 << 64)] * 8]]
     ),
@@ -282,13 +283,16 @@ def inner_cases() -> dict[str, tuple[tuple[object, ...], str]]:
     config = settings.module_to_wire(MODULE)
     cases["shard 4096"] = (command(codes.CONFIG, [config | {3: 4096}], 255), "settings")
     cases["unknown setting"] = (command(codes.CONFIG, [config | {31: 1}], 255), "settings")
-    for name, event in {
+    wrong_events: dict[str, object] = {
         "of four": [AT_S, 0, 1, 255],
         "quality 3": [AT_S, 3, 1, 255, []],
         "point 9": [AT_S, 0, 1, 9, []],
         "17 arguments": [AT_S, 0, 1, 255, [1] * 17],
         "text argument": [AT_S, 0, 1, 255, ["1"]],
-    }.items():
+        "lost none": 0,
+        "lost fewer than none": -1,
+    }
+    for name, event in wrong_events.items():
         cases["event " + name] = (EVENTS._replace(items=[event]), "host")
     for number, value in ((0, NCUR_MAX + 1), (1, -1), (5, 65535), (7, 256), (8, HEAD[:15])):
         state = [*STATE[:number], value, *STATE[number + 1 :]]
