@@ -102,6 +102,11 @@ class Uplink:
         held_ms = max(HELD_MS, hold * INTERVAL_S * 1000)
         return self.urgent or waits >= hold or now_ms - self.held_ms >= held_ms
 
+    def outstanding(self):
+        """True while something that was sent in this connection is not acknowledged."""
+        acked = self.outbox.acked
+        return any([seq > acked.get(stream, 0) for stream, seq in self.sent.items()])
+
     def upto(self, stream):
         """Nothing up to this sequence has to be sent in this connection."""
         return max(self.outbox.acked.get(stream, 0), self.sent.get(stream, 0))
@@ -118,7 +123,8 @@ class Uplink:
         elif self.board.ticks_ms() - self.progress_ms > self.retry_ms:
             self.progress_ms = self.board.ticks_ms()
             self.retry_ms = min(RETRY_MS_MAX, self.retry_ms * 2)
-            self.again()
+            if self.outstanding():
+                self.again()
             if self.clock.now()[1] != SYNCHRONISED:
                 await self.greet()  # its answer brings the time
         if not self.due():
@@ -179,6 +185,9 @@ class Uplink:
         if not await self.client.publish(self.topic, sealed):
             self.urgent = True
             return False
+        if not self.outstanding():
+            self.progress_ms = self.board.ticks_ms()
+            self.retry_ms = RETRY_MS
         self.sent[stream] = last
         return True
 
