@@ -205,7 +205,7 @@ class Proxy:
             pair.end(reset=True)
 
     async def _pump(self, pair: Pair, way: str, reader: asyncio.StreamReader) -> None:
-        """One direction until its end. Under a swallowing sky even the end does not get through."""
+        """One direction until its end. A swallowed direction hides its end too."""
         with suppress(OSError):
             while data := await reader.read(65536):
                 pair.came(way, data)
