@@ -16,14 +16,14 @@ from protocol import messages
 from protocol.units import Unavailable, const
 
 FOLDER = "/outbox"
-PENDING_MAX = const(40)
+_PENDING_MAX = const(40)
 # Of the 448 blocks of a 1.75 MB file system; the rest is for two sets of the application.
-LEDGER_FILES = const(208)
-EVENT_FILES = const(48)
-NUMBERS = const(10000000)  # file names: shelf * NUMBERS + number
-BODY_BYTES_MAX = const(4000)  # of a message, so that a file and a seal have room for it
-STREAM_BIT = const(28)  # a pending record is its sequence, then stream and slot number in one
-NO_ROOM = const(28)  # errno
+_LEDGER_FILES = const(208)
+_EVENT_FILES = const(48)
+_NUMBERS = const(10000000)  # file names: shelf * _NUMBERS + number
+_BODY_BYTES_MAX = const(4000)  # of a message, so that a file and a seal have room for it
+_STREAM_BIT = const(28)  # a pending record is its sequence, then stream and slot number in one
+_NO_ROOM = const(28)  # errno
 
 
 class Outbox:
@@ -33,8 +33,8 @@ class Outbox:
         self.epoch = epoch
         self.pending = array("I")
         self.shelves = (
-            shelf.Shelf(self.folder, 0, LEDGER_FILES, epoch),
-            shelf.Shelf(self.folder, 1, EVENT_FILES, epoch),
+            shelf.Shelf(self.folder, 0, _LEDGER_FILES, epoch),
+            shelf.Shelf(self.folder, 1, _EVENT_FILES, epoch),
         )
         self.filed = {}  # stream: highest in a file
         self.acked = {}  # stream: highest acknowledged
@@ -51,7 +51,7 @@ class Outbox:
         """Learn what the files hold. A damaged one keeps its place, and its whole messages."""
         for name in os.listdir(self.folder):
             number = int(name)
-            self.shelves[number // NUMBERS].found(number % NUMBERS)
+            self.shelves[number // _NUMBERS].found(number % _NUMBERS)
         for files in self.shelves:
             self.damaged += files.load(self._note)
 
@@ -64,10 +64,10 @@ class Outbox:
 
     def add(self, stream, seq, number):
         """A record that the journal holds as slot `number`."""
-        self.pending.extend(array("I", (seq, stream << STREAM_BIT | number)))
+        self.pending.extend(array("I", (seq, stream << _STREAM_BIT | number)))
         self.newest[stream] = max(self.newest.get(stream, 0), seq)
-        oldest = self.pending[1] & ((1 << STREAM_BIT) - 1)
-        if len(self.pending) >= 2 * PENDING_MAX or self.journal.aging(oldest):
+        oldest = self.pending[1] & ((1 << _STREAM_BIT) - 1)
+        if len(self.pending) >= 2 * _PENDING_MAX or self.journal.aging(oldest):
             self.flush()
 
     def waiting_slots(self):
@@ -75,7 +75,7 @@ class Outbox:
         pending = self.pending
         for at in range(0, len(pending), 2):
             where = pending[at + 1]
-            yield where >> STREAM_BIT, pending[at], where & ((1 << STREAM_BIT) - 1)
+            yield where >> _STREAM_BIT, pending[at], where & ((1 << _STREAM_BIT) - 1)
 
     def take(self, stream, after, most):
         """Pending records of a stream above a sequence, contiguous, one by one: (seq, record)."""
@@ -103,12 +103,12 @@ class Outbox:
         lost = len(self.pending) // 2
         try:
             for stream in sorted({item[0] for item in self.waiting_slots()}):
-                found = self._build(stream, self.filed.get(stream, 0), PENDING_MAX)
+                found = self._build(stream, self.filed.get(stream, 0), _PENDING_MAX)
                 while found:
                     self._shelf(stream).append(stream, *found)
                     lost -= found[1] - found[0] + 1
                     self.filed[stream] = found[1]
-                    found = self._build(stream, found[1], PENDING_MAX)
+                    found = self._build(stream, found[1], _PENDING_MAX)
             for files in self.shelves:
                 files.close()
         except OSError as error:
@@ -125,9 +125,9 @@ class Outbox:
         self.filed = filed
         for files in self.shelves:
             files.give_up()
-        if code == NO_ROOM:  # telemetry goes before the ledger
+        if code == _NO_ROOM:  # telemetry goes before the ledger
             self._drop(self.shelves[self.shelves[1].first <= self.shelves[1].last])
-        if len(self.pending) > 8 * PENDING_MAX:
+        if len(self.pending) > 8 * _PENDING_MAX:
             self.pending = self.pending[2:]
             self.dropped += 1
 
@@ -148,7 +148,7 @@ class Outbox:
         if not count:
             return None
         body = messages.pack(message)
-        if len(body) > BODY_BYTES_MAX:
+        if len(body) > _BODY_BYTES_MAX:
             return self._build(stream, after, count // 2)
         first = message[1 if stream == messages.EVENT_STREAM else 2]
         return first, first + count - 1, body
@@ -198,7 +198,7 @@ class Outbox:
         kept = array("I")
         for other, number, slot in self.waiting_slots():
             if number > self.acked.get(other, 0):
-                kept.extend(array("I", (number, other << STREAM_BIT | slot)))
+                kept.extend(array("I", (number, other << _STREAM_BIT | slot)))
         self.pending = kept
         files = self._shelf(stream)
         while files.first <= files.last and not self._owes(files):

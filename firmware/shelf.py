@@ -10,10 +10,10 @@ from binascii import crc32
 
 from protocol.units import const
 
-FILE_BYTES = const(4096)  # one block: a file costs one erase however often it was appended to
+_FILE_BYTES = const(4096)  # one block: a file costs one erase however often it was appended to
 HEAD = "<BIHH"  # stream, first sequence, records, length of the message; behind it its checksum
-HEAD_BYTES = const(9)
-CHUNK_BYTES = const(13)
+_HEAD_BYTES = const(9)
+_CHUNK_BYTES = const(13)
 
 
 class Shelf:
@@ -23,7 +23,7 @@ class Shelf:
         self.epoch = epoch
         self.first = 1  # the oldest file
         self.last = 0  # the newest one
-        self.used = FILE_BYTES  # bytes in the newest
+        self.used = _FILE_BYTES  # bytes in the newest
         self.owed = None  # (stream, sequence) in the oldest file that the host had not when asked
         self.file = None  # the newest one, while it is written
 
@@ -39,7 +39,7 @@ class Shelf:
         """
         damaged = 0
         for number in range(self.first, self.last + 1):
-            self.used = FILE_BYTES
+            self.used = _FILE_BYTES
             if self.chunks(number, look) is None:
                 damaged += 1
             else:
@@ -61,22 +61,22 @@ class Shelf:
             return None
         whole = False
         try:
-            head = file.read(HEAD_BYTES)
-            while len(head) == HEAD_BYTES:
+            head = file.read(_HEAD_BYTES)
+            while len(head) == _HEAD_BYTES:
                 stream, first, count, length = struct.unpack(HEAD, head)
-                body = file.read(min(length, FILE_BYTES))
+                body = file.read(min(length, _FILE_BYTES))
                 if file.read(4) != self.seal(head, body):
                     whole = None
                 elif look(stream, first, first + count - 1, body):
                     return True
-                head = file.read(HEAD_BYTES)
+                head = file.read(_HEAD_BYTES)
         finally:
             file.close()
         return None if head else whole
 
     def append(self, stream, first, last, body):
         head = struct.pack(HEAD, stream, first, last - first + 1, len(body))
-        if self.used + len(body) + CHUNK_BYTES > FILE_BYTES:
+        if self.used + len(body) + _CHUNK_BYTES > _FILE_BYTES:
             self.close()
             self.last += 1
             self.used = 0
@@ -84,7 +84,7 @@ class Shelf:
             self.file = open(self.path % self.last, "ab")
         for part in (head, body, self.seal(head, body)):
             self.file.write(part)
-        self.used += len(body) + CHUNK_BYTES
+        self.used += len(body) + _CHUNK_BYTES
 
     def close(self):
         """Make what was appended durable: the file system does it as a whole or not at all."""
@@ -94,7 +94,7 @@ class Shelf:
 
     def give_up(self):
         """Something could not be written: the next message begins another file."""
-        self.used = FILE_BYTES
+        self.used = _FILE_BYTES
         try:
             self.close()
         except OSError:
@@ -109,4 +109,4 @@ class Shelf:
         self.owed = None
         self.first += 1
         if self.first > self.last:
-            self.used = FILE_BYTES
+            self.used = _FILE_BYTES

@@ -10,17 +10,26 @@ import asyncio
 from firmware import log, mqtt
 from firmware.waits import sleep_ms, wait_for_ms
 from protocol import codes, cose, messages, topics
-from protocol.units import INTERVAL_S, MODULE_TARGET, SYNCHRONISED, Malformed, Unavailable
+from protocol.units import (
+    INTERVAL_S,
+    MODULE_TARGET,
+    SYNCHRONISED,
+    Malformed,
+    Unavailable,
+    const,
+)
 
 FIRMWARE = "0.1.0"
-RETRY_MS = 60000  # without an acknowledgement for this long, send again; twice as long each time
-RETRY_MS_MAX = 900000
-IDLE_MS = 10000
-OFFLINE_MS = 5000
-WINDOW_RECORDS = 128  # sent and not acknowledged, per stream: then the host has to speak
-HELD_MS = 3600000  # no plain record waits longer for others, unless more than an hour's are wanted
+# Without an acknowledgement for this long, send again; twice as long each time.
+_RETRY_MS = const(60000)
+_RETRY_MS_MAX = const(900000)
+_IDLE_MS = const(10000)
+_OFFLINE_MS = const(5000)
+_WINDOW_RECORDS = const(128)  # sent and not acknowledged, per stream: then the host has to speak
+# No plain record waits longer for others, unless more than an hour's are wanted.
+_HELD_MS = const(3600000)
 TIME_ROUND_TRIP_MS = 10000
-STEP_S = 10  # smaller corrections are slewed silently
+_STEP_S = const(10)  # smaller corrections are slewed silently
 REJECT_EVERY_MS = 60000
 
 
@@ -58,7 +67,7 @@ class Uplink:
         )
         self.sent = {}  # stream: highest sequence sent in this connection
         self.progress_ms = 0  # last time an acknowledgement moved something
-        self.retry_ms = RETRY_MS
+        self.retry_ms = _RETRY_MS
         self.greeted = 0  # connection number that has had its hello
         self.asked_ms = None  # tick of the hello whose time answer is still expected
         self.statements = []  # points that owe a statement
@@ -71,16 +80,16 @@ class Uplink:
         """Send whatever waits, whenever there is a connection."""
         while True:
             if not self.client.connected:
-                await sleep_ms(OFFLINE_MS)
+                await sleep_ms(_OFFLINE_MS)
                 continue
             try:
                 await self.send_all()
             except Unavailable:
-                await sleep_ms(OFFLINE_MS)
+                await sleep_ms(_OFFLINE_MS)
                 continue
             self.wake.clear()
             try:
-                await wait_for_ms(self.wake.wait(), IDLE_MS)
+                await wait_for_ms(self.wake.wait(), _IDLE_MS)
             except asyncio.TimeoutError:
                 pass  # time to look whether something needs a repetition
 
@@ -99,7 +108,7 @@ class Uplink:
             waits = max(waits, self.outbox.newest[stream] - self.upto(stream))
         if not waits:
             self.held_ms = now_ms
-        held_ms = max(HELD_MS, hold * INTERVAL_S * 1000)
+        held_ms = max(_HELD_MS, hold * INTERVAL_S * 1000)
         return self.urgent or waits >= hold or now_ms - self.held_ms >= held_ms
 
     def outstanding(self):
@@ -116,13 +125,13 @@ class Uplink:
             self.greeted = self.client.connects
             self.log.add(log.CONNECTED, self.greeted)
             self.again()
-            self.retry_ms = RETRY_MS
+            self.retry_ms = _RETRY_MS
             self.progress_ms = self.board.ticks_ms()
             self.statements = list(self.points.values())
             await self.greet()
         elif self.board.ticks_ms() - self.progress_ms > self.retry_ms:
             self.progress_ms = self.board.ticks_ms()
-            self.retry_ms = min(RETRY_MS_MAX, self.retry_ms * 2)
+            self.retry_ms = min(_RETRY_MS_MAX, self.retry_ms * 2)
             if self.outstanding():
                 self.again()
             if self.clock.now()[1] != SYNCHRONISED:
@@ -174,7 +183,7 @@ class Uplink:
     async def send_stream(self, stream):
         """One batch of one stream. -> True when there may be more."""
         after = self.upto(stream)
-        if after - self.outbox.acked.get(stream, 0) > WINDOW_RECORDS:
+        if after - self.outbox.acked.get(stream, 0) > _WINDOW_RECORDS:
             return False
         found = self.outbox.batch(stream, after, self.settings.batch_records)
         if found is None:
@@ -187,7 +196,7 @@ class Uplink:
             return False
         if not self.outstanding():
             self.progress_ms = self.board.ticks_ms()
-            self.retry_ms = RETRY_MS
+            self.retry_ms = _RETRY_MS
         self.sent[stream] = last
         return True
 
@@ -217,7 +226,7 @@ class Uplink:
             self.outbox.trim(stream, seq)
             if self.outbox.acked.get(stream, 0) > before:
                 self.progress_ms = self.board.ticks_ms()
-                self.retry_ms = RETRY_MS
+                self.retry_ms = _RETRY_MS
 
     def set_clock(self, answer):
         """Only the prompt answer to the last hello of this boot sets the clock, and only once."""
@@ -228,7 +237,7 @@ class Uplink:
         if trip_ms > TIME_ROUND_TRIP_MS:
             return
         old_s, new_s = self.clock.set(answer.time_ms + trip_ms // 2)
-        if abs(new_s - old_s) > STEP_S:
+        if abs(new_s - old_s) > _STEP_S:
             self.log.add(log.CLOCK_STEP, old_s, new_s)
             self.events.add(codes.CLOCK_SET, MODULE_TARGET, old_s, new_s)
 

@@ -7,7 +7,6 @@ from boards.virtual import flash
 from firmware import events as events_module
 from firmware import module
 from firmware import point as points
-from firmware import shelf as shelves
 from firmware.journal import Journal
 from firmware.outbox import Outbox
 from protocol import cbor, codes, facts, ledger, messages, reading
@@ -292,7 +291,7 @@ def test_the_longest_event_has_room_in_a_file():
         box.put(8, seq, event(seq, *[-(1 << 62)] * 15))
     assert box.dropped == 0 and sent(again(box), 8) == upto(1, PENDING)
     for name in names(box):
-        assert os.stat(box.folder + "/" + name)[6] <= shelves.FILE_BYTES
+        assert os.stat(box.folder + "/" + name)[6] <= 4096
 
 
 def test_a_record_moves_into_a_file_before_the_ring_goes_over_it():
