@@ -39,7 +39,7 @@ class Outbox:
         self.filed = {}  # stream: highest in a file
         self.acked = {}  # stream: highest acknowledged
         self.newest = {}  # stream: highest known
-        self.cursor = {}  # stream: the file that its last message came from
+        self.cursor = {}  # stream: the file of its last message; empty to ask for earlier ones
         self.dropped = 0
         self.damaged = 0  # files
         try:
@@ -58,9 +58,6 @@ class Outbox:
     def _note(self, stream, first, last, body):
         self.filed[stream] = max(self.filed.get(stream, 0), last)
         self.newest[stream] = max(self.newest.get(stream, 0), last)
-
-    def _shelf(self, stream):
-        return self.shelves[stream == messages.EVENT_STREAM]
 
     def add(self, stream, seq, number):
         """A record that the journal holds as slot `number`."""
@@ -105,7 +102,7 @@ class Outbox:
             for stream in sorted({item[0] for item in self.waiting_slots()}):
                 found = self._build(stream, self.filed.get(stream, 0), _PENDING_MAX)
                 while found:
-                    self._shelf(stream).append(stream, *found)
+                    self.shelves[stream == messages.EVENT_STREAM].append(stream, *found)
                     lost -= found[1] - found[0] + 1
                     self.filed[stream] = found[1]
                     found = self._build(stream, found[1], _PENDING_MAX)
@@ -179,16 +176,12 @@ class Outbox:
                 found.append((first, last, body))
             return bool(found)
 
-        files = self._shelf(stream)
+        files = self.shelves[stream == messages.EVENT_STREAM]
         number = max(files.first, self.cursor.get(stream, 0))
         while number <= files.last and not files.chunks(number, look):
             number += 1
         self.cursor[stream] = number
         return found[0] if found else None
-
-    def rewind(self):
-        """Sequences will be asked for again from the acknowledged ones on."""
-        self.cursor = {}
 
     def trim(self, stream, seq):
         """The host has committed a stream up to `seq`."""
@@ -200,7 +193,7 @@ class Outbox:
             if number > self.acked.get(other, 0):
                 kept.extend(array("I", (number, other << _STREAM_BIT | slot)))
         self.pending = kept
-        files = self._shelf(stream)
+        files = self.shelves[stream == messages.EVENT_STREAM]
         while files.first <= files.last and not self._owes(files):
             files.remove()
 

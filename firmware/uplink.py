@@ -82,12 +82,12 @@ class Uplink:
             if not self.client.connected:
                 await sleep_ms(_OFFLINE_MS)
                 continue
+            self.wake.clear()
             try:
                 await self.send_all()
             except Unavailable:
                 await sleep_ms(_OFFLINE_MS)
                 continue
-            self.wake.clear()
             try:
                 await wait_for_ms(self.wake.wait(), _IDLE_MS)
             except asyncio.TimeoutError:
@@ -103,9 +103,7 @@ class Uplink:
         """False while all that waits are plain records, too few and too young to be sent."""
         now_ms = self.board.ticks_ms()
         hold = self.settings.hold_records
-        waits = 0
-        for stream in self.outbox.newest:
-            waits = max(waits, self.outbox.newest[stream] - self.upto(stream))
+        waits = max([seq - self.upto(stream) for stream, seq in self.outbox.newest.items()])
         if not waits:
             self.held_ms = now_ms
         held_ms = max(_HELD_MS, hold * INTERVAL_S * 1000)
@@ -113,11 +111,10 @@ class Uplink:
 
     def outstanding(self):
         """True while something that was sent in this connection is not acknowledged."""
-        acked = self.outbox.acked
-        return any([seq > acked.get(stream, 0) for stream, seq in self.sent.items()])
+        return any([seq > self.outbox.acked.get(n, 0) for n, seq in self.sent.items()])
 
     def upto(self, stream):
-        """Nothing up to this sequence has to be sent in this connection."""
+        """What needs not be sent in this connection."""
         return max(self.outbox.acked.get(stream, 0), self.sent.get(stream, 0))
 
     async def send_all(self):
@@ -140,7 +137,9 @@ class Uplink:
             return
         self.urgent = False
         while self.statements:
-            await self.send(self.statements[0].statement())
+            if not await self.send(self.statements[0].statement()):
+                self.urgent = True
+                return
             self.statements.pop(0)
         more = True
         while more:
@@ -154,17 +153,15 @@ class Uplink:
     def again(self):
         """Everything that is not acknowledged is sent again, from the oldest on."""
         self.sent = {}
-        self.outbox.rewind()
+        self.outbox.cursor = {}
         self.urgent = True
 
     async def greet(self):
         self.asked_ms = self.board.ticks_ms()
         now_s, quality = self.clock.now()
-        streams = {messages.EVENT_STREAM: self.events.seq}
-        versions = {}
-        for number, point in self.points.items():
-            streams[number] = point.state.seq
-            versions[number] = point.book.version
+        streams = {number: point.state.seq for number, point in self.points.items()}
+        streams[messages.EVENT_STREAM] = self.events.seq
+        versions = {number: point.book.version for number, point in self.points.items()}
         await self.send(
             messages.Hello(
                 self.module.boot_id,
@@ -190,7 +187,7 @@ class Uplink:
             return False
         body, last = found
         sealed = cose.seal(messages.alg_of(body[2]), body, self.mac_up)
-        body = found = None  # nothing of it is needed while the broker answers
+        body = found = None  # not needed while the broker answers
         if not await self.client.publish(self.topic, sealed):
             self.urgent = True
             return False
@@ -227,6 +224,7 @@ class Uplink:
             if self.outbox.acked.get(stream, 0) > before:
                 self.progress_ms = self.board.ticks_ms()
                 self.retry_ms = _RETRY_MS
+                self.wake.set()  # there is room for more of a backlog
 
     def set_clock(self, answer):
         """Only the prompt answer to the last hello of this boot sets the clock, and only once."""

@@ -75,6 +75,7 @@ class World:
         self.cells = flash.Ram(journal)
         self.disk = flash.Ram(disk)
         self.contact = desks.Contact()
+        self.link = desks.NoLink()
         self.meters = (Meter(False), Meter(True))
         self.now_ms = desks.START_S * 1000
         self.kept = []
@@ -243,7 +244,7 @@ def waiting(world, firmware, stream):
             said = entries_of(message, states)
         out += [item for item in said if item[0] > upto]
         found = firmware.outbox.batch(stream, found[1], 64)
-    firmware.outbox.rewind()
+    firmware.outbox.cursor = {}
     if [seq for seq, _ in out] != list(range(upto + 1, upto + 1 + len(out))):
         raise ValueError(f"stream {stream} has a gap")
     world.after[stream] = states

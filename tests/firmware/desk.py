@@ -77,6 +77,7 @@ class Desk:
         self.sectors = sectors
         self.meter = Meter()
         self.contact = Contact()
+        self.link = NoLink()
         self.now_ms = START_S * 1000
         clean(root)
 
@@ -96,7 +97,7 @@ class Board:
         self.rtc = rtc
         self.power = power
         self.journal = flash.Journal(flash.Flash(desk.cells, desk.sectors * flash.SECTOR, power))
-        self.link = NoLink()
+        self.link = desk.link
         self.relays = [desk.contact]
         self.presses = 0
         self.signals = []
@@ -157,7 +158,7 @@ def told(firmware):
         if messages.kind_of(message) == messages.EVENTS:
             out += message.items
         found = firmware.outbox.batch(8, found[1], 64)
-    firmware.outbox.rewind()
+    firmware.outbox.cursor = {}
     return out
 
 

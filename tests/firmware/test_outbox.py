@@ -13,7 +13,7 @@ from protocol import cbor, codes, facts, ledger, messages, reading
 from protocol.units import SYNCHRONISED
 from tests.firmware import desk as desks
 
-ROOT = "/tmp/gridpurse-outbox"
+ROOT = "/tmp/gridpurse-shelves"
 SECTORS = 32
 EPOCH = 3
 BOOK = desks.flat_book()
@@ -123,7 +123,7 @@ def test_many_records_move_into_files_and_come_back_in_order():
     for found in (box, again(box)):
         last = 100 if found is box else 200 // PENDING * PENDING // 2
         assert sent(found, 0) == upto(1, last) and sent(found, 8) == upto(1, last)
-        found.rewind()
+        found.cursor = {}
         assert sent(found, 8, 37) == upto(38, last)
         assert found.filed == {0: 100, 8: 100}
 
