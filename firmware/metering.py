@@ -18,7 +18,7 @@ CHECKPOINT_MS = 10000
 VOLTAGE_MAX_V = 276  # 1.2 times nominal: no phase of a living supply carries more
 OUTAGE_MS_MAX = 7 * 86400000
 SILENT_POLLS = 3
-PLAIN = (ledger.CHARGE, ledger.FIXED)  # entries that may wait for others to travel with
+PLAIN = (ledger.CHARGE, ledger.FIXED, ledger.DEBT)  # may wait for others to travel with
 LAG_S = 5  # a poll this soon after a boundary reads the boundary
 
 
