@@ -151,7 +151,7 @@ async def judged(world: RadioWorld) -> dict[str, int]:
         said = point.statement
         return said is not None and said.seq == point.state.seq == point.sent_seq
 
-    await world.driver.wait_for(stated, SETTLED_S)
+    silent = not await world.driver.wait_for(stated, SETTLED_S)
     point = store.fleet.point_known(MODULE, 0)
     said = point.statement
     (row,) = reconcile(store, world.time.now_s(), MODULE)
@@ -162,7 +162,7 @@ async def judged(world: RadioWorld) -> dict[str, int]:
     double = len(seqs) - len(set(seqs))
     topups = [entry.number for entry in entries if entry.kind == ledger.TOPUP]
     double += len(topups) - len(set(topups))
-    lost += len(store.payments.topups(point.id, "in flight"))
+    lost += len(store.payments.topups(point.id, "in flight")) + silent
     opened_wh = next(item.register_wh for item in entries if item.kind == ledger.OPENING)
     metered_wh = entries[-1].register_wh - opened_wh
     double += metered_wh != sum(entry.energy_wh for entry in entries)
