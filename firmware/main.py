@@ -50,7 +50,7 @@ class Firmware:
         self.clock = Clock(board, floor_s)
         self.module = module.Module(board.root, self.settings)
         self.module.start(self.journal, floor_s)
-        self.outbox = Outbox(board.root, self.journal)
+        self.outbox = Outbox(board.root, self.journal, self.module.epoch)
         self.outbox.load()
         self.events = Events(self.journal, self.outbox, self.clock, self.module.epoch)
         self.points = {}
@@ -107,7 +107,7 @@ class Firmware:
             self.points,
             self.commands,
         )
-        self.events.on_record = self.metering.on_record = uplink.wake.set
+        self.events.on_record = self.metering.on_record = uplink.noted
         self.commands.on_statement = self.owe_statement
         return uplink
 
@@ -135,7 +135,7 @@ class Firmware:
 
     def owe_statement(self, of_point):
         self.uplink.statements.append(of_point)
-        self.uplink.wake.set()
+        self.uplink.noted()
 
     async def run(self):
         asyncio.get_event_loop().set_exception_handler(self.health.stray)

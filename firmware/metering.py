@@ -18,6 +18,8 @@ CHECKPOINT_MS = 10000
 VOLTAGE_MAX_V = 276  # 1.2 times nominal: no phase of a living supply carries more
 OUTAGE_MS_MAX = 7 * 86400000
 SILENT_POLLS = 3
+PLAIN = (ledger.CHARGE, ledger.FIXED, ledger.DEBT)  # may wait for others to travel with
+STEP_S = 10  # smaller corrections of the clock are no steps
 LAG_S = 5  # a poll this soon after a boundary reads the boundary
 
 
@@ -37,7 +39,7 @@ class Metering:
         self.on_poll = None  # told when all points have been looked at
         self.checked_ms = 0
         self.failures = 0  # task failures, as far as told
-        self.dropped = 0  # records lost at the outbox's bound, as far as told
+        self.lost = (0, 0)  # records dropped and files damaged in the outbox, as far as told
 
     async def run(self, poll_ms):
         while True:
@@ -54,9 +56,10 @@ class Metering:
         self.checkpoint()
         if self.on_poll:
             self.on_poll()
-        if self.outbox.dropped != self.dropped:
-            self.dropped = self.outbox.dropped
-            self.events.add(codes.OUTBOX_FULL, MODULE_TARGET, self.dropped)
+        lost = (self.outbox.dropped, self.outbox.damaged)
+        if lost != self.lost:
+            self.lost = lost
+            self.events.add(codes.OUTBOX_FULL, MODULE_TARGET, *lost)
         if self.health.failures != self.failures:
             self.failures = self.health.failures
             self.events.add(codes.TASK_RESTARTED, MODULE_TARGET, self.failures)
@@ -108,7 +111,7 @@ class Metering:
         if slot.entry is not None:
             self.outbox.add(point.number, slot.entry.seq, number)
             if self.on_record:
-                self.on_record()
+                self.on_record(slot.entry.kind in PLAIN)
 
     def enter(self, point, entry):
         self.commit(point, point.with_entry(entry))
@@ -143,6 +146,22 @@ class Metering:
             self.commit(point, point.with_day_over(slot))
         if point.slot.more[points_module.M_DEBTS]:
             self.recover(point, at_s - state.time_s)
+
+    def set_clock(self, unix_ms):
+        """Take an authenticated time. A step splits the running interval at the old instant and at
+        the new one; small corrections pass in silence. What ran under no time at all is spread up
+        to the new instant, because nobody knows when it was used."""
+        old_s, quality = self.clock.now()
+        step = abs(unix_ms // 1000 - old_s) > STEP_S
+        if step and quality != INVALID:
+            for point in self.points.values():
+                self.charge_now(point)
+        self.clock.set(unix_ms)
+        if step:
+            self.log.add(log.CLOCK_STEP, old_s, unix_ms // 1000)
+            self.events.add(codes.CLOCK_SET, MODULE_TARGET, old_s, unix_ms // 1000)
+            for point in self.points.values():
+                self.charge_now(point)
 
     def recover(self, point, passed_s):
         from firmware import debts

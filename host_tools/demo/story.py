@@ -257,9 +257,9 @@ class Story:
         shard = cast.CAST[0].shard
         gift = messages.Command(9999, 0, codes.TOPUP, 0, 1 << 40, [2, 0, 10**12])
         balance = self.point(FLAT).state.topups_ncur
-        self.intruder.repeat(topics.down(shard, FLAT), forged(gift, FLAT))
+        self.intruder.repeat(topics.down(shard, FLAT), forged(gift))
         ack = messages.Events(1, 1, [[self.world.time.now_s(), 0, 1, 255, []]])
-        self.intruder.repeat(topics.up(shard, FLAT), forged(ack, FLAT))
+        self.intruder.repeat(topics.up(shard, FLAT), forged(ack))
         await self.seen("both listed", lambda: self.rejects(FLAT, FORGED) >= 2)
         need(self.point(FLAT).state.topups_ncur == balance, "money moved")
         return (

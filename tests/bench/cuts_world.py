@@ -13,7 +13,7 @@ import vfs
 from boards.virtual import flash
 from firmware import journal, main
 from firmware import point as points
-from protocol import cbor, codes, ledger, messages, settings, tariff_book
+from protocol import cbor, codes, facts, ledger, messages, settings, tariff_book
 from tests.firmware import desk as desks
 
 ROOT = "/cuts"
@@ -75,11 +75,14 @@ class World:
         self.cells = flash.Ram(journal)
         self.disk = flash.Ram(disk)
         self.contact = desks.Contact()
+        self.link = desks.NoLink()
         self.meters = (Meter(False), Meter(True))
         self.now_ms = desks.START_S * 1000
         self.kept = []
         self.settled = {}
-        self.states = {number: ledger.genesis("desk-1", number) for number in (0, 1)}
+        # Of each ledger: the states after its settled entries, from the one before the first.
+        self.states = {number: [ledger.genesis("desk-1", number)] for number in (0, 1)}
+        self.after = {}  # the same with what was waiting at the last look
 
     def copy_of(self):
         """What a snapshot keeps besides the cells."""
@@ -216,46 +219,78 @@ def act(world, firmware, step):
 def settle(world, firmware):
     """The host takes all that waits, folds it, and acknowledges what it has committed."""
     for stream in (0, 1, messages.EVENT_STREAM):
-        for seq, record in waiting(world, firmware, stream):
-            if stream in world.states:
-                world.states[stream] = folded(world.states[stream], record)
+        for seq, _ in waiting(world, firmware, stream):
             world.settled[stream] = seq
+        if stream in world.states:
+            world.states[stream] = world.after[stream]
     world.kept[:] = []
     firmware.uplink.trim(messages.Ack(firmware.module.epoch, dict(world.settled)))
 
 
 def waiting(world, firmware, stream):
-    """Every record above the settled one, as the uplink would take them."""
-    after = world.settled.get(stream, 0)
+    """[(seq, what it says)] of all above the settled one, out of the messages it travels in.
+
+    Ledger entries are priced again as a host does; ValueError where chain heads differ.
+    """
+    upto = world.settled.get(stream, 0)
+    states = list(world.states.get(stream, ()))
     out = []
-    more = firmware.outbox.take(stream, after, 64)
-    while more:
-        out += more
-        more = firmware.outbox.take(stream, out[-1][0], 64)
-    if [seq for seq, _ in out] != list(range(after + 1, after + 1 + len(out))):
+    found = firmware.outbox.batch(stream, upto, 64)
+    while found:
+        message = messages.unpack(found[0])
+        if stream == messages.EVENT_STREAM:
+            said = events_of(message)
+        else:
+            said = entries_of(message, states)
+        out += [item for item in said if item[0] > upto]
+        found = firmware.outbox.batch(stream, found[1], 64)
+    firmware.outbox.cursor = {}
+    if [seq for seq, _ in out] != list(range(upto + 1, upto + 1 + len(out))):
         raise ValueError(f"stream {stream} has a gap")
+    world.after[stream] = states
     return out
 
 
-def folded(state, record):
-    """The host's state after one record; ValueError when the module's own differs."""
-    slot = points.unpack(record)
-    after = ledger.apply(state, slot.entry)
-    if after != slot.state:
-        raise ValueError(f"state of entry {slot.entry.seq} is not its fold")
-    return after
+def events_of(message):
+    if messages.kind_of(message) == messages.RESULT:
+        return [(message.seq, (1, list(message[2:])))]
+    return [(message.first_seq + place, (0, item)) for place, item in enumerate(message.items)]
+
+
+def entries_of(message, states):
+    """Entries of a batch; `states[n]` is the state after entry n and grows by what is new."""
+    seq = message.first_seq
+    if seq > len(states):
+        raise ValueError(f"batch from {seq} after {len(states) - 1}")
+    state = states[seq - 1]
+    prices = (PRICE_UCUR_PER_KWH, LATER_PRICE_UCUR_PER_KWH)
+    with_book = book(message.version, prices[message.version == 2])
+    out = []
+    for fact in facts.of_items(state.time_s, message.version, message.items):
+        entry = facts.rebuild(state, with_book, fact)
+        state = ledger.apply(state, entry)
+        out.append((entry.seq, entry))
+        if entry.seq == len(states):
+            states.append(state)
+        elif states[entry.seq] != state:
+            raise ValueError(f"entry {entry.seq} is not what it was")
+    if state.head != message.head:
+        raise ValueError(f"head after entry {state.seq} is not its fold")
+    return out
 
 
 def committed(kept):
-    """{(stream, seq): record} of committed slots; ValueError for a number used twice."""
+    """{(stream, seq): what it says} of committed slots; ValueError for a number used twice."""
     found = {}
     for target, payload in kept:
         key = None
         if target == EVENTS_TARGET:
-            key = messages.EVENT_STREAM, cbor.decode(payload)[1]
+            _, seq, _, what, values = cbor.decode(payload)
+            key = messages.EVENT_STREAM, seq
+            says = (what, values)
         elif target in (0, 1):
-            slot = points.unpack(payload)
-            key = None if slot.entry is None else (target, slot.entry.seq)
-        if key and found.setdefault(key, payload) != payload:
+            says = points.unpack(payload).entry
+            key = None if says is None else (target, says.seq)
+        if key and found.setdefault(key, says) != says:
             raise ValueError(f"record {key} was written twice")
     return found

@@ -79,5 +79,6 @@ def test_the_workload_goes_round_the_ring_and_moves_the_relay():
     uncut = cuts_child.Uncut(0, 1, 1 << 30, cuts_world.Watched)
     firmware = uncut.run(steps)
     assert firmware.journal.states.newest > 2 * firmware.journal.states.slots
-    assert firmware.outbox.files == [] and uncut.filed >= 2
+    assert firmware.outbox.waiting() == 0 and uncut.filed >= 2
+    assert [shelf.first > shelf.last for shelf in firmware.outbox.shelves] == [True, True]
     assert uncut.world.contact.moves == ["close", "open", "close", "open", "close"]

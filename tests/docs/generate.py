@@ -23,7 +23,7 @@ from tests.docs import chinese
 ROOT = Path(__file__).resolve().parents[2]
 READMES = ("README.md", "README.zh.md")
 BLOCK = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-TYPES = {0: "integer", 1: "text", 2: "list", 3: "map"}
+TYPES = {0: "integer", 1: "text", 2: "list", 3: "map", 4: "bytes"}
 PASSED = "reconciled to the nano-unit"
 
 
@@ -113,6 +113,7 @@ FIELD_CHECKS = {
     messages.STATE: (2, 9, 9),
     messages.ARGS: (2, 0, messages.ARGS_MAX),
     messages.STREAMS: (3, 0, messages.EVENT_STREAM + 1),
+    messages.HEAD: (4, 16, 16),
 }
 FIELDS = {**messages_up.UP, **messages.DOWN}
 
@@ -121,7 +122,7 @@ def bounds(check: tuple[int, int, int]) -> str:
     kind, low, high = check
     if kind == 0:
         return f"{power(low)} to {power(high)}"
-    what = "characters" if kind == 1 else "items"
+    what = {1: "characters", 4: "bytes"}.get(kind, "items")
     return f"{low} {what}" if low == high else f"{low} to {high} {what}"
 
 
@@ -137,6 +138,11 @@ def power(number: int) -> str:
     return str(number)
 
 
+def left_out(kind: int, number: int) -> str:
+    default = messages.default_of(kind, number)
+    return "" if default < 0 else f"; left out when {default}"
+
+
 def message_kinds() -> str:
     out = []
     for kind, make in messages.TYPES.items():
@@ -147,7 +153,7 @@ def message_kinds() -> str:
         tag = "256-bit tag" if full else "64-bit tag"
         out.append(f"### {kind} `{name}` {chinese.KINDS[kind]}\n\n{way}, {tag}\n")
         rows = [
-            (number, f"`{field}`", TYPES[check[0]], bounds(check))
+            (number, f"`{field}`", TYPES[check[0]], bounds(check) + left_out(kind, number))
             for number, (field, check) in enumerate(zip(make._fields, checks, strict=True), 1)
         ]
         out.append(table(("field", "name", "type", "bounds"), rows))

@@ -51,9 +51,7 @@ def wait(desk, firmware, ms):
 
 def told(firmware, code):
     """Arguments of every waiting event of a code."""
-    acked = firmware.outbox.acked.get(8, 0)
-    records = [cbor.decode(record) for _, record in firmware.outbox.take(8, acked, 1000)]
-    return [values[4][4] for values in records if values[3] == 0 and values[4][2] == code]
+    return [item[4] for item in desks.told(firmware) if item[2] == code]
 
 
 def test_an_ordinary_power_off_is_no_crash():
@@ -304,8 +302,7 @@ def configure(firmware, fields, command_id=5):
     """-> status of the answer."""
     command = messages.Command(command_id, 255, codes.CONFIG, 0, 1 << 33, [fields])
     firmware.commands.take(command)
-    acked = firmware.outbox.acked.get(8, 0)
-    return cbor.decode(firmware.outbox.take(8, acked, 1000)[-1][1])[4][3]
+    return desks.results(firmware)[-1]
 
 
 def trial(name):
