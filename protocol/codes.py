@@ -30,6 +30,19 @@ ALARM_END = const(7)  # (2B)
 HOLD = const(8)  # (3A) hold-supply [order, seconds]
 HOLD_END = const(9)  # (3B)
 
+# Kinds of tamper, as bits: of a TAMPER event, of the settings tamper_notify and tamper_trip.
+COVER = const(1)  # inputs of the board
+TERMINAL = const(2)
+MAGNET = const(4)
+REVERSE = const(8)  # a phase feeds back for a minute
+LEAK = const(16)  # current or energy through an open relay
+CONTACT = const(32)  # the relay is not where it was commanded
+IDENTITY = const(64)  # another meter, or another ratio
+REGISTER = const(128)  # the register was reset, replaced or turned back
+PULSES = const(256)  # faster than the wires can carry, or none for a week
+STORAGE = const(512)  # the host has seen more than this storage remembers
+PHASE = const(1024)  # a phase without voltage, or current without it
+
 # What CLEAR clears.
 CLEAR_TAMPER = const(1)
 CLEAR_LOCKOUT = const(2)
@@ -72,10 +85,12 @@ METER_IDENTITY = const(23)  # [quantity, old, new]
 METER_FROZEN = const(24)  # [register_wh, power_mw]
 CLOCK_REFUSED = const(25)  # [offered s, now s]
 QUALITY = const(26)  # [what, phase, 1 begin or 0 end, extreme, duration_s]
-AGGREGATE = const(27)  # [phase, samples, urms_mv, min_mv, max_mv, mean_mhz, mean_ma, max_ma]
+# [phase, samples, urms_mv, min_mv, max_mv, mean_mhz, mean_ma, max_ma, 1 below 90 % of samples]
+AGGREGATE = const(27)
 TAMPER = const(28)  # [kind, 1 begin or 0 end, register_wh, voltage_mv, current_ma, power_mw]
 SAFE_MODE = const(29)  # [crashes]
 UPDATED = const(30)  # [step, version, detail]
 CONFIG_SET = const(31)  # [version]
 CRASH = const(32)  # [uptime_s, task failures, code]
 DEBT_LEFT = const(33)  # [which, left_ncur]
+MOMENTS = const(34)  # [quantity, value, quantity, value, ...]

@@ -1,0 +1,232 @@
+"""What the module sees beside the billing register: which registers to read when, and who looks.
+
+One Watch for all points; quality and tamper of a point are loaded only where its settings ask for
+them. Begins of episodes are bounded, 12 an hour, point and subject: what is beyond that is
+counted, told once an hour, and acted upon all the same. Never charges, never moves a relay.
+"""
+
+from firmware import config, prepaid
+from firmware.meters.readings import ALL, ENERGY, IDENTITY, LIVE
+from firmware.point import M_TAMPER
+from protocol import cbor, codes
+from protocol.quantities import (
+    CURRENT_L1_MA,
+    CURRENT_MA,
+    IDENTITY_FIRST,
+    MOMENTS_FIRST,
+    VOLTAGE_L1_MV,
+    VOLTAGE_MV,
+)
+from protocol.units import BAD_FIELD, Malformed, Unavailable, const
+
+PLAN = "/plan.cbor"  # [plan, cadence_s or 0, until_s or 0] of the last PLAN command
+PLANS = const(3)  # ordinary, customised, comprehensive
+_CADENCE_S = (900, 60, 1)
+_PUBLISH_S = (0, 300, 60)
+_SAMPLE_MS = const(700)
+_CLOSER_MS = const(10000)
+_IDENTIFY_MS = const(86400000)
+_AGAIN_MS = const(600000)
+_HOUR_MS = const(3600000)
+_BEGINS_MAX = const(12)
+_DROPPED = const(11)  # quality.DROPPED
+_PAIRS = const(8)  # of a MOMENTS event
+
+
+class Watch:
+    def __init__(self, metering, root, plan):
+        """plan: the configured one, of settings.Module."""
+        self.metering = metering
+        self.root = root
+        self.configured = plan
+        self.ordered = (plan, 0, 0)
+        try:
+            self.ordered = plan_of(cbor.decode(config.read(root, PLAN)))
+        except Malformed:
+            pass  # none was ordered
+        self.sights = {}
+        for number, point in metering.points.items():
+            self.sights[number] = Sight(self, point)
+
+    def plan(self):
+        """(plan, cadence_s, publish_s) that holds now."""
+        plan, cadence_s, until_s = self.ordered
+        if until_s and self.metering.clock.now()[0] >= until_s:
+            plan, cadence_s = self.configured, 0
+        cadence_s = cadence_s or _CADENCE_S[plan]
+        publish_s = _PUBLISH_S[plan]
+        return plan, cadence_s, publish_s and max(publish_s, cadence_s)
+
+    async def read(self, point):
+        """The Reading of a poll: the billing register, and what is due beside it."""
+        sight = self.sights[point.number]
+        if self.metering.board.ticks_ms() >= sight.identify_ms:
+            await sight.identify()
+        return await point.meter.read(sight.group())
+
+    def look(self, point, seen):
+        """Judge a reading: events, latches and point.holds_now."""
+        self.sights[point.number].look(seen)
+
+
+class Sight:
+    """What is remembered of one point's view."""
+
+    def __init__(self, watch, point):
+        self.watch = watch
+        self.point = point
+        self.identify_ms = 0
+        self.quality = self.tamper = None
+        self._ms = self._live_ms = None  # of the last look, and of the last live one
+        self._group = ENERGY
+        self._read = self._published = -1  # numbers of the last windows
+        self._hour = 0
+        self._told = [0, 0]  # begins of quality and of tamper in this hour
+        self._dropped = 0
+        settings = point.settings
+        if settings.nominal_mv or settings.protect:
+            from firmware.quality import Quality
+
+            held = settings.protect if point.slot.holds & prepaid.HOLD_SAFETY else 0
+            self.quality = Quality(settings, self.tell, held)
+        if settings.tamper_notify or settings.tamper_trip:
+            from firmware.tamper import Tamper
+
+            self.tamper = Tamper(watch.metering, point, self.tell)
+        self._hold()
+
+    def group(self):
+        """Which registers this poll reads; after a silence the billing register alone."""
+        metering = self.watch.metering
+        cadence_s = self.watch.plan()[1]
+        window = metering.clock.now()[0] // cadence_s
+        self._group = ENERGY
+        if self.point.silent:
+            return ENERGY
+        if window != self._read:
+            self._read, self._group = window, ALL
+            return ALL
+        since_ms = _HOUR_MS
+        if self._live_ms is not None:
+            since_ms = metering.board.ticks_ms() - self._live_ms
+        closer = self.tamper and self.tamper.suspects() and since_ms >= _CLOSER_MS
+        if closer or (self.quality and since_ms >= _SAMPLE_MS):
+            self._group = LIVE
+        return self._group
+
+    def look(self, seen):
+        metering = self.watch.metering
+        now_ms = metering.board.ticks_ms()
+        dt_ms = 0 if self._ms is None else now_ms - self._ms
+        self._ms = now_ms
+        self._count(now_ms // _HOUR_MS)
+        live_ms, volts, amps = 0, None, None
+        if self._group != ENERGY and seen.values:
+            live_ms = 1 if self._live_ms is None else max(1, now_ms - self._live_ms)
+            self._live_ms = now_ms
+            volts = _phases(seen.values, VOLTAGE_MV, VOLTAGE_L1_MV)
+            amps = _phases(seen.values, CURRENT_MA, CURRENT_L1_MA)
+        if self.tamper:
+            self.tamper.look(seen, dt_ms, live_ms, volts, amps)
+        now_s = metering.clock.now()[0]
+        if self.quality and live_ms:
+            is_open = self.point.slot.relay != 0
+            self.quality.look(live_ms, now_s, volts, amps, seen.frequency_mhz, is_open)
+        self._hold()
+        if self._group == ALL:
+            self._publish(now_s, seen.values)
+
+    def _hold(self):
+        held = 0
+        if self.quality and self.quality.held:
+            held = prepaid.HOLD_SAFETY
+        if self.point.slot.more[M_TAMPER]:
+            held |= prepaid.HOLD_TAMPER
+        self.point.holds_now = held
+
+    def _publish(self, now_s, values):
+        publish_s = self.watch.plan()[2]
+        window = now_s // publish_s if publish_s else self._published
+        if window == self._published:
+            return
+        self._published = window
+        pairs = []
+        for quantity in sorted(values):
+            if MOMENTS_FIRST <= quantity < IDENTITY_FIRST:
+                pairs += (quantity, values[quantity])
+        for at in range(0, len(pairs), 2 * _PAIRS):
+            chunk = pairs[at : at + 2 * _PAIRS]
+            self.watch.metering.events.add(codes.MOMENTS, self.point.number, *chunk)
+
+    def tell(self, begin, code, *figures):
+        """An event, unless it is one begin too many in this hour. -> whether it was told."""
+        subject = int(code == codes.TAMPER)
+        if begin and self._told[subject] >= _BEGINS_MAX:
+            self._dropped += 1
+            return False
+        self._told[subject] += begin
+        self.watch.metering.events.add(code, self.point.number, *figures)
+        return True
+
+    def _count(self, hour):
+        if hour == self._hour:
+            return
+        dropped, self._hour, self._told, self._dropped = self._dropped, hour, [0, 0], 0
+        if dropped:
+            figures = (_DROPPED, 0, 0, dropped, 3600)
+            self.watch.metering.events.add(codes.QUALITY, self.point.number, *figures)
+
+    async def identify(self):
+        """Ask the meter what it is, and compare it with what was accepted at first."""
+        now_ms = self.watch.metering.board.ticks_ms()
+        self.identify_ms = now_ms + _AGAIN_MS
+        try:
+            values = (await self.point.meter.read(IDENTITY)).values
+        except Unavailable:
+            return
+        self.identify_ms = now_ms + _IDENTIFY_MS
+        found = {key: value for key, value in values.items() if key >= IDENTITY_FIRST}
+        if not found:
+            return
+        path = identity_path(self.point.number)
+        try:
+            accepted = cbor.decode(config.read(self.watch.root, path))
+        except Malformed:
+            accepted = {}
+        changed = False
+        for quantity, value in sorted(found.items()):
+            old = accepted.setdefault(quantity, value)
+            if old != value:
+                changed = True
+                if not (self.tamper and self.tamper.other_meter):
+                    figures = (quantity, old, value)
+                    self.watch.metering.events.add(
+                        codes.METER_IDENTITY, self.point.number, *figures
+                    )
+        if self.tamper:
+            self.tamper.other_meter = changed
+        if not changed:
+            config.write(self.watch.root, path, cbor.encode(accepted))
+
+
+def plan_of(values):
+    """(plan, cadence_s, until_s) of a command or a file, or Malformed."""
+    if not isinstance(values, list) or len(values) != 3:
+        raise Malformed(BAD_FIELD, "plan")
+    plan, cadence_s, until_s = values
+    good = all([type(value) is int for value in values])
+    if not good or not 0 <= plan < PLANS or not 0 <= cadence_s <= 86400 or until_s < 0:
+        raise Malformed(BAD_FIELD, "plan")
+    return plan, cadence_s, until_s
+
+
+def identity_path(number):
+    return "/identity%d.cbor" % number
+
+
+def _phases(values, single, first):
+    """The value of every phase, or None where one is missing."""
+    if first in values:
+        found = [values.get(first + phase) for phase in range(3)]
+        return None if None in found else found
+    return [values[single]] if single in values else None
