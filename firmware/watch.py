@@ -5,6 +5,8 @@ them. Begins of episodes are bounded, 12 an hour, point and subject: what is bey
 counted, told once an hour, and acted upon all the same. Never charges, never moves a relay.
 """
 
+import os
+
 from firmware import config, prepaid
 from firmware.meters.readings import ALL, ENERGY, IDENTITY, LIVE
 from firmware.point import M_TAMPER
@@ -63,6 +65,14 @@ class Watch:
         if self.metering.board.ticks_ms() >= sight.identify_ms:
             await sight.identify()
         return await point.meter.read(sight.group())
+
+    def accept(self, point):
+        """Another meter was put in with everybody's knowledge: learn what it is."""
+        try:
+            os.remove(self.root + identity_path(point.number))
+        except OSError:
+            pass  # it never told what it was
+        self.sights[point.number].identify_ms = 0
 
     def look(self, point, seen):
         """Judge a reading: events, latches and point.holds_now."""

@@ -84,6 +84,7 @@ class VirtualModule:
         self.on_relay: Callable[[int, bool, int], None] = lambda index, closed, at_ms: None
         self.relays = [self.options.relays_closed] * self.options.relays
         self.welded = [False] * self.options.relays
+        self.tampers = 0  # open protection inputs: 1 cover, 2 terminal cover, 4 magnet
         self.signal: int | None = None
         self.heap_peak = self.heap_board = 0
         self.link_up = True
@@ -216,6 +217,7 @@ class VirtualModule:
             "time": self.time.settings(),
             "link": self.link_up,
             "relays": self.relays,
+            "tampers": self.tampers,
             "rtc_offset_ms": self._rtc_offset_ms,
             "reset_cause": cause,
             "unique_id": self.unique_id,
@@ -252,6 +254,11 @@ class VirtualModule:
 
     def press_key(self, presses: int = 1) -> None:
         self._send("key", presses)
+
+    def tamper(self, bits: int) -> None:
+        """Protection inputs as they are from now on; they outlast a power-off."""
+        self.tampers = bits
+        self._send("tamper", bits)
 
     def weld(self, index: int, welded: bool = True) -> None:
         """A welded contact stays closed whatever the coil does."""
