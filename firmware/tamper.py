@@ -1,7 +1,7 @@
 """What speaks of a hand in the meter of one service point: kinds of codes.py, each an episode.
 
-Begins when its condition has held for its time, ends after a minute without it, so an input that
-bounces is one episode. Logs always; tells and latches by the bits of the settings. Units: Wh, mW,
+Begins when its condition has held for its time, ends after two minutes without it, so an input
+that bounces is one episode. Logs always; tells and latches by the bits of the settings. Wh, mW,
 mA, mV, ms. Never moves a relay: the latch is a hold that a CLEAR command lifts.
 """
 
@@ -16,8 +16,8 @@ from protocol.units import NO_RELAY, const
 
 # By kind, from the lowest bit: how long a condition must hold, a sample a little early forgiven.
 _NEED_MS = (750, 750, 750, 59750, 59750, 4750, 0, 0, 0, 0, 29750)
-_KINDS = const(11)
-_REARM_MS = const(60000)
+_KINDS = const(11)  # codes.COVER to codes.PHASE
+_REARM_MS = const(130000)  # two of the minutes below
 _REVERSE_MW = const(20000)
 _LEAK_MA = const(100)
 _LEAK_WH = const(10)
@@ -39,13 +39,11 @@ class Tamper:
         self.tell = tell
         self.active = 0
         self.told = 0
-        self.other_meter = False  # its identity differs from the one accepted
         self.snapshot = (0, 0, 0)
         self._live = 0  # conditions that only a live reading shows, as last seen
         self._ms = array("i", bytes(4 * 2 * _KINDS))  # [with, without its condition] by kind
         self._minute_ms = 0
         self._open_wh = self._excess = 0
-        self._leak = self._excessive = 0
         self._still_wh = -1
         self._still_ms = self._missed_ws = self._power_mw = 0
         self._frozen = False
@@ -56,49 +54,42 @@ class Tamper:
         is_open = self.point.slot.relay != relay.CLOSED
         return still or is_open or self._live & ~self.active != 0
 
-    def look(self, seen, dt_ms, live_ms, volts, amps):
+    def look(self, seen, dt_ms, live_ms, volts, amps, other_meter):
         """One poll, `dt_ms` after the last; live_ms since the last live reading, 0: not now."""
         if live_ms:
             self._live = self._seen_live(seen, volts, amps)
             self.snapshot = (seen.voltage_mv or 0, seen.current_ma or 0, seen.power_mw or 0)
         self._watch_register(seen, dt_ms, live_ms)
-        now = self._conditions(seen, dt_ms)
+        now = self._conditions(seen, dt_ms, other_meter)
         if now | self.active:
             self._advance(now, dt_ms, seen.register_wh)
 
-    def _conditions(self, seen, dt_ms):
+    def _conditions(self, seen, dt_ms, other_meter):
         point = self.point
         now = self.metering.board.tampers() & 7 | self._live
         if point.mismatch:
             now |= codes.CONTACT
-        if self.other_meter:
+        if other_meter:
             now |= codes.IDENTITY
         if point.verdict == readings.REVERSED:
             now |= codes.REGISTER
         if point.behind:
             now |= codes.STORAGE
-        return now | self._by_minute(seen, dt_ms)
-
-    def _by_minute(self, seen, dt_ms):
-        """What shows in counters: energy past an open relay, pulses that cannot be."""
-        point, wh = self.point, seen.register_wh
+        wh = seen.register_wh
         excess = point.meter.excess_pulses if seen.pulses is not None else 0
-        closed = point.settings.relay == NO_RELAY or point.slot.relay == relay.CLOSED
-        if closed:
-            self._open_wh, self._leak = wh, 0
+        if point.settings.relay == NO_RELAY or point.slot.relay == relay.CLOSED:
+            self._open_wh = wh
         step_wh = readings.step_wh(wh, point.meter.resolution_wh)
-        leak = wh - self._open_wh > max(_LEAK_WH, step_wh)
-        excessive = excess - self._excess >= _EXCESS_PULSES
+        if wh - self._open_wh > max(_LEAK_WH, step_wh):
+            now |= codes.LEAK
+            self._ms[8] = _LEAK_MS  # measured over its time already
+        stuck = self._frozen and seen.pulses is not None
+        if stuck or excess - self._excess >= _EXCESS_PULSES:
+            now |= codes.PULSES
         self._minute_ms += dt_ms
         if self._minute_ms >= _LEAK_MS:
             self._minute_ms, self._open_wh, self._excess = 0, wh, excess
-            self._leak, self._excessive = leak, excessive
-        out = 0
-        if leak or self._leak:
-            out, self._ms[8] = codes.LEAK, _LEAK_MS  # measured over its time already
-        if excessive or self._excessive or (self._frozen and seen.pulses is not None):
-            out |= codes.PULSES
-        return out
+        return now
 
     def _seen_live(self, seen, volts, amps):
         out = 0
@@ -112,8 +103,8 @@ class Tamper:
             out |= codes.LEAK
         if volts:
             missing = len(volts) == 3 and min(volts) < max(volts) // 5
-            for phase, ma in enumerate(amps or ()):
-                missing = missing or (ma > _PHASE_MA and volts[phase] < _PHASE_MV)
+            for mv, ma in zip(volts, amps or ()):
+                missing = missing or (ma > _PHASE_MA and mv < _PHASE_MV)
             if missing:
                 out |= codes.PHASE
         return out
@@ -151,7 +142,13 @@ class Tamper:
                 ms[2 * place] = min(ms[2 * place] + dt_ms, _REARM_MS) if ms[2 * place] else 1
                 if not self.active & kind and ms[2 * place] > _NEED_MS[place]:
                     self.active |= kind
-                    self._begin(kind, register_wh)
+                    # The latch first: it must hold even where nothing may be told any more.
+                    latched = self.point.slot.more[M_TAMPER]
+                    if self.point.settings.tamper_trip & kind & ~latched:
+                        slot = self.point.plain()
+                        slot = self.point.with_more(slot, M_TAMPER, latched | kind)
+                        self.metering.commit(self.point, slot)
+                    self._tell(kind, 1, register_wh)
             else:
                 ms[2 * place] = 0
                 if self.active & kind:
@@ -159,15 +156,6 @@ class Tamper:
                     if ms[2 * place + 1] >= _REARM_MS:
                         self.active &= ~kind
                         self._tell(kind, 0, register_wh)
-
-    def _begin(self, kind, register_wh):
-        """The latch first: it must hold even where nothing may be told any more."""
-        point = self.point
-        latched = point.slot.more[M_TAMPER]
-        if point.settings.tamper_trip & kind and not latched & kind:
-            slot = point.with_more(point.plain(), M_TAMPER, latched | kind)
-            self.metering.commit(point, slot)
-        self._tell(kind, 1, register_wh)
 
     def _tell(self, kind, begin, register_wh):
         point = self.point

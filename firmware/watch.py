@@ -5,34 +5,21 @@ them. Begins of episodes are bounded, 12 an hour, point and subject: what is bey
 counted, told once an hour, and acted upon all the same. Never charges, never moves a relay.
 """
 
-import os
-
 from firmware import config, prepaid
-from firmware.meters.readings import ALL, ENERGY, IDENTITY, LIVE
+from firmware.meters.readings import ALL, ENERGY, LIVE
 from firmware.point import M_TAMPER
 from protocol import cbor, codes
-from protocol.quantities import (
-    CURRENT_L1_MA,
-    CURRENT_MA,
-    IDENTITY_FIRST,
-    MOMENTS_FIRST,
-    VOLTAGE_L1_MV,
-    VOLTAGE_MV,
-)
-from protocol.units import BAD_FIELD, Malformed, Unavailable, const
+from protocol.quantities import CURRENT_L1_MA, CURRENT_MA, VOLTAGE_L1_MV, VOLTAGE_MV
+from protocol.units import Malformed, const
 
 PLAN = "/plan.cbor"  # [plan, cadence_s or 0, until_s or 0] of the last PLAN command
-PLANS = const(3)  # ordinary, customised, comprehensive
+# Of the ordinary, the customised and the comprehensive plan: how often all is read, and told.
 _CADENCE_S = (900, 60, 1)
 _PUBLISH_S = (0, 300, 60)
 _SAMPLE_MS = const(700)
 _CLOSER_MS = const(10000)
-_IDENTIFY_MS = const(86400000)
-_AGAIN_MS = const(600000)
 _HOUR_MS = const(3600000)
 _BEGINS_MAX = const(12)
-_DROPPED = const(11)  # quality.DROPPED
-_PAIRS = const(8)  # of a MOMENTS event
 
 
 class Watch:
@@ -41,9 +28,9 @@ class Watch:
         self.metering = metering
         self.root = root
         self.configured = plan
-        self.ordered = (plan, 0, 0)
+        self.ordered = [plan, 0, 0]
         try:
-            self.ordered = plan_of(cbor.decode(config.read(root, PLAN)))
+            self.ordered = cbor.decode(config.read(root, PLAN))
         except Malformed:
             pass  # none was ordered
         self.sights = {}
@@ -51,28 +38,23 @@ class Watch:
             self.sights[number] = Sight(self, point)
 
     def plan(self):
-        """(plan, cadence_s, publish_s) that holds now."""
+        """(cadence_s, publish_s) that hold now."""
         plan, cadence_s, until_s = self.ordered
         if until_s and self.metering.clock.now()[0] >= until_s:
             plan, cadence_s = self.configured, 0
         cadence_s = cadence_s or _CADENCE_S[plan]
         publish_s = _PUBLISH_S[plan]
-        return plan, cadence_s, publish_s and max(publish_s, cadence_s)
+        return cadence_s, publish_s and max(publish_s, cadence_s)
 
     async def read(self, point):
         """The Reading of a poll: the billing register, and what is due beside it."""
         sight = self.sights[point.number]
         if self.metering.board.ticks_ms() >= sight.identify_ms:
-            await sight.identify()
-        return await point.meter.read(sight.group())
+            from firmware import identity
 
-    def accept(self, point):
-        """Another meter was put in with everybody's knowledge: learn what it is."""
-        try:
-            os.remove(self.root + identity_path(point.number))
-        except OSError:
-            pass  # it never told what it was
-        self.sights[point.number].identify_ms = 0
+            await identity.check(self, sight)
+            config.forget("identity", "firmware")
+        return await point.meter.read(sight.group())
 
     def look(self, point, seen):
         """Judge a reading: events, latches and point.holds_now."""
@@ -85,7 +67,8 @@ class Sight:
     def __init__(self, watch, point):
         self.watch = watch
         self.point = point
-        self.identify_ms = 0
+        self.identify_ms = 0  # when to ask what meter it is
+        self.other_meter = False  # not the one that was accepted
         self.quality = self.tamper = None
         self._ms = self._live_ms = None  # of the last look, and of the last live one
         self._group = ENERGY
@@ -108,7 +91,7 @@ class Sight:
     def group(self):
         """Which registers this poll reads; after a silence the billing register alone."""
         metering = self.watch.metering
-        cadence_s = self.watch.plan()[1]
+        cadence_s = self.watch.plan()[0]
         window = metering.clock.now()[0] // cadence_s
         self._group = ENERGY
         if self.point.silent:
@@ -129,7 +112,11 @@ class Sight:
         now_ms = metering.board.ticks_ms()
         dt_ms = 0 if self._ms is None else now_ms - self._ms
         self._ms = now_ms
-        self._count(now_ms // _HOUR_MS)
+        if now_ms // _HOUR_MS != self._hour:
+            if self._dropped:
+                figures = (codes.EVENTS_DROPPED, 0, 0, self._dropped, 3600)
+                metering.events.add(codes.QUALITY, self.point.number, *figures)
+            self._hour, self._told, self._dropped = now_ms // _HOUR_MS, [0, 0], 0
         live_ms, volts, amps = 0, None, None
         if self._group != ENERGY and seen.values:
             live_ms = 1 if self._live_ms is None else max(1, now_ms - self._live_ms)
@@ -137,7 +124,7 @@ class Sight:
             volts = _phases(seen.values, VOLTAGE_MV, VOLTAGE_L1_MV)
             amps = _phases(seen.values, CURRENT_MA, CURRENT_L1_MA)
         if self.tamper:
-            self.tamper.look(seen, dt_ms, live_ms, volts, amps)
+            self.tamper.look(seen, dt_ms, live_ms, volts, amps, self.other_meter)
         now_s = metering.clock.now()[0]
         if self.quality and live_ms:
             is_open = self.point.slot.relay != 0
@@ -155,18 +142,13 @@ class Sight:
         self.point.holds_now = held
 
     def _publish(self, now_s, values):
-        publish_s = self.watch.plan()[2]
+        publish_s = self.watch.plan()[1]
         window = now_s // publish_s if publish_s else self._published
-        if window == self._published:
-            return
-        self._published = window
-        pairs = []
-        for quantity in sorted(values):
-            if MOMENTS_FIRST <= quantity < IDENTITY_FIRST:
-                pairs += (quantity, values[quantity])
-        for at in range(0, len(pairs), 2 * _PAIRS):
-            chunk = pairs[at : at + 2 * _PAIRS]
-            self.watch.metering.events.add(codes.MOMENTS, self.point.number, *chunk)
+        if window != self._published:
+            from firmware import moments
+
+            self._published = window
+            moments.tell(self.watch.metering.events, self.point.number, values)
 
     def tell(self, begin, code, *figures):
         """An event, unless it is one begin too many in this hour. -> whether it was told."""
@@ -177,61 +159,6 @@ class Sight:
         self._told[subject] += begin
         self.watch.metering.events.add(code, self.point.number, *figures)
         return True
-
-    def _count(self, hour):
-        if hour == self._hour:
-            return
-        dropped, self._hour, self._told, self._dropped = self._dropped, hour, [0, 0], 0
-        if dropped:
-            figures = (_DROPPED, 0, 0, dropped, 3600)
-            self.watch.metering.events.add(codes.QUALITY, self.point.number, *figures)
-
-    async def identify(self):
-        """Ask the meter what it is, and compare it with what was accepted at first."""
-        now_ms = self.watch.metering.board.ticks_ms()
-        self.identify_ms = now_ms + _AGAIN_MS
-        try:
-            values = (await self.point.meter.read(IDENTITY)).values
-        except Unavailable:
-            return
-        self.identify_ms = now_ms + _IDENTIFY_MS
-        found = {key: value for key, value in values.items() if key >= IDENTITY_FIRST}
-        if not found:
-            return
-        path = identity_path(self.point.number)
-        try:
-            accepted = cbor.decode(config.read(self.watch.root, path))
-        except Malformed:
-            accepted = {}
-        changed = False
-        for quantity, value in sorted(found.items()):
-            old = accepted.setdefault(quantity, value)
-            if old != value:
-                changed = True
-                if not (self.tamper and self.tamper.other_meter):
-                    figures = (quantity, old, value)
-                    self.watch.metering.events.add(
-                        codes.METER_IDENTITY, self.point.number, *figures
-                    )
-        if self.tamper:
-            self.tamper.other_meter = changed
-        if not changed:
-            config.write(self.watch.root, path, cbor.encode(accepted))
-
-
-def plan_of(values):
-    """(plan, cadence_s, until_s) of a command or a file, or Malformed."""
-    if not isinstance(values, list) or len(values) != 3:
-        raise Malformed(BAD_FIELD, "plan")
-    plan, cadence_s, until_s = values
-    good = all([type(value) is int for value in values])
-    if not good or not 0 <= plan < PLANS or not 0 <= cadence_s <= 86400 or until_s < 0:
-        raise Malformed(BAD_FIELD, "plan")
-    return plan, cadence_s, until_s
-
-
-def identity_path(number):
-    return "/identity%d.cbor" % number
 
 
 def _phases(values, single, first):

@@ -43,6 +43,20 @@ PULSES = const(256)  # faster than the wires can carry, or none for a week
 STORAGE = const(512)  # the host has seen more than this storage remembers
 PHASE = const(1024)  # a phase without voltage, or current without it
 
+# What a QUALITY event tells: mV, mHz, mA. The lowest value is the extreme of the first three, the
+# highest of all others.
+SUPPLY_LOST = const(1)  # below 0.05 Un; one sample is enough
+UNDERVOLTAGE = const(2)  # below 0.90 Un
+FREQUENCY_LOW = const(3)  # mean of 10 s
+OVERVOLTAGE = const(4)  # above 1.10 Un
+FREQUENCY_HIGH = const(5)
+UNBALANCE = const(6)  # U2/U1 above 2 % for a minute, in hundredths of a percent
+OVERCURRENT = const(7)  # above 1.1 Imax for a minute
+OVERCURRENT_HIGH = const(8)  # above 1.5 Imax for two seconds
+FREQUENCY_RATE = const(9)  # mHz in 5 s
+NEUTRAL_LOST = const(10)  # one phase above 1.20 Un while another is below 0.80
+EVENTS_DROPPED = const(11)  # begins that the hourly bound kept back
+
 # What CLEAR clears.
 CLEAR_TAMPER = const(1)
 CLEAR_LOCKOUT = const(2)

@@ -4,7 +4,7 @@ Up to that total everything is charged. What the old meter counted after it nobo
 event tells both registers, and the host adjusts by what the old display says.
 """
 
-from firmware import register
+from firmware import identity, register
 from firmware.commands import integers
 from firmware.meters import readings
 from firmware.point import M_OFFSET_WH
@@ -35,6 +35,5 @@ def apply(commands, point, command):
     status = commands.finish(point, slot, command)
     point.seen_wh, point.seen_ms = shown_wh + offset_wh, commands.board.ticks_ms()
     point.verdict, point.refused = readings.OK, 0
-    if metering.watch:
-        metering.watch.accept(point)
+    identity.accept(metering.watch, point)
     return status
