@@ -37,14 +37,15 @@ class Tamper:
         self.metering = metering
         self.point = point
         self.tell = tell
-        self.active = 0
+        self.active = self._before = 0  # kinds told or at least logged, and those of the last look
         self.told = 0
         self.snapshot = (0, 0, 0)
         self._live = 0  # conditions that only a live reading shows, as last seen
         self._ms = array("i", bytes(4 * 2 * _KINDS))  # [with, without its condition] by kind
         self._minute_ms = 0
-        self._open_wh = self._excess = 0
-        self._still_wh = -1
+        self._open_wh = None
+        self._excess = 0
+        self._still_wh = 0
         self._still_ms = self._missed_ws = self._power_mw = 0
         self._frozen = False
 
@@ -61,8 +62,9 @@ class Tamper:
             self.snapshot = (seen.voltage_mv or 0, seen.current_ma or 0, seen.power_mw or 0)
         self._watch_register(seen, dt_ms, live_ms)
         now = self._conditions(seen, dt_ms, other_meter)
-        if now | self.active:
+        if now | self.active | self._before:
             self._advance(now, dt_ms, seen.register_wh)
+            self._before = now
 
     def _conditions(self, seen, dt_ms, other_meter):
         point = self.point
@@ -77,7 +79,8 @@ class Tamper:
             now |= codes.STORAGE
         wh = seen.register_wh
         excess = point.meter.excess_pulses if seen.pulses is not None else 0
-        if point.settings.relay == NO_RELAY or point.slot.relay == relay.CLOSED:
+        closed = point.settings.relay == NO_RELAY or point.slot.relay == relay.CLOSED
+        if closed or point.verdict or self._open_wh is None:
             self._open_wh = wh
         step_wh = readings.step_wh(wh, point.meter.resolution_wh)
         if wh - self._open_wh > max(_LEAK_WH, step_wh):
@@ -113,7 +116,7 @@ class Tamper:
         """A register that stands still while power flows, or a pulse input that fell silent."""
         wh = seen.register_wh
         step_wh = readings.step_wh(wh, self.point.meter.resolution_wh)
-        if not 0 <= wh - self._still_wh <= step_wh or self._still_wh < 0:
+        if not 0 <= wh - self._still_wh <= step_wh:
             if self._frozen:
                 self.metering.events.add(codes.METER_BACK, self.point.number, wh)
             self._frozen = False
