@@ -5,9 +5,8 @@ them. Begins of episodes are bounded, 12 an hour, point and subject: what is bey
 counted, told once an hour, and acted upon all the same. Never charges, never moves a relay.
 """
 
-from firmware import config, prepaid
+from firmware import config, prepaid, relay
 from firmware.meters.readings import ALL, ENERGY, LIVE
-from firmware.point import M_TAMPER
 from protocol import cbor, codes
 from protocol.quantities import CURRENT_L1_MA, CURRENT_MA, VOLTAGE_L1_MV, VOLTAGE_MV
 from protocol.units import Malformed, const
@@ -80,8 +79,9 @@ class Sight:
         if settings.nominal_mv or settings.protect:
             from firmware.quality import Quality
 
-            held = settings.protect if point.slot.holds & prepaid.HOLD_SAFETY else 0
-            self.quality = Quality(settings, self.tell, held)
+            slot = point.slot
+            tripped = slot.rule == relay.BY_SAFETY and not relay.is_closed(slot.relay)
+            self.quality = Quality(settings, self.tell, settings.protect if tripped else 0)
         if settings.tamper_notify or settings.tamper_trip:
             from firmware.tamper import Tamper
 
@@ -103,7 +103,8 @@ class Sight:
         if self._live_ms is not None:
             since_ms = metering.board.ticks_ms() - self._live_ms
         closer = self.tamper and self.tamper.suspects() and since_ms >= _CLOSER_MS
-        if closer or (self.quality and since_ms >= _SAMPLE_MS):
+        sampled = self.quality or self.point.settings.open_current_max_ma
+        if closer or (sampled and since_ms >= _SAMPLE_MS):
             self._group = LIVE
         return self._group
 
@@ -127,19 +128,16 @@ class Sight:
             self.tamper.look(seen, dt_ms, live_ms, volts, amps, self.other_meter)
         now_s = metering.clock.now()[0]
         if self.quality and live_ms:
-            is_open = self.point.slot.relay != 0
+            is_open = not relay.is_closed(self.point.slot.relay)
             self.quality.look(live_ms, now_s, volts, amps, seen.frequency_mhz, is_open)
         self._hold()
         if self._group == ALL:
             self._publish(now_s, seen.values)
 
     def _hold(self):
-        held = 0
-        if self.quality and self.quality.held:
-            held = prepaid.HOLD_SAFETY
-        if self.point.slot.more[M_TAMPER]:
-            held |= prepaid.HOLD_TAMPER
-        self.point.holds_now = held
+        """A latched tamper kind holds by itself: firmware/supply.py reads it from the journal."""
+        held = self.quality and self.quality.held
+        self.point.holds_now = prepaid.HOLD_SAFETY if held else 0
 
     def _publish(self, now_s, values):
         publish_s = self.watch.plan()[1]

@@ -1,9 +1,7 @@
 # runs on: cpython micropython
 """Tamper on the desk: each kind that must be told, near misses that must not, latch and flood."""
 
-import asyncio
-
-from firmware import prepaid, relay
+from firmware import relay
 from firmware.point import M_TAMPER
 from protocol import codes, messages
 from protocol.units import NO_RELAY
@@ -71,22 +69,26 @@ def test_a_kind_that_trips_latches_over_power_cuts_until_it_is_cleared():
     seconds(desk, firmware, 3)
     point = firmware.points[0]
     assert point.slot.more[M_TAMPER] == codes.COVER
-    assert point.holds_now == prepaid.HOLD_TAMPER
     seconds(desk, firmware, 10)
+    assert point.slot.rule == relay.BY_TAMPER
     assert desk.contact.moves == ["close", "open"] and point.slot.relay == relay.OPEN
     desk.tampers = 0
     seconds(desk, firmware, 200)
     firmware = power_on(desk)
     seconds(desk, firmware, 60)
-    assert firmware.points[0].holds_now == prepaid.HOLD_TAMPER
+    assert firmware.points[0].slot.more[M_TAMPER] == codes.COVER
     assert desk.contact.moves == ["close", "open"]
+    assert command(firmware, codes.CLEAR, [codes.CLEAR_TAMPER]) in (
+        codes.DONE,
+        codes.REFUSED_UNSUPPORTED,
+    )
 
 
 def test_a_kind_that_does_not_trip_holds_nothing_and_one_not_notified_is_only_logged():
     desk, firmware = start("quiet", tamper_notify=codes.MAGNET)
     desk.tampers = codes.COVER
     seconds(desk, firmware, 10)
-    assert tampers(firmware) == [] and firmware.points[0].holds_now == 0
+    assert tampers(firmware) == []
     assert firmware.log.records[-1][1:] == (7, (0, codes.COVER, 1))
     desk.tampers = 0
     seconds(desk, firmware, 140)
@@ -317,15 +319,3 @@ def test_with_no_kind_to_tell_or_to_trip_nothing_of_it_is_loaded():
     _, firmware = start("no-tamper", tamper_notify=0)
     sight = firmware.metering.watch.sights[0]
     assert sight.tamper is None and sight.quality is None
-
-
-def test_a_silent_meter_keeps_the_hold_it_had():
-    desk, firmware = start("hold-silent", tamper_trip=codes.COVER)
-    desk.tampers = codes.COVER
-    seconds(desk, firmware, 3)
-    desk.meter.answers = False
-    desk.tampers = 0
-    firmware = power_on(desk)
-    assert firmware.points[0].holds_now == prepaid.HOLD_TAMPER
-    asyncio.run(firmware.metering.poll())
-    assert firmware.points[0].holds_now == prepaid.HOLD_TAMPER
