@@ -128,8 +128,6 @@ class VirtualModule:
         self.bus.close()
         self.console.close()
 
-    # files
-
     @property
     def console_path(self) -> Path:
         return self.folder / "console"
@@ -155,13 +153,10 @@ class VirtualModule:
     def read_files(self) -> dict[str, bytes]:
         return image.read_vfs(self.read_partition("vfs"))
 
-    # power
-
     def power_on(self) -> None:
         if self.powered:
             raise RuntimeError(f"{self.name} is on")
-        self._rtc_offset_ms = None
-        self._power_on_ms = self.time.now_ms()
+        self._rtc_offset_ms, self._power_on_ms = None, self.time.now_ms()
         self._pulses_base = {}
         self._start(POWER_ON, run_main=True, raw=False)
 
@@ -302,8 +297,6 @@ class VirtualModule:
         if self.idle:
             number, self.idle = self.idle.number, None
             self._send_line(b'["w",%d]\n' % number)
-
-    # control channel
 
     def _send(self, *message: object) -> None:
         self._send_line(json.dumps(message).encode() + b"\n")

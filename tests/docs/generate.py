@@ -180,7 +180,7 @@ EVENT_NAMES = (
     " METER_BACK REGISTER_REFUSED TASK_RESTARTED RELAY_MISMATCH TARIFF_SET OUTBOX_FULL"
     " RELAY_DISARMED RELAY_PENDING EMERGENCY LOAD_LIMIT HOLD_SUPPLY TOKEN_LOCKED TOKEN"
     " METER_REBASED METER_IDENTITY METER_FROZEN CLOCK_REFUSED QUALITY AGGREGATE TAMPER"
-    " SAFE_MODE UPDATED CONFIG_SET CRASH DEBT_LEFT"
+    " SAFE_MODE UPDATED CONFIG_SET CRASH DEBT_LEFT MOMENTS"
 )
 
 
@@ -191,7 +191,7 @@ def events() -> str:
     )
     out = numbered(EVENT_NAMES, words.EVENTS, chinese.EVENTS)
     for name in EVENT_NAMES.split():
-        if f"messages.{name}" not in firmware:
+        if f"codes.{name}" not in firmware:
             out = out.replace(f"| `{name}` |", f"| `{name}` (not sent yet 尚未使用) |")
     return out
 
@@ -237,6 +237,15 @@ def settings_point() -> str:
     return table(SETTINGS_HEADS, settings_rows(settings._POINT_CHECKS))
 
 
+def explained(
+    heads: Sequence[str],
+    english: Mapping[int, str],
+    translated: Mapping[int, tuple[str, ...]],
+) -> str:
+    rows = [(number, word, *translated[number]) for number, word in english.items()]
+    return table(heads, rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "relay-table": relay_table,
     "relay-events": relay_events,
@@ -250,6 +259,16 @@ TABLES: dict[str, Callable[[], str]] = {
     "relay-orders": lambda: worded(words.RELAY_ORDERS, chinese.RELAY_ORDERS),
     "statuses": lambda: worded(words.STATUSES, chinese.STATUSES),
     "events": events,
+    "verdicts": lambda: worded(words.VERDICTS, chinese.VERDICTS),
+    "supply": lambda: explained(
+        ("what", "word", "中文", "limit, time, extreme"), words.SUPPLY, chinese.SUPPLY
+    ),
+    "tampers": lambda: explained(
+        ("kind", "word", "中文", "begins"), words.TAMPERS, chinese.TAMPERS
+    ),
+    "plans": lambda: explained(
+        ("plan", "word", "中文", "reads", "tells"), words.PLANS, chinese.PLANS
+    ),
     "entries": lambda: worded(words.ENTRIES, chinese.ENTRIES),
     "qualities": lambda: worded(words.QUALITIES, chinese.QUALITIES),
     "reasons": reasons,

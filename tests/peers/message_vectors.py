@@ -139,6 +139,9 @@ GOOD = {
     "command: trip and arm": command(codes.RELAY, [codes.TRIP_THEN_ARM, 600]),
     "command: debt": command(codes.DEBT, [3, 100 * CUR, 25, 40 * CUR]),
     "command: statement": command(codes.STATE, []),
+    "command: plan": command(codes.PLAN, [2, 1, AT_S + 86400], units.MODULE_TARGET),
+    "command: clear tamper": command(codes.CLEAR, [codes.CLEAR_TAMPER]),
+    "command: meter": command(codes.METER, [250_400]),
     "time": TIME,
     "time: greatest values": messages.Time(U32, WH_MAX, WH_MAX),
 }  # fmt: skip
