@@ -12,6 +12,7 @@ from protocol.units import INVALID, const
 
 VOLTAGE_MAX_V = 276  # 1.2 times nominal: no phase of a living supply carries more
 _OUTAGE_MS_MAX = const(604800000)
+_UNKNOWN_MS = const(3600000)  # an outage of unknown length: more than that waits for the clock
 _SLEW_S = const(60)  # the clock may have been corrected since the last entry
 _CONFIRMED = const(3)  # refusals in a row: then it is another register, not a disturbed answer
 
@@ -35,7 +36,8 @@ def take(metering, point, seen):
         point.seen_ms = now_ms
         point.refused = 0
     else:
-        point.refused += 1
+        if point.seen_ms or metering.clock.now()[1] != INVALID:
+            point.refused += 1  # and no guess
         point.refused_wh, point.refused_ms = meter_wh, now_ms
     if verdict != point.verdict:
         point.verdict = verdict
@@ -57,9 +59,9 @@ def judge(metering, point, meter_wh, now_ms):
         dt_ms = now_ms - point.seen_ms
     else:
         now_s, quality = metering.clock.now()
-        dt_ms = _OUTAGE_MS_MAX
-        if quality != INVALID:
-            dt_ms = min(dt_ms, (now_s - state.time_s + _SLEW_S) * 1000)
+        dt_ms = min(_OUTAGE_MS_MAX, (now_s - state.time_s + _SLEW_S) * 1000)
+        if quality == INVALID:
+            dt_ms = _UNKNOWN_MS
     before_wh = point.seen_wh - point.slot.more[M_OFFSET_WH]
     limits += (settings.register_modulus_wh,)
     return readings.check_total(before_wh, meter_wh, dt_ms, *limits)

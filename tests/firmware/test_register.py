@@ -94,6 +94,28 @@ def test_a_power_cut_does_not_make_a_jump_plausible():
     assert firmware.points[0].verdict == readings.JUMP and charged_wh(firmware) == 0
 
 
+def test_an_outage_of_unknown_length_waits_for_the_clock():
+    """60 A at three phases are 49 kWh an hour: a swap in a power cut must not pass as that."""
+    desk, firmware = start("no-clock")
+    desk.meter.register_wh += 60000
+    desk.now_ms += 6 * 3600000
+    firmware = power_on(desk, rtc=False)
+    seconds(desk, firmware, 60)
+    point = firmware.points[0]
+    assert point.verdict == readings.JUMP and point.seen_wh == 1000000
+    firmware.clock.set(desk.now_ms)
+    seconds(desk, firmware, 900)
+    assert point.verdict == readings.OK and charged_wh(firmware) == 60000
+    desk, firmware = start("no-clock-swap")
+    desk.meter.register_wh += 3000000
+    desk.now_ms += 3600000
+    firmware = power_on(desk, rtc=False)
+    seconds(desk, firmware, 60)
+    firmware.clock.set(desk.now_ms)
+    seconds(desk, firmware, 4 * 86400, step_s=600)
+    assert firmware.points[0].verdict == readings.JUMP and charged_wh(firmware) == 0
+
+
 def test_a_long_outage_is_charged_as_far_as_the_clock_says():
     desk, firmware = start("outage")
     desk.meter.register_wh += 48000
