@@ -9,7 +9,7 @@ from firmware import config
 from firmware.meters.readings import IDENTITY
 from protocol import cbor, codes
 from protocol.quantities import IDENTITY_FIRST
-from protocol.units import Malformed, Unavailable, const
+from protocol.units import BAD_FIELD, Malformed, Unavailable, const
 
 _DAY_MS = const(86400000)
 _AGAIN_MS = const(600000)
@@ -34,6 +34,8 @@ async def check(watch, sight):
         return  # its map names no such register
     try:
         accepted = cbor.decode(config.read(watch.root, path(point.number)))
+        if not isinstance(accepted, dict):
+            raise Malformed(BAD_FIELD, "identity")
     except Malformed:
         accepted = found
         config.write(watch.root, path(point.number), cbor.encode(found))

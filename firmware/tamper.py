@@ -52,8 +52,11 @@ class Tamper:
     def suspects(self):
         """Whether a closer look is worth a few registers every ten seconds."""
         still = self._still_ms > 60000 and self._power_mw > _IDLE_MW
-        is_open = not relay.is_closed(self.point.slot.relay)
-        return still or is_open or self._live & ~self.active != 0
+        return still or self._is_open() or self._live & ~self.active != 0
+
+    def _is_open(self):
+        point = self.point
+        return point.settings.relay != NO_RELAY and not relay.is_closed(point.slot.relay)
 
     def look(self, seen, dt_ms, live_ms, volts, amps, other_meter):
         """One poll, `dt_ms` after the last; live_ms since the last live reading, 0: not now."""
@@ -79,8 +82,7 @@ class Tamper:
             now |= codes.STORAGE
         wh = seen.register_wh
         excess = point.meter.excess_pulses if seen.pulses is not None else 0
-        closed = point.settings.relay == NO_RELAY or relay.is_closed(point.slot.relay)
-        if closed or point.verdict or self._open_wh is None:
+        if not self._is_open() or point.verdict or self._open_wh is None:
             self._open_wh = wh
         step_wh = readings.step_wh(wh, point.meter.resolution_wh)
         if wh - self._open_wh > max(_LEAK_WH, step_wh):
@@ -101,9 +103,8 @@ class Tamper:
             low_mw = min(low_mw, seen.values.get(quantity, 0))
         if low_mw < -_REVERSE_MW:
             out = codes.REVERSE
-        closed = relay.is_closed(self.point.slot.relay)
-        if self.point.settings.relay != NO_RELAY and not closed:
-            out |= codes.LEAK if (seen.current_ma or 0) > _LEAK_MA else 0
+        if self._is_open() and (seen.current_ma or 0) > _LEAK_MA:
+            out |= codes.LEAK
         if volts:
             missing = len(volts) == 3 and min(volts) < max(volts) // 5
             for mv, ma in zip(volts, amps or ()):
@@ -121,7 +122,7 @@ class Tamper:
                 self.metering.events.add(codes.METER_BACK, self.point.number, wh)
             self._frozen = False
             self._still_wh, self._still_ms, self._missed_ws = wh, 0, 0
-        elif relay.is_closed(self.point.slot.relay):
+        elif not self._is_open():
             self._still_ms = min(self._still_ms + dt_ms, _STUCK_MS)
         power_mw = self._power_mw
         if live_ms:

@@ -29,9 +29,13 @@ class Watch:
         self.configured = plan
         self.ordered = [plan, 0, 0]
         try:
-            self.ordered = cbor.decode(config.read(root, PLAN))
+            data = config.read(root, PLAN)
+            from firmware.effects import plan as effect
+
+            self.ordered = effect.checked(cbor.decode(data))
+            config.forget("plan", "firmware.effects")
         except Malformed:
-            pass  # none was ordered
+            pass  # none was ordered, or none that this firmware knows
         self.sights = {}
         for number, point in metering.points.items():
             self.sights[number] = Sight(self, point)

@@ -313,6 +313,9 @@ def test_a_point_without_a_relay_never_leaks():
     desk, firmware = start("no-relay", relay=NO_RELAY)
     seconds(desk, firmware, 1000, 3000)
     assert tampers(firmware) == []
+    desk.meter.moments = single(mw=2000000)
+    seconds(desk, firmware, 2000)  # but its register is watched as any other
+    assert len(told(firmware, codes.METER_FROZEN)) == 1
 
 
 def test_with_no_kind_to_tell_or_to_trip_nothing_of_it_is_loaded():

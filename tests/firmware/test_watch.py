@@ -102,6 +102,15 @@ def test_a_plan_that_cannot_be_is_refused_and_changes_nothing():
     assert asked(desk, firmware, 900, wh_per_hour=500)[2] == 1
 
 
+def test_a_plan_file_of_another_firmware_is_no_plan():
+    desk, firmware = start("plan-file")
+    for content in (b"\x01", b"\x83\x07\x00\x00", b"\x82\x01\x00", b"", b"\x83\x01\x61x\x00"):
+        with open(desk.root + "/plan.cbor", "wb") as file:
+            file.write(content)
+        firmware = power_on(desk)
+        assert firmware.metering.watch.plan() == (900, 0), content
+
+
 def test_after_a_silence_the_billing_register_comes_first():
     desk, firmware = start("silence", plan=2)
     desk.meter.answers = False
