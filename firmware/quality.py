@@ -49,7 +49,7 @@ class Quality:
             for at in range(0, len(self._runs), 3):
                 if not self._runs[at + 2]:
                     self._runs[at] = 0
-            for at in range(4):
+            for at in range(5):  # the last one, an open relay, needs no meter
                 self._guards[at] = 0
         nominal_mv = self.settings.nominal_mv
         if nominal_mv and volts:

@@ -52,7 +52,7 @@ class Tamper:
     def suspects(self):
         """Whether a closer look is worth a few registers every ten seconds."""
         still = self._still_ms > 60000 and self._power_mw > _IDLE_MW
-        return still or self._is_open() or self._live & ~self.active != 0
+        return still or self._is_open() or (self._live | self._before) & ~self.active != 0
 
     def _is_open(self):
         point = self.point

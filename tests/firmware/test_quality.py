@@ -223,6 +223,15 @@ def test_supply_returns_three_minutes_after_the_voltage_is_good_again():
     assert holds == [(32, 1)]
 
 
+def test_a_voltage_that_nobody_saw_is_not_good():
+    told = Told()
+    quality = Quality(Settings(1), told, 1)
+    for second in (0, 1, 2, 400, 401, 402):  # six minutes without an answer
+        dt_ms = 398000 if second == 400 else 1000
+        quality.look(dt_ms, 1772726400 + second, [230000], [0], 50000, True)
+    assert quality.held == 1
+
+
 def test_after_an_overcurrent_supply_returns_when_it_was_off_for_three_minutes():
     _, holds, _ = played([GOOD, (3, 230, 95, 50), (200, 230, 0, 50)], protect=2)
     assert holds == [(33, 2), (214, 0)]

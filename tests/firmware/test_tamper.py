@@ -16,9 +16,10 @@ def tampers(firmware):
 def test_an_open_cover_is_told_with_the_register_and_what_flowed():
     desk, firmware = start("cover")
     seconds(desk, firmware, 60, 6000)
+    desk.meter.moments = single(ma=2000, mw=460000)  # what flows then, not at the last quarter
     desk.tampers = codes.COVER
     seconds(desk, firmware, 30)
-    event = (codes.TAMPER, codes.COVER, 1, 1000100, 230000, 1000, 230000)
+    event = (codes.TAMPER, codes.COVER, 1, 1000100, 230000, 2000, 460000)
     assert told(firmware, codes.TAMPER) == [event]
     desk.tampers = 0
     seconds(desk, firmware, 131)
