@@ -6,7 +6,7 @@ from protocol import cbor, codes, messages
 from tests.firmware import desk as desks
 
 
-def start(name, **others):
+def start(name, power=None, **others):
     """A commissioned desk with one point; `others` are settings of the point, `plan` the module's.
 
     -> (desk, firmware), with a minute behind it and nothing told.
@@ -19,7 +19,7 @@ def start(name, **others):
         for file in ("/plan.cbor", "/identity%d.cbor" % number):
             forget(desk.root + file)
     desk.meter.moments = single()
-    firmware = power_on(desk)
+    firmware = power_on(desk, power=power)
     command(firmware, codes.TOPUP, [2, 0, 100 * desks.CUR])
     seconds(desk, firmware, 60)
     return desk, firmware
@@ -34,8 +34,8 @@ def forget(path):
         pass
 
 
-def power_on(desk, rtc=True):
-    firmware = desk.power_on(rtc)[1]
+def power_on(desk, rtc=True, power=None):
+    firmware = desk.power_on(rtc, power)[1]
     asyncio.run(firmware.metering.poll())
     return firmware
 
