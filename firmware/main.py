@@ -8,7 +8,7 @@ every 15 minutes, and the relays hold.
 import asyncio
 import gc
 
-from firmware import config, lamp, log, metering, module, point, relay
+from firmware import config, lamp, log, metering, module, point, register, relay
 from firmware.clock import Clock
 from firmware.commands import Commands
 from firmware.events import TARGET as EVENTS_TARGET
@@ -71,6 +71,10 @@ class Firmware:
             self.health,
             self.log,
         )
+        if not self.safe:
+            from firmware.watch import Watch
+
+            self.metering.watch = Watch(self.metering, board.root, self.settings.plan)
         self.commands = Commands(
             board,
             self.settings,
@@ -161,12 +165,13 @@ def meter_factory(board, module_settings):
     shared = []  # the one RS-485 bus, when some meter asked for it
 
     def make(item, pulses):
-        limit_mw = item.current_max_ma * metering.VOLTAGE_MAX_V
+        limit_mw = item.current_max_ma * register.VOLTAGE_MAX_V * item.pt_ratio
         if item.meter == settings.PULSE:
             from firmware.meters.pulse import PulseMeter
 
             base_wh, constant = item.register_base_wh, item.imp_per_kwh
-            return PulseMeter(board, item.pulse_channel, constant, pulses, base_wh, limit_mw)
+            channel, ratio = item.pulse_channel, item.ct_ratio * item.pt_ratio
+            return PulseMeter(board, channel, constant, pulses, base_wh, limit_mw, ratio)
         from firmware.meters.reader import Bus, Meter
 
         if not shared:
@@ -174,7 +179,8 @@ def meter_factory(board, module_settings):
             shared.append(Bus(board.rs485, module_settings.rs485_baud))
 
         def meter(compiled):
-            return Meter(compiled, item.unit, shared[0], board.ticks_ms)
+            ratios = item.ct_ratio, item.pt_ratio
+            return Meter(compiled, item.unit, shared[0], board.ticks_ms, *ratios)
 
         return config.meter(board.root, item.meter_map, meter)
 

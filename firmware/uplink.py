@@ -220,6 +220,8 @@ class Uplink:
         if ack.epoch != self.module.epoch:
             return
         for stream, seq in ack.streams.items():
+            if stream in self.points and seq > self.points[stream].state.seq:
+                self.points[stream].behind = True  # an older flash was put back
             before = self.outbox.acked.get(stream, 0)
             self.outbox.trim(stream, seq)
             if self.outbox.acked.get(stream, 0) > before:

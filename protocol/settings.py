@@ -174,6 +174,8 @@ def _point(fields: object, where: str) -> Point:
         raise _bad(where + "warning_2_ncur", "must lie between limit_ncur and warning_1_ncur")
     if point.rearm_ncur <= point.limit_ncur:
         raise _bad(where + "rearm_ncur", "must be above limit_ncur, or the relay would chatter")
+    if point.protect & 1 and not point.nominal_mv:
+        raise _bad(where + "nominal_mv", "must be set where protect has bit 1, the voltage limits")
     if point.emergency_limit_ncur and point.limit_ncur < 0:
         raise _bad(where + "limit_ncur", "must be 0 or more where emergency credit is offered")
     calendars = [_friendly(item, where + "friendly") for item in point.friendly]

@@ -49,6 +49,9 @@ class Board:
         self._pulses_seen = [0] * len(self._pulses)
         self._key = parts.PinPulses(pins.KEY, pins.KEY_WIDTH_MS_MIN)
         self._key_seen = 0
+        self._tampers = [
+            None if number is None else parts.input_pin(number) for number in pins.TAMPERS
+        ]
         self._signal = parts.Signal(pins.LED, pins.SIGNALS, pins.SIGNAL_STEP_MS)
         self._wdt: "machine.WDT | None" = None
         self._ticks = time.ticks_ms()
@@ -100,6 +103,14 @@ class Board:
         presses = count - self._key_seen
         self._key_seen = count
         return presses
+
+    def tampers(self) -> int:
+        """An input pulled to ground by its closed switch reads 0; one that is not wired, 0 too."""
+        bits = 0
+        for place, pin in enumerate(self._tampers):
+            if pin is not None and pin.value():
+                bits |= 1 << place
+        return bits
 
     def signal(self, code: int) -> None:
         self._signal.show(code)

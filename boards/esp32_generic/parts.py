@@ -43,7 +43,7 @@ class PinPulses:
     """
 
     def __init__(self, number: int, width_ms_min: int) -> None:
-        self._pin = _input(number)
+        self._pin = input_pin(number)
         self._width_ms_min = width_ms_min
         self._low = False
         self._low_since = time.ticks_ms()
@@ -70,7 +70,9 @@ def pulse_counter(
     """An object whose `value()` is the raw pulse total: hardware counter, else pin interrupt."""
     if not hasattr(machine, "Counter"):  # chips without PCNT
         return PinPulses(number, width_ms_min)
-    return machine.Counter(unit, _input(number), edge=machine.Counter.FALLING, filter_ns=filter_ns)
+    return machine.Counter(
+        unit, input_pin(number), edge=machine.Counter.FALLING, filter_ns=filter_ns
+    )
 
 
 class Rs485:
@@ -130,7 +132,7 @@ class Relay:
         self._close_coil = machine.Pin(close_coil, machine.Pin.OUT, value=0)
         self._contact = None
         if contact is not None:
-            self._contact = _input(contact)
+            self._contact = input_pin(contact)
         self._coil_ms = coil_ms
 
     def open(self) -> None:
@@ -233,7 +235,7 @@ def _nvs_text(key: str) -> str:
     return str(blob[:length], "utf-8")
 
 
-def _input(number: int) -> machine.Pin:
+def input_pin(number: int) -> machine.Pin:
     """Input with a pull-up, where the chip has one: GPIO 34 to 39 have none."""
     if number >= 34:
         return machine.Pin(number, machine.Pin.IN)

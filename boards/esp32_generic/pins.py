@@ -26,6 +26,9 @@ COIL_MS = 60
 KEY = 0
 KEY_WIDTH_MS_MIN = 40
 
+# Protection switches to ground, closed while all is well: cover, terminal cover, magnet sensor.
+TAMPERS = (None, None, None)
+
 LED = 2
 SIGNAL_STEP_MS = 125
 # One pattern a code of firmware/lamp.py, sixteen steps of light from the lowest bit; unknown codes

@@ -135,4 +135,8 @@ def _registers(meter_map: str, household: Household, now_ms: Callable[[], int]) 
         "current_ma": lambda: household.current_ma(now_ms()),
         "frequency_mhz": lambda: FREQUENCY_MHZ,
     }
+    for phase in (1, 2, 3):  # a household spread evenly over the phases of a three-phase meter
+        values[f"voltage_l{phase}_mv"] = lambda: household.voltage_mv
+        values[f"current_l{phase}_ma"] = lambda: household.current_ma(now_ms()) // 3
+        values[f"power_l{phase}_mw"] = lambda: household.power_mw(now_ms()) // 3
     return to_slave(load(MAPS / f"{meter_map}.toml"), values)

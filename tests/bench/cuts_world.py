@@ -61,7 +61,7 @@ class Meter(desks.Meter):
         super().__init__()
         self.counts = counts
 
-    async def read(self):
+    async def read(self, group=0):
         pulses = self.register_wh if self.counts else None
         return desks.Seen(self.register_wh, pulses)
 
@@ -77,6 +77,7 @@ class World:
         self.contact = desks.Contact()
         self.link = desks.NoLink()
         self.meters = (Meter(False), Meter(True))
+        self.tampers = 0
         self.now_ms = desks.START_S * 1000
         self.kept = []
         self.settled = {}
