@@ -11,6 +11,7 @@ CONNECTED = 3
 REJECTED = 4
 METER_FAILED = 5
 CLOCK_STEP = 6
+UNCONNECTED = 7  # reason of mqtt_stream, place in the list of brokers
 
 
 class Log:

@@ -85,6 +85,7 @@ class Firmware:
         )
         make_meter = None  # it knows the settings module
         config.forget("settings")
+        config.forget("places")
         config.forget("tariff_book")
         self.events.on_record = self.metering.on_record = self.uplink.wake.set
         self.commands.on_statement = self.owe_statement

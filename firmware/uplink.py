@@ -42,11 +42,15 @@ class Uplink:
         self.mac_up = cose.Mac(cose.derive(key, cose.UP))
         self.mac_down = cose.Mac(cose.derive(key, cose.DOWN))
         self.topic = topics.up(settings.shard, settings.module)
+        link = board.link
+        if settings.tls or settings.ntp_host:
+            from firmware.secure_link import SecureLink
+
+            link = SecureLink(board, clock, settings, self.stepped)
         self.client = mqtt.Client(
-            board.link,
+            link,
             mqtt.options(
-                settings.broker_host,
-                settings.broker_port,
+                brokers(settings),
                 settings.module,
                 subscriptions=((topics.down(settings.shard, settings.module), 1),),
                 user=settings.broker_user or None,
@@ -57,6 +61,8 @@ class Uplink:
             board.ticks_ms,
             board.entropy,
         )
+        self.client.on_end = self.unconnected
+        self.told = 0  # bits of the reasons for having no connection, as far as told
         self.sent = {}  # stream: highest sequence sent in this connection
         self.progress_ms = 0  # last time an acknowledgement moved something
         self.retry_ms = RETRY_MS
@@ -86,6 +92,7 @@ class Uplink:
     async def send_all(self):
         if self.greeted != self.client.connects:
             self.greeted = self.client.connects
+            self.told = 0
             self.log.add(log.CONNECTED, self.greeted)
             self.sent = {}
             self.retry_ms = RETRY_MS
@@ -191,7 +198,9 @@ class Uplink:
         self.asked_ms = None
         if trip_ms > TIME_ROUND_TRIP_MS:
             return
-        old_s, new_s = self.clock.set(answer.time_ms + trip_ms // 2)
+        self.stepped(*self.clock.set(answer.time_ms + trip_ms // 2))
+
+    def stepped(self, old_s, new_s):
         if abs(new_s - old_s) > STEP_S:
             self.log.add(log.CLOCK_STEP, old_s, new_s)
             self.events.add(codes.CLOCK_SET, MODULE_TARGET, old_s, new_s)
@@ -204,3 +213,19 @@ class Uplink:
         if last_ms is None or now_ms - last_ms > REJECT_EVERY_MS:
             self.rejected_ms[reason] = now_ms
             self.events.add(codes.REJECTED, MODULE_TARGET, reason)
+
+    def unconnected(self, reason, place):
+        """A connection has ended; told once a reason, until there is one again."""
+        if not self.told >> reason & 1:
+            self.told |= 1 << reason
+            self.log.add(log.UNCONNECTED, reason, place)
+
+
+def brokers(settings):
+    """((host, port), ...) in the order they are tried in."""
+    first = ((settings.broker_host, settings.broker_port),)
+    if not settings.broker_fallbacks:
+        return first
+    from protocol import places
+
+    return first + places.all_of("broker_fallbacks", settings.broker_fallbacks)

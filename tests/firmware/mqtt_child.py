@@ -26,6 +26,50 @@ class Link:
         return await asyncio.open_connection(host, port)
 
 
+class Board:
+    """The virtual board as far as a broker is concerned; its link is the real one."""
+
+    def __init__(self, root):
+        from boards.virtual.link import Link as VirtualLink
+
+        self.actions = {}  # of the control wire
+        self.root = root
+        self.link = VirtualLink(self, True)
+        self.ticks_ms = ticks_ms
+        self.entropy = os.urandom
+
+    def drain(self):
+        pass
+
+    def set_rtc_s(self, unix_s):
+        tell("rtc", unix_s=unix_s)
+
+    def rtc_s(self):
+        return None
+
+
+def secured(order):
+    """firmware.secure_link as the firmware builds it; `order`: root, tls, ntp_host, floor_s."""
+    from firmware.clock import Clock
+    from firmware.secure_link import SecureLink
+    from protocol.units import SYNCHRONISED
+
+    board = Board(order["root"])
+    clock = Clock(board, order.get("floor_s", 0))
+    if "floor_s" not in order:
+        clock.quality = SYNCHRONISED
+        clock.synchronised_until_ms = 1 << 60
+    settings = Wanted()
+    settings.tls, settings.ntp_host = order["tls"], order.get("ntp_host", "")
+    return SecureLink(
+        board, clock, settings, lambda old_s, new_s: tell("step", old_s=old_s, new_s=new_s)
+    )
+
+
+class Wanted:
+    pass
+
+
 def tell(event, **more):
     more["event"] = event
     print(json.dumps(more))
@@ -90,7 +134,11 @@ async def main(o):
         o["password"] = o["password"].encode()
     if "will" in o:
         o["will"] = (o["will"][0], o["will"][1].encode(), 1, False)
-    client = Client(Link(), options("127.0.0.1", **o), on_message, ticks_ms, os.urandom)
+    port = o.pop("port")
+    brokers = [(host, number) for host, number in o.pop("brokers", [["127.0.0.1", port]])]
+    link = secured(o.pop("secured")) if "secured" in o else Link()
+    client = Client(link, options(brokers, **o), on_message, ticks_ms, os.urandom)
+    client.on_end = lambda reason, place: tell("end", reason=reason, place=place)
     running = asyncio.create_task(client.run())
     watching = asyncio.create_task(watch(client))
     while not client.connected and orders:
