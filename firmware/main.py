@@ -131,7 +131,7 @@ def meter_factory(board, module_settings):
     """make_meter of Firmware for the kinds of settings.Point; drivers are imported when needed."""
     from protocol import settings
 
-    shared = []  # the one RS-485 bus, when some meter asked for it
+    buses = {}  # kind of meter: the RS-485 bus or the gateway that all of that kind share
 
     def make(item, pulses):
         limit_mw = item.current_max_ma * metering.VOLTAGE_MAX_V
@@ -140,18 +140,29 @@ def meter_factory(board, module_settings):
 
             base_wh, constant = item.register_base_wh, item.imp_per_kwh
             return PulseMeter(board, item.pulse_channel, constant, pulses, base_wh, limit_mw)
-        from firmware.meters.reader import Bus, Meter
+        from firmware.meters.reader import Meter
 
-        if not shared:
-            board.rs485.configure(module_settings.rs485_baud, module_settings.rs485_parity)
-            shared.append(Bus(board.rs485, module_settings.rs485_baud))
+        if item.meter not in buses:
+            buses[item.meter] = meter_bus(board, module_settings, item.meter == settings.MODBUS)
 
         def meter(compiled):
-            return Meter(compiled, item.unit, shared[0], board.ticks_ms)
+            return Meter(compiled, item.unit, buses[item.meter], board.ticks_ms)
 
         return config.meter(board.root, item.meter_map, meter)
 
     return make
+
+
+def meter_bus(board, module_settings, serial):
+    if serial:
+        from firmware.meters.reader import Bus
+
+        board.rs485.configure(module_settings.rs485_baud, module_settings.rs485_parity)
+        return Bus(board.rs485, module_settings.rs485_baud)
+    from firmware.meters.modbus_tcp import TcpBus
+
+    where = module_settings.gateway_host, module_settings.gateway_port
+    return TcpBus(board.link, *where, board.ticks_ms)
 
 
 def run(board):
