@@ -1,5 +1,4 @@
-"""What hangs on a module, and the settings that tell it: meters of a bus or behind a gateway, pulse
-meters, limits.
+"""What hangs on a module, and the settings that say so: meters on a bus or a gateway, pulses.
 
 Energies in Wh, currents in mA, money in whole units of the point's currency until it becomes a
 setting. Meters show what a household uses; who moves the household's relay is the caller's choice.
