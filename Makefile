@@ -9,7 +9,7 @@ DEVICE_FILES = $(shell find protocol firmware boards -name '*.py' | sort)
 DEMO_FLAGS := $(if $(filter live,$(DEMO)),--live)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check proof-chain clean
+.PHONY: help setup demo test check device-image proof-chain clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' \
@@ -33,6 +33,9 @@ check: $(STAMP) ## lint, types, cross-compilation of all device files, ESP32 stu
 	@echo "mpy-cross: $(words $(DEVICE_FILES)) device files compile"
 	@$(BIN)/mypy --config-file boards/esp32/mypy.ini
 	@$(BIN)/python -m pip check
+
+device-image: $(STAMP) ## partition table, file system and journal of BOARD=esp32_generic into build/device
+	@$(BIN)/gridpurse image --board $(or $(BOARD),esp32_generic)
 
 proof-chain: $(STAMP) ## the long proofs: power cuts, fuzzing, two interpreters; writes build/bench/chain.json
 	@$(BIN)/python -m tests.bench.proof_chain
