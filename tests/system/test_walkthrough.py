@@ -60,8 +60,13 @@ def test_a_meter_behind_a_gateway_is_found_again_after_a_restart(site):
     for amounts in (1, 2):
         with running(site, *words) as (modules, settle):
             site.top_up("gp-1", "5.00", f"cash-{amounts}")
-            paid_ncur = amounts * 5 * 10**9  # credited only where the meter has opened a ledger
-            site.until("credited", lambda: site.point("gp-1").state.topups_ncur == paid_ncur)  # noqa: B023
+            # Credited only where the meter has been read and has opened a ledger.
+            paid_ncur = amounts * 5 * 10**9
+
+            def credited(paid_ncur=paid_ncur):
+                return site.point("gp-1").state.topups_ncur == paid_ncur
+
+            site.until("credited", credited)
             assert [modules.end(), settle.end()] == [0, 0]
     none_left(site.data)
 
