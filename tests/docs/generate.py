@@ -191,7 +191,7 @@ def events() -> str:
     )
     out = numbered(EVENT_NAMES, words.EVENTS, chinese.EVENTS)
     for name in EVENT_NAMES.split():
-        if f"messages.{name}" not in firmware:
+        if f"codes.{name}" not in firmware:
             out = out.replace(f"| `{name}` |", f"| `{name}` (not sent yet 尚未使用) |")
     return out
 
