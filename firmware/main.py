@@ -143,7 +143,16 @@ def meter_factory(board, module_settings):
         from firmware.meters.reader import Meter
 
         if item.meter not in buses:
-            buses[item.meter] = meter_bus(board, module_settings, item.meter == settings.MODBUS)
+            if item.meter == settings.MODBUS:
+                from firmware.meters.reader import Bus
+
+                board.rs485.configure(module_settings.rs485_baud, module_settings.rs485_parity)
+                buses[item.meter] = Bus(board.rs485, module_settings.rs485_baud)
+            else:
+                from firmware.meters.modbus_tcp import TcpBus
+
+                where = module_settings.gateway_host, module_settings.gateway_port
+                buses[item.meter] = TcpBus(board.link, *where, board.ticks_ms)
 
         def meter(compiled):
             return Meter(compiled, item.unit, buses[item.meter], board.ticks_ms)
@@ -151,18 +160,6 @@ def meter_factory(board, module_settings):
         return config.meter(board.root, item.meter_map, meter)
 
     return make
-
-
-def meter_bus(board, module_settings, serial):
-    if serial:
-        from firmware.meters.reader import Bus
-
-        board.rs485.configure(module_settings.rs485_baud, module_settings.rs485_parity)
-        return Bus(board.rs485, module_settings.rs485_baud)
-    from firmware.meters.modbus_tcp import TcpBus
-
-    where = module_settings.gateway_host, module_settings.gateway_port
-    return TcpBus(board.link, *where, board.ticks_ms)
 
 
 def run(board):

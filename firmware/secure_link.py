@@ -6,9 +6,10 @@ only then. Trusts the one CA in /ca.der; without it, or without a time, there is
 
 import gc
 
-from firmware import config
+from firmware import config, log
 from firmware.mqtt_stream import NO_TIME, UNTRUSTED
-from protocol.units import INVALID, Malformed, Unavailable, const
+from protocol import codes
+from protocol.units import INVALID, MODULE_TARGET, Malformed, Unavailable, const
 
 CA = "/ca.der"
 CERT = "/cert.der"
@@ -17,13 +18,13 @@ _MUTUAL = const(2)  # settings.tls: the broker asks for our certificate too
 
 
 class SecureLink:
-    def __init__(self, board, clock, settings, on_step):
-        """on_step(old, new Unix seconds) hears of a clock that was brought up."""
+    def __init__(self, board, clock, settings, events, device_log):
         self._board = board
         self._clock = clock
         self._tls = settings.tls
         self._ntp_host = settings.ntp_host
-        self._on_step = on_step
+        self._events = events
+        self._log = device_log
         self._context = None
         self._dated = False  # a server has told the time since power-on
 
@@ -52,7 +53,8 @@ class SecureLink:
             config.forget("places")
         now_s, quality = self._clock.now()
         if quality != INVALID:
-            self._on_step(before_s, now_s)
+            self._log.add(log.CLOCK_STEP, before_s, now_s)
+            self._events.add(codes.CLOCK_SET, MODULE_TARGET, before_s, now_s)
 
     def _trust(self):
         import tls

@@ -42,15 +42,18 @@ class Uplink:
         self.mac_up = cose.Mac(cose.derive(key, cose.UP))
         self.mac_down = cose.Mac(cose.derive(key, cose.DOWN))
         self.topic = topics.up(settings.shard, settings.module)
+        from protocol import places  # the settings have brought it, and are forgotten with it
+
         link = board.link
         if settings.tls or settings.ntp_host:
             from firmware.secure_link import SecureLink
 
-            link = SecureLink(board, clock, settings, self.stepped)
+            link = SecureLink(board, clock, settings, events, device_log)
         self.client = mqtt.Client(
             link,
             mqtt.options(
-                brokers(settings),
+                ((settings.broker_host, settings.broker_port),)
+                + places.all_of("broker_fallbacks", settings.broker_fallbacks),
                 settings.module,
                 subscriptions=((topics.down(settings.shard, settings.module), 1),),
                 user=settings.broker_user or None,
@@ -198,9 +201,7 @@ class Uplink:
         self.asked_ms = None
         if trip_ms > TIME_ROUND_TRIP_MS:
             return
-        self.stepped(*self.clock.set(answer.time_ms + trip_ms // 2))
-
-    def stepped(self, old_s, new_s):
+        old_s, new_s = self.clock.set(answer.time_ms + trip_ms // 2)
         if abs(new_s - old_s) > STEP_S:
             self.log.add(log.CLOCK_STEP, old_s, new_s)
             self.events.add(codes.CLOCK_SET, MODULE_TARGET, old_s, new_s)
@@ -219,13 +220,3 @@ class Uplink:
         if not self.told >> reason & 1:
             self.told |= 1 << reason
             self.log.add(log.UNCONNECTED, reason, place)
-
-
-def brokers(settings):
-    """((host, port), ...) in the order they are tried in."""
-    first = ((settings.broker_host, settings.broker_port),)
-    if not settings.broker_fallbacks:
-        return first
-    from protocol import places
-
-    return first + places.all_of("broker_fallbacks", settings.broker_fallbacks)

@@ -53,7 +53,7 @@ class Sockets:
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             sock.setblocking(False)
-            sock.connect((address, port))  # others are not heard
+            sock.connect(socket.getaddrinfo(address, port)[0][-1])  # others are not heard
             sock.send(data)
             reading = asyncio.StreamReader(sock).read(bytes_max)
             return await asyncio.wait_for_ms(reading, timeout_ms)
@@ -69,8 +69,11 @@ class Sockets:
             raise OSError(_ENETUNREACH)
         address = self._addresses.get(host)
         if address is None:
-            address = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)[0][-1][0]
+            address = self._resolve(host)
             if len(self._addresses) >= _NAMES_MAX:
                 self._addresses = {}
             self._addresses[host] = address
         return address
+
+    def _resolve(self, host: str) -> str:
+        return socket.getaddrinfo(host, 0, 0, socket.SOCK_STREAM)[0][-1][0]

@@ -12,6 +12,8 @@ import time
 import pytest
 
 from firmware.mqtt_stream import CLOSED, NO_LINK, NO_TIME, UNTRUSTED
+from protocol import codes
+from protocol.units import MODULE_TARGET
 from tests.firmware.certificates import DAY, authority, issue
 from tests.firmware.test_mqtt_client import LOGIN, WAIT_S, Broker, Child, Host
 
@@ -201,6 +203,7 @@ def test_a_clock_without_time_asks_first_and_then_connects(started, site, time_s
     floor_s = int(time.time()) - 3600
     child = started(site.broker(), floor_s=floor_s, ntp_host=server.name)
     step = child.until(lambda event: event["event"] == "step")
+    assert (step["code"], step["point"]) == (codes.CLOCK_SET, MODULE_TARGET)
     assert step["old_s"] - floor_s < 60 and abs(step["new_s"] - time.time()) < 60
     child.up()
     assert len(server.requests) == 1
@@ -249,3 +252,22 @@ def test_without_tls_a_silent_time_server_does_not_keep_us_from_the_broker(
     broker.start()
     server = time_server(LIES["nothing"])
     started(broker, tls=0, floor_s=0, ntp_host=server.name).up()
+
+
+def test_an_esp32_comes_up_asks_the_time_and_connects_by_address_but_checks_the_name(
+    started, site, time_server
+):
+    server = time_server(lambda request, good: good)
+    ours, other = site.broker("meter.example"), site.broker("other.example")
+    more = {"esp32": 1, "floor_s": 0, "ntp_host": server.name.replace("127.0.0.1", "ntp.example")}
+    child = started(other, ours, host="meter.example", **more)
+    assert (ended(child)["reason"], len(server.requests)) == (UNTRUSTED, 1)
+    child.up()
+    names = [line for line in child.lines if '"resolved"' in line]
+    assert len(names) == 2  # each once, however often it is tried
+
+
+def test_an_esp32_whose_time_server_is_silent_is_not_held_up_for_ever(started, site, time_server):
+    server = time_server(LIES["nothing"])
+    child = started(site.broker(), esp32=1, floor_s=0, ntp_host=server.name)
+    assert ended(child)["reason"] == NO_TIME
