@@ -59,6 +59,8 @@ class Uplink:
                 user=settings.broker_user or None,
                 password=settings.broker_password.encode() or None,
                 keepalive_s=settings.keepalive_s,
+                # Under TLS the first write is the handshake, which takes a chip seconds.
+                reply_ms_max=15000 if settings.tls else 5000,
             ),
             self.receive,
             board.ticks_ms,

@@ -69,6 +69,7 @@ class Sockets:
             raise OSError(_ENETUNREACH)
         address = self._addresses.get(host)
         if address is None:
+            await asyncio.sleep_ms(0)  # whoever is due goes first: the watchdog is fed
             address = self._resolve(host)
             if len(self._addresses) >= _NAMES_MAX:
                 self._addresses = {}

@@ -101,6 +101,12 @@ def test_a_certificate_for_another_host_is_refused(started, site):
     assert ended(child)["reason"] == UNTRUSTED
 
 
+def test_a_broker_named_by_its_address_is_checked_by_it(started, site):
+    started(site.broker("127.0.0.1"), host="127.0.0.1").up()
+    child = started(site.broker(), host="127.0.0.1")
+    assert ended(child)["reason"] == UNTRUSTED
+
+
 def test_an_expired_certificate_is_refused(started, site):
     child = started(site.broker(begins=-30 * DAY, ends=-DAY))
     assert ended(child)["reason"] == UNTRUSTED
