@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from esp_idf_defs.partitions import PartitionTable
 
 from host_tools import cli
-from host_tools.flashing import device_image, partition_table
+from host_tools.flashing import device_code, device_image, partition_table
 from host_tools.simulator import image
 
 BOARDS = device_image.boards()
@@ -63,9 +64,11 @@ def made(request, tmp_path_factory):
 def test_espressifs_reader_finds_the_rows_and_makes_the_same_bytes(made):
     board, folder = made
     binary = (folder / device_image.TABLE).read_bytes()
-    csv = (image.ROOT / "boards" / board / "partitions.csv").read_text(encoding="utf-8")
+    csv = (device_code.ROOT / "boards" / board / "partitions.csv").read_text(encoding="utf-8")
     table = PartitionTable.from_binary(binary)  # it checks the MD5 row
-    rows = partition_table.read_rows(image.ROOT / "boards" / board / "partitions.csv").values()
+    rows = partition_table.read_rows(
+        device_code.ROOT / "boards" / board / "partitions.csv"
+    ).values()
     assert [(row.name, row.type, row.subtype, row.offset, row.size) for row in table] == [
         (row.name, row.type, row.subtype, row.offset, row.size) for row in rows
     ]
@@ -111,7 +114,7 @@ def test_the_program_is_whole_and_holds_no_settings(made):
 def test_the_manifest_says_where_each_file_belongs(made):
     board, folder = made
     manifest = json.loads((folder / device_image.MANIFEST).read_text(encoding="utf-8"))
-    rows = partition_table.read_rows(image.ROOT / "boards" / board / "partitions.csv")
+    rows = partition_table.read_rows(device_code.ROOT / "boards" / board / "partitions.csv")
     assert (manifest["board"], manifest["chip"][:5]) == (board, "esp32")
     offsets = {}
     for part in manifest["files"]:
@@ -131,3 +134,18 @@ def test_an_unknown_board_is_refused(capsys):
     with pytest.raises(SystemExit):
         cli.main(["image", "--board", "virtual"])
     assert "esp32_generic" in capsys.readouterr().err
+
+
+def test_the_folded_program_keeps_every_pin_that_its_board_asks_for(made, tmp_path):
+    board, _ = made
+    asked = set()
+    for name in ("boards/esp32/board.py", f"boards/{board}/board.py"):
+        source = (device_code.ROOT / name).read_text(encoding="utf-8")
+        asked |= set(re.findall(r"\bpins\.([A-Z][A-Z0-9_]+)", source))
+    path = tmp_path / "pins.mpy"
+    path.write_bytes(device_image.module_files(board)[f"boards/{board}/pins.mpy"])
+    script = f"import sys; sys.path[:] = [{str(tmp_path)!r}]; import pins; print(*dir(pins))"
+    done = subprocess.run(
+        [MICROPYTHON, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert asked and asked <= set(done.stdout.split())
