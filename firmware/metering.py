@@ -34,6 +34,7 @@ class Metering:
         self.on_record = None  # told when something waits to be sent
         self.watch = None  # what looks at supply quality and tamper, when some point wants it
         self.supply = Supply(board, clock, events, self)
+        self.on_poll = None  # told when all points have been looked at
         self.checked_ms = 0
         self.failures = 0  # task failures, as far as told
         self.dropped = 0  # records lost at the outbox's bound, as far as told
@@ -51,6 +52,8 @@ class Metering:
             self.account(point)
             self.supply.decide(point, presses)
         self.checkpoint()
+        if self.on_poll:
+            self.on_poll()
         if self.outbox.dropped != self.dropped:
             self.dropped = self.outbox.dropped
             self.events.add(codes.OUTBOX_FULL, MODULE_TARGET, self.dropped)
@@ -171,6 +174,16 @@ class Metering:
         self.checked_ms = now_ms
         for point in self.points.values():
             self.keep_pulses(point)
+            self.keep_lockout(point, now_ms)
+
+    def keep_lockout(self, point, now_ms):
+        """Count a lock-out of token entry down each minute, so that no restart prolongs it."""
+        left_s = point.slot.more[points_module.M_LOCKED_S]
+        passed_s = (now_ms - point.locked_ms) // 1000
+        if left_s and passed_s >= min(left_s, 60):
+            point.locked_ms += passed_s * 1000
+            left_s = max(left_s - passed_s, 0)
+            self.commit(point, point.with_more(point.plain(), points_module.M_LOCKED_S, left_s))
 
     def keep_pulses(self, point):
         pulses = point.pulses

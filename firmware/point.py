@@ -140,6 +140,9 @@ class Point:
         self.load = None  # load.Load, where there is a limit
         self.holds_now = 0  # what the watch wants held, not persisted: prepaid.HOLD_... bits
         self.silent = 0  # polls without an answer since the last one
+        self.typing = False  # a token entry runs
+        self.told_ms = 0  # when an entry without effect was an event
+        self.locked_ms = 0  # tick at which M_LOCKED_S was what is left
 
     @property
     def state(self):

@@ -71,6 +71,7 @@ class Uplink:
         self.sent = {}  # stream: highest sequence sent in this connection
         self.progress_ms = 0  # last time an acknowledgement moved something
         self.retry_ms = RETRY_MS
+        self.heard = False  # the host has spoken since power-on
         self.greeted = 0  # connection number that has had its hello
         self.asked_ms = None  # tick of the hello whose time answer is still expected
         self.statements = []  # points that owe a statement
@@ -172,6 +173,7 @@ class Uplink:
         """A message from the broker: authenticated and dispatched, or refused and told."""
         try:
             _, message = messages.unseal(payload, self.mac_for, True)
+            self.heard = True
             kind = messages.kind_of(message)
             if kind == messages.ACK:
                 self.trim(message)

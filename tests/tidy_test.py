@@ -23,7 +23,7 @@ ARROWS = {
     "protocol": ("protocol",),
     "firmware": ("firmware", "protocol"),
     "boards": (),
-    "boards/virtual": ("boards.virtual",),
+    "boards/virtual": ("boards.virtual", "boards.start"),
     "boards/esp32": ("boards.esp32",),
     "boards/esp32_generic": ("boards.esp32", "boards.esp32_generic"),
     "boards/esp32_s3": ("boards.esp32", "boards.esp32_s3"),

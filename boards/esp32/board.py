@@ -10,7 +10,7 @@ import time
 import machine
 import micropython
 
-from boards.esp32 import parts
+from boards.esp32 import console, lights, parts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,17 +30,7 @@ PULSE_FILTER_NS = 12700
 # Only for the pin interrupt fallback; IEC 62053-31 pulses last at least 30 ms.
 PULSE_WIDTH_MS_MIN = 20
 KEY_WIDTH_MS_MIN = 40
-SIGNAL_STEP_MS = 125
-# One pattern a code, sixteen steps of light from the lowest bit; unknown codes show the last.
-SIGNALS = (
-    0b0000000000000000,
-    0b1111111111111111,
-    0b0000000000000001,
-    0b0000000000000101,
-    0b0000000011111111,
-    0b0000111100001111,
-    0b0101010101010101,
-)
+_BROWN_OUT = 6  # after the port's own causes, see firmware/README.md
 
 
 class Board:
@@ -52,6 +42,9 @@ class Board:
         """`pins` is the module pins.py of the board's folder, `link` Wi-Fi or Ethernet."""
         self.name = name
         self.link = link
+        self.hold_s = pins.HOLD_S
+        self.console = console.Console()
+        self._reset_state, self._brown_out = pins.RESET_STATE, pins.RESET_BROWN_OUT
         uart = machine.UART(
             pins.RS485_UART,
             tx=pins.RS485_TX,
@@ -77,9 +70,11 @@ class Board:
             for unit, number in enumerate(pins.PULSES)
         ]
         self._pulses_seen = [0] * len(self._pulses)
-        self._key = parts.PinPulses(parts.input_pin(pins.KEY, pins.PULL_LESS), KEY_WIDTH_MS_MIN)
+        self._key = parts.PinPulses(
+            parts.input_pin(pins.KEY_INPUT, pins.PULL_LESS), KEY_WIDTH_MS_MIN
+        )
         self._key_seen = 0
-        self._signal = parts.Signal(pins.LED, SIGNALS, SIGNAL_STEP_MS)
+        self._signal = parts.Signal(pins.LED, lights.SIGNALS, lights.SIGNAL_STEP_MS)
         self._wdt: "machine.WDT | None" = None
         self._ticks = time.ticks_ms()
         self._elapsed_ms = 0
@@ -106,6 +101,9 @@ class Board:
         return machine.unique_id()
 
     def reset_cause(self) -> int:
+        """The port calls a brown-out a power-on; the chip's own register tells them apart."""
+        if self._reset_state and machine.mem32[self._reset_state] & 0x3F == self._brown_out:
+            return _BROWN_OUT
         return machine.reset_cause()
 
     def reset(self) -> None:

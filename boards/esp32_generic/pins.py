@@ -23,5 +23,14 @@ PULSES = (34, 35)
 RELAYS = ((25, 26, 32), (27, 23, 33))
 COIL_MS = 60
 
-KEY = 0
+KEY_INPUT = 0
 LED = 2
+
+# How long the relays hold when the firmware cannot start, seconds; then they open. 0: for ever.
+# The meter's own register goes on counting, so that holding loses no revenue, and opening darkens.
+HOLD_S = 0
+
+# RTC_CNTL_RESET_STATE_REG and its value after a brown-out (ESP32 technical reference manual,
+# reset sources; not tried on hardware).
+RESET_STATE = 0x3FF48034
+RESET_BROWN_OUT = 15

@@ -9,7 +9,10 @@ package("firmware", base_path="../..")
 package(
     "boards",
     files=(
+        "start.py",
         "esp32/board.py",
+        "esp32/console.py",
+        "esp32/lights.py",
         "esp32/parts.py",
         "esp32/sockets.py",
         "esp32/wifi.py",

@@ -22,5 +22,13 @@ PULSES = (4, 5)
 RELAYS = ((6, 7, 15), (9, 10, 16))
 COIL_MS = 60
 
-KEY = 0
+KEY_INPUT = 0
 LED = 21
+
+# How long the relays hold when the firmware cannot start, seconds; then they open. 0: for ever.
+# The meter's own register goes on counting, so that holding loses no revenue, and opening darkens.
+HOLD_S = 0
+
+# The register that tells a brown-out from a power-on is not known for this chip: 0, not asked.
+RESET_STATE = 0
+RESET_BROWN_OUT = 0

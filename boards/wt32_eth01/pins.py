@@ -29,5 +29,14 @@ PULSES = (35, 36)
 RELAYS = ((32, 33, 39),)
 COIL_MS = 60
 
-KEY = 14
+KEY_INPUT = 14
 LED = 2
+
+# How long the relays hold when the firmware cannot start, seconds; then they open. 0: for ever.
+# The meter's own register goes on counting, so that holding loses no revenue, and opening darkens.
+HOLD_S = 0
+
+# RTC_CNTL_RESET_STATE_REG and its value after a brown-out (ESP32 technical reference manual,
+# reset sources; not tried on hardware).
+RESET_STATE = 0x3FF48034
+RESET_BROWN_OUT = 15

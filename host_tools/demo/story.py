@@ -208,7 +208,7 @@ class Story:
         await self.seen("all readings", lambda: self.settled_upto(boundary_s))
         await self.seen("events", lambda: bool(self.events(FLAT, codes.RELAY_OPENED)))
         zones = [args[0] for args in self.events(FLAT, codes.WARNING)]
-        need(zones[-3:] == [1, 2, 3], f"warnings were {zones}")
+        need(zones[-3:] == [1, 2, 4], f"warnings were {zones}")
         rule, balance_ncur, limit_ncur, _ = self.events(FLAT, codes.RELAY_OPENED)[-1]
         return (
             f"warning 1, warning 2, opened by rule {rule} at {cny(balance_ncur)},"

@@ -1,1 +1,1 @@
-"""What is written to a module's flash from a PC, without ESP-IDF."""
+"""What goes onto modules: flash images, the bundle of an update, the commands that deliver it."""

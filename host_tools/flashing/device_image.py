@@ -13,11 +13,11 @@ from typing import Any
 
 from host_tools.files import write_whole
 from host_tools.flashing import partition_table
-from host_tools.flashing.device_code import BUILD, PACKAGES, ROOT
+from host_tools.flashing.device_code import BUILD, PACKAGES, ROOT, device_folder
 from host_tools.simulator import image
 
 BOARDS = ROOT / "boards"
-SHARED = "boards/esp32"
+SHARED, START = "boards/esp32", "boards/start.mpy"
 OUT = BUILD / "device"
 TABLE, FILE_SYSTEM, JOURNAL, MANIFEST = (
     "partition-table.bin",
@@ -59,6 +59,7 @@ def module_files(board: str) -> dict[str, bytes]:
     """The program of a board as it lies on a module's file system: main.py, the rest as .mpy."""
     files = image.device_files((*PACKAGES, SHARED, f"boards/{board}"))
     del files[f"boards/{board}/main.mpy"]
+    files[START] = (device_folder() / START).read_bytes()
     return {**files, "main.py": (BOARDS / board / "main.py").read_bytes()}
 
 

@@ -194,7 +194,7 @@ def _arrived(store: Store, point: Point, before: State, entry: Entry, now_s: int
 
 
 def _adjusted(store: Store, point: Point, entry: Entry, now_s: int) -> bool:
-    """An adjustment entry against the command that ordered it."""
+    """An adjustment entry against the command that ordered it; we issue no token that sets."""
     order = store.payments.command(point.module, entry.number)
     wanted = cbor.encode([entry.channel, entry.amount_ncur])
     if (
@@ -203,7 +203,8 @@ def _adjusted(store: Store, point: Point, entry: Entry, now_s: int) -> bool:
         or order.args != wanted
     ):
         values = entry.amount_ncur, "never ordered"
-        detail = f"adjustment {entry.number}"
+        what = "set token" if entry.channel == ledger.SET_BY_TOKEN else "adjustment"
+        detail = f"{what} {entry.number}"
         store.ledgers.differ(point.id, TAMPER, detail, entry.seq, values, now_s)
         return False
     if order.state in ("queued", "sent"):

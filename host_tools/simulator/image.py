@@ -90,7 +90,7 @@ def rom_image(with_firmware: bool) -> Path:
         board = {
             path: data
             for path, data in _files(folder, ("boards",)).items()
-            if path.startswith("boards/virtual/") and "/lib/" not in path
+            if path.startswith(("boards/virtual/", "boards/start.")) and "/lib/" not in path
         }
         whole = {**board, **_files(folder, PACKAGES)}
         write_folder(images, {"board": build_rom(board), "whole": build_rom(whole)})

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import cuts, differential, figures, fuzz, heap, mutations, proof_chain
+from tests.bench import cuts, differential, figures, fuzz, heap, mutations, proof_chain, tokens
 
 
 def test_short_power_cuts_break_nothing() -> None:
@@ -81,3 +81,12 @@ def test_a_figure_that_falls_short_ends_with_status_1(tmp_path: Path) -> None:
     assert figures.write("a", {"cuts_tried": 1000}, tmp_path) == 0
     assert figures.write("a", {"cuts_tried": 999}, tmp_path) == 1
     assert json.loads((tmp_path / "a.json").read_text())[0]["ok"] is False
+
+
+def test_short_token_histories_credit_once_and_keep_the_lock_out() -> None:
+    values = tokens.measure(histories=400, genuine=40)
+    assert values == {
+        "token_vectors_failed": 0,
+        "token_double_accepts": 0,
+        "token_lockout_bypasses": 0,
+    }

@@ -13,7 +13,8 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from firmware import prepaid, relay
+from boards.esp32 import lights
+from firmware import lamp, prepaid, relay
 from host_tools.settlement import settle
 from protocol import codes, cose, messages, messages_up, settings, words
 from protocol.units import NCUR_MAX
@@ -226,6 +227,18 @@ def settings_rows(
     return rows
 
 
+def lamps() -> str:
+    """Gravest first, with the generic board's light over two seconds."""
+    rows = []
+    for name, told in reversed(chinese.LAMPS.items()):
+        number = getattr(lamp, name)
+        light = "".join("●" if lights.SIGNALS[number] >> step & 1 else "·" for step in range(16))
+        condition, translated, remedy, translated_remedy = told
+        cell = "-" if remedy == "-" else f"{remedy}<br>{translated_remedy}"
+        rows.append((number, f"`{light}`", condition, translated, cell))
+    return table(("code", "light 灯形", "condition", "状态", "what to do 处理"), rows)
+
+
 SETTINGS_HEADS = ("number", "key", "bounds", "meaning", "含义")
 
 
@@ -256,6 +269,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "differences": differences,
     "settings-module": settings_module,
     "settings-point": settings_point,
+    "lamps": lamps,
+    "outcomes": lambda: worded(words.OUTCOMES, chinese.OUTCOMES),
+    "update-reasons": lambda: worded(words.UPDATE_REASONS, chinese.UPDATE_REASONS),
+    "crashes": lambda: worded(words.CRASHES, chinese.CRASHES),
 }
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from firmware import config, mqtt_stream, relay
+from boards.esp32 import lights
+from firmware import config, lamp, mqtt_stream, relay
 from host_tools import cli
 from host_tools.demo import run as demo_run
 from host_tools.demo.story import STEPS
 from host_tools.flashing import device_image
 from protocol import codes, messages, places, settings, words
-from tests.docs import generate
+from tests.docs import chinese, generate
 from tests.docs.generate import ROOT
 
 README, README_ZH = (ROOT / name for name in generate.READMES)
@@ -145,7 +146,7 @@ def test_the_technicians_wiring_is_that_of_the_board(board: str) -> None:
         (pins.RS485_DE,),
         pins.PULSES,
         *pins.RELAYS,
-        (pins.KEY,),
+        (pins.KEY_INPUT,),
         (pins.LED,),
     ]
     for row in rows:
@@ -260,3 +261,9 @@ def test_only_a_demo_that_passed_becomes_the_transcript(tmp_path: Path) -> None:
         (tmp_path / "demo.txt").write_text(told, encoding="utf-8")
         assert generate.main([str(tmp_path / "demo.txt")]) == 1
     assert [text(path) for path in PAGES] == before
+
+
+def test_every_code_of_the_lamp_has_a_light_of_its_own() -> None:
+    for number, name in enumerate(chinese.LAMPS):
+        assert getattr(lamp, name) == number
+    assert len(set(lights.SIGNALS)) == len(lights.SIGNALS) == len(chinese.LAMPS)

@@ -80,16 +80,20 @@ class Desk:
         self.now_ms = START_S * 1000
         clean(root)
 
-    def power_on(self, rtc=True, power=None):
+    def power_on(self, rtc=True, power=None, cause=1, copy="-"):
         """-> (board, firmware) of a new power-on."""
-        board = Board(self, rtc, power or flash.Power())
-        firmware = main.Firmware(board, lambda *_: self.meter)
+        board = Board(self, rtc, power or flash.Power(), cause)
+        firmware = main.Firmware(board, lambda *_: self.meter, copy)
         return board, firmware
 
 
 class Board:
-    def __init__(self, desk, rtc, power):
+    console = None
+    hold_s = 0
+
+    def __init__(self, desk, rtc, power, cause=1):
         self.desk = desk
+        self.cause = cause
         self.name = "desk"
         self.root = desk.root
         self.on_ms = desk.now_ms
@@ -114,7 +118,7 @@ class Board:
         return bytes(count)
 
     def reset_cause(self):
-        return 1
+        return self.cause
 
     def reset(self):
         raise SystemExit

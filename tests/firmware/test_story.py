@@ -3,7 +3,7 @@
 
 import asyncio
 
-from firmware import outbox, prepaid, relay
+from firmware import lamp, outbox, relay
 from firmware import point as points
 from protocol import cbor, codes, ledger, messages, tariff_book, words
 from protocol.units import Malformed
@@ -86,8 +86,8 @@ def test_credit_runs_out_through_both_warnings_and_opens_at_the_limit():
     run(firmware.metering.poll())
     assert desk.contact.moves == ["close"]
     use(desk, firmware, 21000, 7200)  # 20 kWh are paid
-    falling = [prepaid.NORMAL, prepaid.WARNING_1, prepaid.WARNING_2, prepaid.EXHAUSTED]
-    assert board.signals == [prepaid.EXHAUSTED] + falling  # and before any money came
+    falling = [lamp.NO_NETWORK, lamp.WARNING_1, lamp.WARNING_2, lamp.EXHAUSTED]
+    assert board.signals == [lamp.EXHAUSTED] + falling  # and before any money came
     assert desk.contact.moves == ["close", "open"]
     told = event_codes(firmware)
     assert codes.RELAY_OPENED in told and told.count(codes.WARNING) == 4
@@ -351,7 +351,8 @@ def test_a_permit_arms_under_its_own_rule():
 def test_the_lamp_follows_the_credit_back_to_normal():
     _, board, firmware = commissioned("lamp")
     top_up(firmware, 2, 100 * CUR)
-    assert board.signals == [prepaid.EXHAUSTED, prepaid.NORMAL]
+    run(firmware.metering.poll())
+    assert board.signals == [lamp.EXHAUSTED, lamp.NO_NETWORK]  # a desk has no network
 
 
 def test_a_relay_that_the_board_does_not_have_stops_the_start_with_one_line():

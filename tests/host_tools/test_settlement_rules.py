@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from host_tools.settlement import commands, reconcile
 from host_tools.store.intake import PARKED_MAX
-from protocol import cbor, codes, cose, messages, tariff, topics, units
+from protocol import cbor, codes, cose, ledger, messages, tariff, topics, units
 from protocol.messages import Ack, Command, Readings, Time
 from tests.host_tools.desk import NOW_S, Desk, enrolled
 from tests.host_tools.genuine import START_S, PointLedger
@@ -314,6 +314,36 @@ def test_another_amount_than_was_paid_is_tamper(desk: Desk) -> None:
     made.top_up(2, 6000)
     desk.take(made.batch(1, 2))
     assert desk.differences() == ["tamper"]
+
+
+def test_digits_and_command_of_one_payment_are_one_credit(desk: Desk) -> None:
+    made = desk.opened()
+    desk.take(made.batch(1, 1))
+    for number, channel in ((2, ledger.BY_TOKEN), (4, ledger.BY_VOUCHER)):
+        assert _pay(desk, f"pay-{number}", 5000) == number
+        state = made.state
+        made.enter(ledger.topped_up(state, state.time_s, 0, number, channel, 5000))
+    desk.take(made.batch(2, 2), made.statement())
+    assert desk.differences() == []
+    assert desk.store.ledgers.accounts()["CNY", "top-up in flight"] == 0
+    ended = [order.state for order in desk.store.payments.commands("m1")[2:]]
+    assert ended == ["done", "done"]  # never sent, answered by the entries
+    (row, _) = reconcile.reconcile(desk.store, desk.clock.s)
+    assert row.reconciled and row.topups_ncur == 10000
+    # A module that had been sent them says that it has them already.
+    desk.take(desk.sender.result(1, 3, codes.ALREADY), desk.sender.result(2, 4, codes.ALREADY))
+    point = desk.store.fleet.point_known("m1", 0)
+    assert not desk.store.payments.topups(point.id, "refused")
+
+
+def test_a_token_that_sets_the_balance_is_none_of_ours(desk: Desk) -> None:
+    made = desk.opened()
+    made.enter(ledger.adjusted(made.state, made.state.time_s, 0, 3, ledger.SET_BY_TOKEN, 777))
+    desk.take(made.batch(1, 2), made.statement())
+    assert desk.store.fleet.point_known("m1", 0).state.mark.floor == 3
+    (row,) = desk.store.ledgers.differences()
+    assert (row.kind, row.detail) == ("tamper", "set token 3")
+    assert desk.store.ledgers.accounts()["CNY", "suspense"] == 777
 
 
 def test_a_new_epoch_is_held_and_reported(desk: Desk) -> None:

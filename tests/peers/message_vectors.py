@@ -138,6 +138,13 @@ GOOD = {
     ),
     "command: trip and arm": command(codes.RELAY, [codes.TRIP_THEN_ARM, 600]),
     "command: debt": command(codes.DEBT, [3, 100 * CUR, 25, 40 * CUR]),
+    "command: update begins": command(
+        codes.UPDATE, [codes.BEGIN, 512, 6, 4096, bytes(range(32)), 90], units.MODULE_TARGET
+    ),
+    "command: update chunk": command(
+        codes.UPDATE, [codes.CHUNK, 1, 1024, b"chunk"], units.MODULE_TARGET
+    ),
+    "command: update ends": command(codes.UPDATE, [codes.FINISH], units.MODULE_TARGET),
     "command: statement": command(codes.STATE, []),
     "time": TIME,
     "time: greatest values": messages.Time(U32, WH_MAX, WH_MAX),
