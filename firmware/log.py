@@ -23,3 +23,6 @@ class Log:
         if len(self.records) >= RECORDS_MAX:
             self.records.pop(0)
         self.records.append((self.ticks_ms(), code, numbers))
+
+
+UNCONNECTED = 8  # reason of mqtt_stream, place in the list of brokers

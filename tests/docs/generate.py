@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from boards.esp32_generic import pins
+from boards.esp32 import lights
 from firmware import lamp, prepaid, relay
 from host_tools.settlement import settle
 from protocol import codes, cose, messages, messages_up, settings, words
@@ -238,7 +238,7 @@ def lamps() -> str:
     rows = []
     for name, told in reversed(chinese.LAMPS.items()):
         number = getattr(lamp, name)
-        light = "".join("●" if pins.SIGNALS[number] >> step & 1 else "·" for step in range(16))
+        light = "".join("●" if lights.SIGNALS[number] >> step & 1 else "·" for step in range(16))
         condition, translated, remedy, translated_remedy = told
         cell = "-" if remedy == "-" else f"{remedy}<br>{translated_remedy}"
         rows.append((number, f"`{light}`", condition, translated, cell))

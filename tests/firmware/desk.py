@@ -81,7 +81,7 @@ class NoLink:
     async def up(self, timeout_ms):
         return False
 
-    async def connect(self, host, port):
+    async def connect(self, host, port, tls=None):
         raise OSError(113)
 
 
