@@ -39,7 +39,7 @@ LEAK = const(16)  # current or energy through an open relay
 CONTACT = const(32)  # the relay is not where it was commanded
 IDENTITY = const(64)  # another meter, or another ratio
 REGISTER = const(128)  # the register was reset, replaced or turned back
-PULSES = const(256)  # faster than the wires can carry, or none for a week
+PULSE_INPUT = const(256)  # faster than the wires can carry, or none for a week
 STORAGE = const(512)  # the host has seen more than this storage remembers
 PHASE = const(1024)  # a phase without voltage, or current without it
 
