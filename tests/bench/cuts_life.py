@@ -120,9 +120,9 @@ class World:
         self.firmware.commands.take(command)
         outbox = self.firmware.outbox
         seq = self.firmware.events.seq
-        values = cbor.decode(outbox.take(8, seq - 1, 1)[0][1])[4]
+        answer = messages.unpack(outbox.batch(8, seq - 1, 1)[0])
         outbox.trim(8, seq)  # the host has it
-        return values[3], values[4]
+        return answer.status, answer.detail
 
     def deliver(self, version):
         """An update from wherever it stands until it is armed."""

@@ -1,8 +1,8 @@
 """An update from the host's store through broker and module to a program that is trusted."""
 
+from host_tools.flashing import device_code, folding
 from host_tools.flashing.bundle import Bundle, bundle
 from host_tools.settlement import commands
-from host_tools.simulator import image
 from host_tools.store.database import opened
 from protocol import cbor, codes, messages
 from protocol.units import MODULE_TARGET
@@ -15,11 +15,14 @@ LIFE_S = 1 << 34
 
 def newer(folder) -> Bundle:
     """The program as it is, but for its version."""
-    source = (image.ROOT / "firmware" / "uplink.py").read_text(encoding="utf-8")
-    changed = folder / "uplink.py"
-    changed.write_text(source.replace('FIRMWARE = "0.1.0"', 'FIRMWARE = "9.0.0"'))
-    device = image.device_files()
-    device["firmware/uplink.mpy"] = image.compile_mpy(changed, "firmware/uplink.py", folder)
+    texts = device_code.sources()
+    path = "firmware/uplink.py"
+    texts[path] = texts[path].replace('FIRMWARE = "0.1.0"', 'FIRMWARE = "9.0.0"')
+    device = {
+        path.removesuffix(".py") + ".mpy": device_code.compile_text(text, path, folder)
+        for path, text in folding.fold(texts, device_code.KEPT).items()
+        if path.startswith(device_code.PACKAGES)
+    }
     return bundle(device, "9.0.0")
 
 
@@ -57,7 +60,7 @@ def test_an_update_over_the_wire_is_tried_and_trusted_while_metering_goes_on(tmp
     with running(site, *SIMULATE) as (modules, settle):
         site.top_up(MODULE, "50.00", "cash")
         site.until("credited", lambda: site.point(MODULE).state.topups_ncur)
-        assert firmware_of(site) == "0.1.0"
+        site.until("hello", lambda: firmware_of(site) == "0.1.0")
         *steps, finish = list(newer(tmp_path).steps())
         while steps:  # what came in another order is refused, and sent again
             ids = [order(site, step) for step in steps]
