@@ -19,7 +19,7 @@ from boards import start
 from boards.virtual import flash
 from firmware import config, slots
 from firmware import main as firmware_main
-from protocol import cbor, codes, messages, settings
+from protocol import codes, messages, settings
 from protocol.units import MODULE_TARGET, Malformed, Unavailable
 from tests.bench import cuts_world as worlds
 from tests.firmware import desk as desks
