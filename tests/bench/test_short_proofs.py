@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import cuts, differential, figures, fuzz, mutations, proof_chain
+from tests.bench import cuts, differential, figures, fuzz, module, mutations, proof_chain
 
 
 def test_short_power_cuts_break_nothing() -> None:
-    values = cuts.measure(every=29)
+    values = cuts.measure(every=29, poll_s=300)
     assert values.pop("cuts_tried") >= 40
     assert set(values.values()) == {0}
 
@@ -62,15 +62,52 @@ def test_a_digest_that_differs_is_a_difference() -> None:
 
 
 def test_every_figure_has_a_target_that_it_can_miss() -> None:
-    for figure, (_, op, target) in figures.TARGETS.items():
-        missed = target - 1 if op == ">=" else target + 1
-        for value, ok in ((target, True), (missed, False)):
-            (row,) = figures.rows({figure: value})
-            assert row["ok"] is ok
-            assert set(row) == {"figure", "value", "unit", "op", "target", "ok"}
+    for targets in figures.TARGETS.values():
+        for figure, (_, op, target) in targets.items():
+            if op == figures.REPORTED:
+                continue
+            missed = target - 1 if op == ">=" else target + 1
+            for value, ok in ((target, True), (missed, False)):
+                (row,) = figures.rows({figure: value}, targets)
+                assert row["ok"] is ok
+                assert set(row) == {"figure", "value", "unit", "op", "target", "ok"}
 
 
 def test_a_figure_that_falls_short_ends_with_status_1(tmp_path: Path) -> None:
-    assert figures.write("a", {"cuts_tried": 1000}, tmp_path) == 0
-    assert figures.write("a", {"cuts_tried": 999}, tmp_path) == 1
+    assert figures.write("a", {"cuts_tried": 20_000}, tmp_path) == 0
+    assert figures.write("a", {"cuts_tried": 19_999}, tmp_path) == 1
     assert json.loads((tmp_path / "a.json").read_text())[0]["ok"] is False
+
+
+def test_a_reported_figure_cannot_fall_short(tmp_path: Path) -> None:
+    targets = {"peer": ("bytes", figures.REPORTED, 0)}
+    assert figures.write("a", {"peer": 123}, tmp_path, targets) == 0
+
+
+def keep_part(folder: Path, part: str, values: dict[str, int], sources: str) -> None:
+    figures.write(part, values, folder)
+    (folder / f"{part}.sources").write_text(sources)
+
+
+def test_a_figure_that_nobody_measured_falls_short(tmp_path: Path) -> None:
+    keep_part(tmp_path, "cuts", {"cuts_tried": 20_000}, module.fingerprint())
+    everything, own = module.merged("proof", tmp_path)
+    short = {row["figure"] for row in own if not row["ok"]}
+    assert "cuts_tried" not in short
+    assert {"cuts_records_lost", "fuzz_inputs"} <= short
+    assert "pulses_lost" not in {row["figure"] for row in everything}
+
+
+def test_a_figure_of_other_sources_is_not_merged(tmp_path: Path) -> None:
+    keep_part(tmp_path, "cuts", {"cuts_tried": 20_000}, "0" * 16)
+    _, own = module.merged("proof", tmp_path)
+    assert "cuts_tried" in {row["figure"] for row in own if not row["ok"]}
+
+
+def test_a_part_that_dies_is_named_and_takes_nothing_along(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    keep_part(tmp_path, "no_such_part", {"cuts_tried": 20_000}, module.fingerprint())
+    assert not module.run("no_such_part", tmp_path)
+    assert "no_such_part: ended with 1" in capfd.readouterr().err
+    assert module.measured("no_such_part", tmp_path) == []
