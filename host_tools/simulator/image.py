@@ -31,7 +31,7 @@ class Partition:
 
 def partitions(table: Path = BOARD / "partitions.csv") -> dict[str, Partition]:
     """The rows of an ESP-IDF partition table in CSV form."""
-    subtypes = {"fat": 0x81}
+    subtypes = {"fat": 0x81, "factory": 0x00, "phy": 0x01, "nvs": 0x02}
     found = {}
     for line in table.read_text(encoding="utf-8").splitlines():
         if not line.strip() or line.startswith("#"):

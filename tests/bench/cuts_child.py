@@ -46,7 +46,7 @@ class Uncut:
     """The uncut run: every flash operation with the step it fell in, and the worlds around it."""
 
     def __init__(self, steps, chosen, make_journal=worlds.Watched):
-        blank = bytearray(b"\xff" * (worlds.JOURNAL_SECTORS * flash.SECTOR))
+        blank = worlds.blank(worlds.JOURNAL_SECTORS)
         self.disk_before = worlds.provisioned()
         self.world = worlds.World(blank, bytearray(self.disk_before))
         self.steps = steps
@@ -74,7 +74,7 @@ class Uncut:
 
     def images(self):
         """(number, journal, disk) before every operation to be cut; the images move on."""
-        journal = flash.Ram(bytearray(b"\xff" * (worlds.JOURNAL_SECTORS * flash.SECTOR)))
+        journal = flash.Ram(worlds.blank(worlds.JOURNAL_SECTORS))
         disk = flash.Ram(bytearray(self.disk_before))
         for number, (_, on_disk, at, pattern, size) in enumerate(self.operations):
             if number in self.copies:

@@ -88,7 +88,7 @@ class World:
 
     def __init__(self, journal, disk):
         self.root = ROOT
-        self.sectors = JOURNAL_SECTORS
+        self.sectors = len(journal) // flash.SECTOR
         self.cells = flash.Ram(journal)
         self.disk = flash.Ram(disk)
         self.contact = desks.Contact()
@@ -122,10 +122,10 @@ class World:
     def power_on(self, supply, make_journal=Watched):
         """Mount and boot as a board does. -> the running firmware."""
         unmount()
-        device = flash.Flash(self.disk, DISK_SECTORS * flash.SECTOR, supply)
+        device = flash.Flash(self.disk, len(self.disk.cells), supply)
         vfs.mount(vfs.VfsLfs2(device), ROOT)
         board = Board(self, supply)
-        cells = flash.Flash(self.cells, JOURNAL_SECTORS * flash.SECTOR, supply)
+        cells = flash.Flash(self.cells, len(self.cells.cells), supply)
         board.journal = make_journal(cells, self)
 
         def meter(item, so_far):
@@ -149,10 +149,14 @@ def book(version=1, price_ucur_per_kwh=PRICE_UCUR_PER_KWH):
     return desks.flat_book(version, price_ucur_per_kwh, FIXED_NCUR)
 
 
-def provisioned():
+def blank(sectors):
+    return bytearray(b"\xff" * (sectors * flash.SECTOR))
+
+
+def provisioned(sectors=DISK_SECTORS):
     """The bytes of a file system as provisioning leaves it."""
-    disk = flash.Ram(bytearray(b"\xff" * (DISK_SECTORS * flash.SECTOR)))
-    device = flash.Flash(disk, DISK_SECTORS * flash.SECTOR, flash.Power())
+    disk = flash.Ram(blank(sectors))
+    device = flash.Flash(disk, len(disk.cells), flash.Power())
     vfs.VfsLfs2.mkfs(device)
     unmount()
     vfs.mount(vfs.VfsLfs2(device), ROOT)

@@ -74,6 +74,11 @@ TARGETS = {
         "fuzz_failures": ("inputs", "==", 0),
     },
 }
+for part in ("journal", "disk"):
+    for network in ("online", "offline"):
+        for how in ("", "_mean"):
+            figure = f"flash_life_years_{part}_{network}{how}"
+            TARGETS["bench"][figure] = ("years", REPORTED, 0)
 MODULE = TARGETS["bench"] | TARGETS["proof"]
 PROCESSES = 2
 

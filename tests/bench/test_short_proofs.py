@@ -5,13 +5,33 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import cuts, differential, figures, fuzz, module, mutations, proof_chain
+from tests.bench import (
+    cuts,
+    differential,
+    figures,
+    flash_life,
+    fuzz,
+    module,
+    mutations,
+    proof_chain,
+    wires,
+)  # fmt: skip
 
 
 def test_short_power_cuts_break_nothing() -> None:
     values = cuts.measure(every=29, poll_s=300)
     assert values.pop("cuts_tried") >= 40
     assert set(values.values()) == {0}
+
+
+def test_a_short_stretch_wears_little() -> None:
+    assert flash_life.measure(days=1, poll_s=60)["flash_life_years"] >= 50
+    assert flash_life.years(5, 1, 1) == 54
+    assert flash_life.years(6, 1, 1) == 45
+
+
+def test_short_fuzzing_of_the_wires_finds_nothing() -> None:
+    assert wires.measure(8000) == {"fuzz_inputs": 8000, "fuzz_failures": 0}
 
 
 def test_short_fuzzing_finds_nothing() -> None:
