@@ -11,8 +11,8 @@ INPUTS = 200
 PAYLOAD = messages.pack(messages.Time(1, 2, 3))
 
 
-def failures(enter, heap_max=10_000):
-    return wires.tried(lambda dice: dice.bytes(20), enter, 1, INPUTS, heap_max).failures
+def failures(enter, heap_max=10_000, right=wires.any_value):
+    return wires.tried(lambda dice: dice.bytes(20), enter, right, 1, INPUTS, heap_max).failures
 
 
 def test_refusals_are_no_failures():
@@ -43,8 +43,7 @@ def test_a_module_that_takes_what_is_forged_is_a_failure():
     module = wires.Module
     try:
         wires.Module = Gullible
-        made, enter = wires.forged([(True, PAYLOAD)])
-        count = wires.tried(made, enter, 1, 50, 60_000)
+        count = wires.tried(*wires.forged([(True, PAYLOAD)]), 1, 50, 60_000)
     finally:
         wires.Module = module
     assert count.failures > 0
@@ -56,6 +55,10 @@ class Gullible(wires.Module):
     def __init__(self):
         super().__init__()
         self.firmware.uplink.receive = lambda topic, data: self.firmware.clock.set(len(data))
+
+
+def test_a_wrong_value_is_a_failure():
+    assert failures(lambda data: data[0], right=lambda data, value: value != data[0]) == INPUTS
 
 
 def test_every_wire_gets_its_share():
