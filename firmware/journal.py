@@ -19,6 +19,7 @@ HEADER_BYTES = 7
 CRC_BYTES = 4
 RETRIES = 4
 SECTORS_MIN = 3
+AHEAD = 6  # slots that one opening of a relay may take
 
 
 class Ring:
@@ -36,6 +37,7 @@ class Ring:
         self.buffer = bytearray(slot_bytes)
         self.newest = 0  # number of the newest valid slot, 0 when blank
         self.next = self.per_sector  # number the next slot gets; the first write erases its sector
+        self.erased = 0  # number of the first slot of a sector that was erased ahead
 
     def _at(self, number):
         sector, place = divmod(number % self.slots, self.per_sector)
@@ -86,7 +88,7 @@ class Ring:
         for _ in range(RETRIES):
             number = self.next
             self.next = number + 1
-            if number % self.per_sector == 0:
+            if number % self.per_sector == 0 and number != self.erased:
                 self.flash.erase(self._at(number))
             slot = bytearray(b"\xff" * self.slot_bytes)
             struct.pack_into(HEADER, slot, 0, number, kind, len(payload))
@@ -99,6 +101,13 @@ class Ring:
                 self.newest = number
                 return number
         raise Unavailable("journal: flash does not keep what is written")
+
+    def prepare(self):
+        """Erase the sector that the ring enters soon: an erase lasts longer than a relay may."""
+        entered = (self.newest // self.per_sector + 1) * self.per_sector
+        if self.newest and 0 <= entered - self.next < AHEAD and entered != self.erased:
+            self.flash.erase(self._at(entered))
+            self.erased = entered
 
     def doomed(self, number):
         """True when a slot lies in the sector that the ring erases next, or is gone already."""
@@ -159,6 +168,11 @@ class Journal:
         self.newest[target] = (number, payload)
         self._carry()
         return number
+
+    def prepare(self):
+        """While nobody waits: what the next commits would have to wait for."""
+        self.states.prepare()
+        self.counters.prepare()
 
     def _carry(self):
         """Copy what lives in the sector that will be erased next; it fits into one sector."""

@@ -13,6 +13,7 @@ from binascii import crc32
 
 FOLDER = "/outbox"
 PENDING_MAX = 28  # their records fill one block of the file system
+TIDY_AT = 24  # a file is written between polls then: nothing that has to act waits for it
 FILES_MAX = 256
 HEAD = "<BIH"  # stream, sequence, length
 HEAD_BYTES = 7
@@ -66,6 +67,11 @@ class Outbox:
         self.pending.extend(array("I", (stream, seq, number)))
         self.newest[stream] = max(self.newest.get(stream, 0), seq)
         if len(self.pending) >= 3 * PENDING_MAX or self.journal.aging(self.pending[2]):
+            self.flush()
+
+    def tidy(self):
+        """While nobody waits: the file that would be due soon."""
+        if len(self.pending) >= 3 * TIDY_AT:
             self.flush()
 
     def waiting_slots(self):

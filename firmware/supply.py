@@ -47,6 +47,9 @@ class Supply:
             keeps = self.keeping(point, balance_ncur, now_s, quality)
             self.steer(point, holds, keeps, (balance_ncur, limit, zone), presses, freed_by)
             point.contact.recall(point.slot.relay, point.number, self.events)
+        point.near = point.meter.pulsed and point.meter.runs_out(
+            point, now_s, self.metering.poll_ms
+        )
 
     def warn(self, point, zone, balance_ncur):
         worse = zone > point.slot.warned

@@ -88,6 +88,8 @@ class Meter:
     Malformed when the map cannot be read; what it says is checked on the host.
     """
 
+    pulsed = False
+
     def __init__(self, compiled, unit, bus, ticks_ms):
         try:
             self._function = compiled[MAP_FUNCTION]

@@ -221,6 +221,7 @@ def tried(share, shares, every, poll_s, torn=flash.TORN, make_journal=worlds.Wat
     uncut = Uncut(worlds.workload(poll_s), chosen, make_journal)
     firmware = uncut.run()
     bench = Bench(uncut)
+    uncut.chosen = lambda number: False
     worlds.move(uncut.world, TAIL)
     worlds.act(uncut.world, firmware, TAIL)
     wrong = judged(bench.count, uncut.world, firmware, uncut.steps, 0)

@@ -23,6 +23,7 @@ def Seen(register_wh, pulses, current_ma=None):
 class Meter:
     """A register that the test turns."""
 
+    pulsed = False
     phases = 3
     resolution_wh = 1
 
