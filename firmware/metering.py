@@ -17,7 +17,7 @@ CHECKPOINT_MS = 10000
 VOLTAGE_MAX_V = 276  # 1.2 times nominal: no phase of a living supply carries more
 OUTAGE_MS_MAX = 7 * 86400000
 SILENT_POLLS = 3
-WATCH_MS = 20  # between looks at the pulses of a point that may run out before the next poll
+WATCH_MS = 10  # between looks at the pulses of a point that may run out before the next poll
 LAG_S = 5  # a poll this soon after a boundary reads the boundary
 
 
@@ -34,27 +34,30 @@ class Metering:
         self.on_record = None  # told when something waits to be sent
         self.watch = None  # what looks at supply quality and tamper, when some point wants it
         self.supply = Supply(board, clock, events, self)
+        self.soon = asyncio.Event()  # some point may run out before the next poll
         self.poll_ms = self.checked_ms = 0
         self.failures = self.dropped = 0  # task failures, records lost by the outbox, as told
 
     async def run(self, poll_ms):
         self.poll_ms = poll_ms
         while True:
-            await self.rest(poll_ms - self.clock.now_ms() % poll_ms)
+            await asyncio.sleep_ms(poll_ms - self.clock.now_ms() % poll_ms)
             await self.poll()
             self.health.beat("metering")
 
-    async def rest(self, left_ms):
-        """Until the next poll. A pulse that may exhaust a balance is taken when it comes."""
-        due_ms = self.board.ticks_ms() + left_ms
-        while left_ms > 0:
+    async def watch_pulses(self):
+        """A pulse that may exhaust a balance is taken when it comes, beside the polls."""
+        while True:
             near = [point for point in self.points.values() if point.near]
-            await asyncio.sleep_ms(min(left_ms, WATCH_MS) if near else left_ms)
+            if not near:
+                self.soon.clear()
+                await self.soon.wait()
+                continue
+            await asyncio.sleep_ms(WATCH_MS)
             for point in near:
                 if point.meter.moved():
                     await self.read(point)
                     self.supply.decide(point)
-            left_ms = due_ms - self.board.ticks_ms()
 
     async def poll(self):
         presses = self.board.key_presses()

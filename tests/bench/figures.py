@@ -79,6 +79,10 @@ for part in ("journal", "disk"):
         for how in ("", "_mean"):
             figure = f"flash_life_years_{part}_{network}{how}"
             TARGETS["bench"][figure] = ("years", REPORTED, 0)
+for peer in ("sealed", "cbor", "cbor2", "tasmota"):
+    TARGETS["bench"][f"peer_{peer}_bytes"] = ("bytes per reading", REPORTED, 0)
+    for way in ("write", "read"):
+        TARGETS["bench"][f"peer_{peer}_{way}_us"] = ("us per reading", REPORTED, 0)
 MODULE = TARGETS["bench"] | TARGETS["proof"]
 PROCESSES = 2
 

@@ -43,7 +43,7 @@ def test_a_module_that_takes_what_is_forged_is_a_failure():
     module = wires.Module
     try:
         wires.Module = Gullible
-        count = wires.tried(*wires.forged([(True, PAYLOAD)]), 1, 50, 60_000)
+        count = wires.tried(*wires.forged([(True, PAYLOAD)]), 1, 50, 12_000)
     finally:
         wires.Module = module
     assert count.failures > 0
