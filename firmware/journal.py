@@ -19,7 +19,6 @@ HEADER_BYTES = 7
 CRC_BYTES = 4
 RETRIES = 4
 SECTORS_MIN = 3
-AHEAD = 6  # slots that one opening of a relay may take
 
 
 class Ring:
@@ -103,9 +102,9 @@ class Ring:
         raise Unavailable("journal: flash does not keep what is written")
 
     def prepare(self):
-        """Erase the sector that the ring enters soon: an erase lasts longer than a relay may."""
+        """Erase the next sector before the ring enters it: that lasts longer than a relay may."""
         entered = (self.newest // self.per_sector + 1) * self.per_sector
-        if self.newest and 0 <= entered - self.next < AHEAD and entered != self.erased:
+        if self.newest and self.next <= entered != self.erased:
             self.flash.erase(self._at(entered))
             self.erased = entered
 
@@ -155,7 +154,10 @@ class Journal:
 
     def aging(self, number):
         """True when the ring has gone half round since a slot: what only it holds must move."""
-        return self.states.newest - number > self.states.slots // 2
+        states = self.states
+        return states.newest - number > min(
+            states.slots // 2, states.slots - 2 * states.per_sector
+        )
 
     def state(self, target):
         """The newest committed payload of a target, or None."""

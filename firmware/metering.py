@@ -66,8 +66,9 @@ class Metering:
             self.account(point)
             self.supply.decide(point, presses)
         self.checkpoint()
-        self.journal.prepare()
-        self.outbox.tidy()
+        if not any([point.near for point in self.points.values()]):
+            self.journal.prepare()
+            self.outbox.tidy()
         if self.outbox.dropped != self.dropped:
             self.dropped = self.outbox.dropped
             self.events.add(codes.OUTBOX_FULL, MODULE_TARGET, self.dropped)

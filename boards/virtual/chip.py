@@ -20,7 +20,7 @@ class Chip:
         self.settings = settings
         self.control = control.Control(open(settings["control_fd"], "r+b"))
         self.power = flash.Power(self.cut)
-        if settings["flash_us"]:
+        if "flash_us" in settings:
             self.power.pace = self.take_time
         self.vfs = self.partition("vfs")
         self.journal = self.partition("journal")

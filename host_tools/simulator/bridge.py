@@ -47,9 +47,6 @@ class Options:
     wdt_ms: int = 30_000
     # From 2 on: heap_peak is taken at every n-th idle moment, after a collection; 0: with garbage.
     heap_probe_every: int = 0
-    # What programming a page of 256 bytes and erasing a sector take, for real time; or nothing.
-    flash_us: tuple[int, int] | None = None
-    rtc_kept: bool = False  # a clock on a battery: right from power-on
     interpreter: Path = field(
         default_factory=lambda: Path(
             os.environ.get("MICROPYTHON") or Path(sys.executable).parent / "micropython"
@@ -161,7 +158,7 @@ class VirtualModule:
     def power_on(self) -> None:
         if self.powered:
             raise RuntimeError(f"{self.name} is on")
-        self._rtc_offset_ms = 0 if self.options.rtc_kept else None
+        self._rtc_offset_ms = None
         self._power_on_ms = self.time.now_ms()
         self._pulses_base = {}
         self._start(POWER_ON, run_main=True, raw=False)
@@ -226,7 +223,6 @@ class VirtualModule:
             "wdt_ms": self.options.wdt_ms,
             "heap_probe_every": self.options.heap_probe_every,
             "cut": self._cut,
-            "flash_us": self.options.flash_us,
         }
 
     def _stop(self, *, restarts: bool = False) -> None:

@@ -134,6 +134,7 @@ def prepare() -> rig.Prepared:
 
 
 def measure(seconds: int = SECONDS) -> dict[str, int]:
+    rig.hurry()
     sent, raw, wh = asyncio.run(counted(prepare(), seconds))
     print(f"pulses: sent {sent}, {raw} in the journal, {wh} Wh in the ledger")
     # Raw totals are kept whole; of energy a rest of less than one Wh stays for the next entry.

@@ -111,6 +111,7 @@ def measure(openings: int = OPENINGS, modules: int = MODULES) -> dict[str, int]:
         rig.modbus_point(2),
         rig.modbus_point(3),
     ]
+    rig.hurry()
     prepared = rig.Prepared(points, LEFT_WH)
     found = asyncio.run(measured(prepared, openings, modules))
     values = {"relay_open_ms_p99": p99([ms for _, ms in found])}
