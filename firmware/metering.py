@@ -10,6 +10,7 @@ from firmware import log
 from firmware import point as points_module
 from firmware.meters import readings
 from firmware.supply import Supply
+from firmware.waits import sleep_ms
 from protocol import codes, ledger, reading
 from protocol.units import INTERVAL_S, INVALID, MODULE_TARGET, Malformed, Unavailable
 
@@ -41,7 +42,7 @@ class Metering:
     async def run(self, poll_ms):
         self.poll_ms = poll_ms
         while True:
-            await asyncio.sleep_ms(poll_ms - self.clock.now_ms() % poll_ms)
+            await sleep_ms(poll_ms - self.clock.now_ms() % poll_ms)
             await self.poll()
             self.health.beat("metering")
 
@@ -53,7 +54,7 @@ class Metering:
                 self.soon.clear()
                 await self.soon.wait()
                 continue
-            await asyncio.sleep_ms(WATCH_MS)
+            await sleep_ms(WATCH_MS)
             for point in near:
                 if point.meter.moved():
                     await self.read(point)
