@@ -13,7 +13,10 @@ from tests.bench import (
     fuzz,
     module,
     mutations,
+    peers,
     proof_chain,
+    pulses,
+    relay_open,
     wires,
 )  # fmt: skip
 
@@ -28,6 +31,29 @@ def test_a_short_stretch_wears_little() -> None:
     assert flash_life.measure(days=1, poll_s=60)["flash_life_years"] >= 50
     assert flash_life.years(5, 1, 1) == 54
     assert flash_life.years(6, 1, 1) == 45
+
+
+def test_a_few_openings_are_seen() -> None:
+    """Not how fast: this runs beside other tests."""
+    values = relay_open.measure(openings=4, modules=1)
+    assert values["relay_open_trials"] == 4
+    assert values["relay_open_ms_p99"] < relay_open.MISSED_MS
+
+
+def test_the_slowest_of_a_hundred_is_told() -> None:
+    assert relay_open.p99([*range(100)]) == 98
+    assert relay_open.p99([5] * 98 + [70, 80]) == 70
+    assert relay_open.p99([3]) == 3
+
+
+def test_a_few_pulses_are_not_lost() -> None:
+    assert pulses.measure(seconds=2) == {"pulses_sent": 200, "pulses_lost": 0}
+
+
+def test_peers_are_only_reported() -> None:
+    values = peers.measure()
+    assert 2 * values["peer_sealed_bytes"] < values["peer_tasmota_bytes"]
+    assert all(row["ok"] for row in figures.rows(values))
 
 
 def test_short_fuzzing_of_the_wires_finds_nothing() -> None:
