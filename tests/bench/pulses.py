@@ -10,6 +10,7 @@ module makes of the count is the subject. Counted is what its journal holds afte
 
 import asyncio
 import itertools
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -97,6 +98,7 @@ async def counted(prepared: rig.Prepared, seconds: int) -> tuple[int, int, int]:
                 login |= {"broker_user": "desk-1", "broker_password": PASSWORD}
                 module.write_files(prepared.files(poll_ms=1000, **login))
                 module.power_on()
+                rig.hurry(module.console.child_pid)
                 await asyncio.sleep(BOOT_S - 2)
                 host.top_up(0, TOPUP_NCUR)
                 await asyncio.sleep(2)
@@ -134,7 +136,7 @@ def prepare() -> rig.Prepared:
 
 
 def measure(seconds: int = SECONDS) -> dict[str, int]:
-    rig.hurry()
+    rig.hurry(os.getpid())
     sent, raw, wh = asyncio.run(counted(prepare(), seconds))
     print(f"pulses: sent {sent}, {raw} in the journal, {wh} Wh in the ledger")
     # Raw totals are kept whole; of energy a rest of less than one Wh stays for the next entry.
