@@ -43,7 +43,9 @@ def test_a_module_that_takes_what_is_forged_is_a_failure():
     module = wires.Module
     try:
         wires.Module = Gullible
-        count = wires.tried(*wires.forged([(True, PAYLOAD)]), 1, 50, 12_000)
+        count = wires.tried(
+            *wires.forged([(True, PAYLOAD)], "/tmp/gridpurse-forged"), 1, 50, 12_000
+        )
     finally:
         wires.Module = module
     assert count.failures > 0
@@ -52,8 +54,8 @@ def test_a_module_that_takes_what_is_forged_is_a_failure():
 class Gullible(wires.Module):
     """Its link hands every message on to the commands, whatever its seal says."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, root):
+        super().__init__(root)
         self.firmware.uplink.receive = lambda topic, data: self.firmware.clock.set(len(data))
 
 

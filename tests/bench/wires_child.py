@@ -29,7 +29,7 @@ DIGITS = "0123456789"
 ODD_TEXT = "0123456789 -+*#aé中\x00"
 
 
-def sealed(corpus):
+def sealed(corpus, root):
     """COSE, CBOR, field checks, and behind them reading facts, tariff books and settings."""
     doors = mutations.Doors(False)
 
@@ -62,7 +62,7 @@ SHORT = (
 ) * 3 + (mutations.fill,)  # fmt: skip
 
 
-def mqtt(corpus):
+def mqtt(corpus, root):
     rows = [
         mqtt_codec.publish("gp/1/3/desk-1/down", bytes(range(60)), 1, 7),
         mqtt_codec.publish("t", b""), mqtt_codec.puback(9), b"\x20\x02\x00\x00",
@@ -107,7 +107,7 @@ def decoded(data):
             pass  # as the meter's reader does
 
 
-def rtu(corpus):
+def rtu(corpus, root):
     rows = answers()
 
     def made(dice):
@@ -158,7 +158,7 @@ class PeerLink:
         return self.peer, self.peer
 
 
-def tcp(corpus):
+def tcp(corpus, root):
     rows = [b"\x00\x01\x00\x00\x00" + bytes((len(each),)) + each for each in answers()]
     link = PeerLink()
 
@@ -187,10 +187,9 @@ def wire_rows(corpus, action):
     return found
 
 
-def config(corpus):
+def config(corpus, root):
     point = desks.point_settings()
-    root = desks.Desk("/tmp/gridpurse-fuzz").root
-    module = desks.provision(root, [point], desks.flat_book())
+    module = desks.provision(desks.Desk(root).root, [point], desks.flat_book())
     rows = [cbor.encode(settings.module_to_wire(module))]
 
     def enter(data):
@@ -199,7 +198,7 @@ def config(corpus):
     return (lambda dice: damaged(dice, rows)), enter, any_value
 
 
-def tariff(corpus):
+def tariff(corpus, root):
     rows = [cbor.encode(tariff_book.to_wire(desks.flat_book(3, 5, 7, (100, 200), (0, 1, 2))))]
     rows += wire_rows(corpus, mutations.codes.TARIFF)
 
@@ -221,7 +220,7 @@ def typed(dice):
     return text
 
 
-def tokens(corpus):
+def tokens(corpus, root):
     def enter(text):
         return openpaygo.parse(text), voucher.parse(text)
 
@@ -239,8 +238,8 @@ def tokens(corpus):
 class Module:
     """A whole module on the desk: what a forger sends must leave its state alone."""
 
-    def __init__(self):
-        desk = desks.Desk("/tmp/gridpurse-fuzz")
+    def __init__(self, root):
+        desk = desks.Desk(root)
         desks.provision(desk.root, [desks.point_settings()], desks.flat_book())
         _, self.firmware = desk.power_on()
         asyncio.run(self.firmware.metering.poll())
@@ -256,9 +255,9 @@ class Module:
         )  # fmt: skip
 
 
-def forged(corpus):
+def forged(corpus, root):
     """Messages sealed with another module's key, or damaged after sealing."""
-    module = Module()
+    module = Module(root)
     before = module.state()
     doors = mutations.Doors(False)
 
@@ -303,10 +302,10 @@ class Count:
             self.first = f"{why} {shown[:TOLD_MAX]}"
 
 
-def run(wire, corpus, seed, inputs):
-    """-> Count of one wire."""
+def run(wire, corpus, root, seed, inputs):
+    """-> Count of one wire; `root` is a folder for a module's files."""
     make, _, heap_max = WIRES[wire]
-    return tried(*make(corpus), seed, inputs, heap_max)
+    return tried(*make(corpus, root), seed, inputs, heap_max)
 
 
 def tried(made, enter, right, seed, inputs, heap_max):
@@ -346,9 +345,10 @@ def tried(made, enter, right, seed, inputs, heap_max):
 def main(path, share, seed, inputs):
     """A share of the inputs of every wire; one line of JSON."""
     corpus = mutations.read_corpus(path)
+    root = "%s-%d" % (path, share)
     found = {}
     for number, wire in enumerate(sorted(WIRES)):
         part = inputs * WIRES[wire][1] // 1000
-        found[wire] = run(wire, corpus, seed + 1000 * number + share, part).__dict__
+        found[wire] = run(wire, corpus, root, seed + 1000 * number + share, part).__dict__
         gc.collect()
     print(json.dumps(found))
