@@ -12,7 +12,6 @@ from protocol import cbor, cose
 from protocol.units import (
     BAD_FIELD,
     FORGED,
-    INVALID,
     MODULE_TARGET,
     NCUR_MAX,
     POINTS_MAX,
@@ -60,41 +59,40 @@ Command = namedtuple("Command", "id target action issued_s expires_s args")
 # Answers the hello of the same boot at that tick; time_ms is Unix milliseconds.
 Time = namedtuple("Time", "boot_id ticks_ms time_ms")
 
-# Field checks: (type code, low, high); bounds of text, bytes, lists and maps are lengths.
-_INT, _TEXT, _LIST, _MAP = 0, 1, 2, 3
-_POINT = (_INT, 0, POINTS_MAX - 1)
-_TARGET = (_INT, 0, MODULE_TARGET)
-_U16 = (_INT, 0, 0xFFFF)
-_U32 = (_INT, 0, 0xFFFFFFFF)
-_SEQ = (_INT, 1, 0xFFFFFFFF)
-_S = (_INT, 0, 1 << 40)
-_WH = (_INT, 0, 1 << 50)
-_MS = (_INT, 0, 1 << 50)
-_NCUR = (_INT, -NCUR_MAX, NCUR_MAX)
-_QUALITY = (_INT, 0, INVALID)
-_ITEMS = (_LIST, 1, 1024)
-_DEPTH_MAX = const(10)  # of the slots of a tariff inside its command
-_ARGS = (_LIST, 0, 16)
-_STATE = (_LIST, 9, 9)
-_STREAMS = (_MAP, 0, EVENT_STREAM + 1)
+# Field checks: an integer from 0 to this number, or one of these.
+SEQ = const(-1)  # 1 to 2**32 - 1
+NCUR = const(-2)
+FIRMWARE = const(-3)  # text of 1 to 32 characters
+ITEMS = const(-4)  # list of 1 to ITEMS_MAX
+STATE = const(-5)  # list of 9
+ARGS = const(-6)  # list of 0 to ARGS_MAX
+STREAMS = const(-7)  # map of up to 9 streams to integers of 32 bits
 
-_SHAPES = {
-    READINGS: (Readings, (_POINT, _U32, _SEQ, _S, _WH, _U32, _ITEMS, _STATE)),
-    EVENTS: (Events, (_U32, _SEQ, _ITEMS)),
-    STATEMENT: (
-        Statement,
-        (_POINT, _U32, _U32, _S, _QUALITY, _WH, _U32, _NCUR, _NCUR, _NCUR, _STATE),
-    ),
-    RESULT: (Result, (_U32, _SEQ, _S, _QUALITY, _U32, _U16, (_INT, -NCUR_MAX, NCUR_MAX))),
-    HELLO: (
-        Hello,
-        (_U32, _U32, _MS, _S, _QUALITY, _U16, (_TEXT, 1, 32), _U32, _STREAMS, _STREAMS),
-    ),
-    ACK: (Ack, (_U32, _STREAMS)),
-    COMMAND: (Command, (_SEQ, _TARGET, _U16, _S, _S, _ARGS)),
-    TIME: (Time, (_U32, _MS, _MS)),
+ITEMS_MAX = const(1024)
+ARGS_MAX = const(16)
+POINT = POINTS_MAX - 1
+U16 = const(0xFFFF)
+U32 = const(0xFFFFFFFF)
+INSTANT_S = const(1 << 40)
+MS = const(1 << 50)
+_DEPTH_MAX = const(10)  # of the slots of a tariff inside its command
+
+# What a module receives; what the host does is in messages_up.py, which no module loads.
+DOWN = {
+    ACK: (U32, STREAMS),
+    COMMAND: (SEQ, MODULE_TARGET, U16, INSTANT_S, INSTANT_S, ARGS),
+    TIME: (U32, MS, MS),
 }
-_KIND_OF = {shape[0]: kind for kind, shape in _SHAPES.items()}
+TYPES = {
+    READINGS: Readings,
+    EVENTS: Events,
+    STATEMENT: Statement,
+    RESULT: Result,
+    HELLO: Hello,
+    ACK: Ack,
+    COMMAND: Command,
+    TIME: Time,
+}
 
 # Frequent and harmless to forge one by one: 64-bit tags. Everything that moves money or the relay
 # by itself, or sets the clock, carries the full 256 bits.
@@ -111,7 +109,10 @@ def is_down(kind: int) -> bool:
 
 
 def kind_of(message: object) -> int:
-    return _KIND_OF[type(message)]
+    for kind, make in TYPES.items():
+        if type(message) is make:
+            return kind
+    raise TypeError("not a message")
 
 
 def pack(message: tuple[object, ...]) -> bytes:
@@ -122,40 +123,53 @@ def pack(message: tuple[object, ...]) -> bytes:
     return cbor.encode(fields)
 
 
-def unpack(payload: bytes) -> object:
-    """The message in a payload, every field checked. Malformed with a reason otherwise."""
+def unpack(payload: bytes, down: bool = False) -> object:
+    """The message in a payload of the given direction, every field checked, or Malformed."""
     fields = cbor.decode(payload, _DEPTH_MAX)
     # _fits also keeps `true` out: it equals kind 1 on CPython, but not on MicroPython.
-    if not isinstance(fields, dict) or not _fits(fields.get(0), _U32):
+    if not isinstance(fields, dict) or not _fits(fields.get(0), U32):
         raise Malformed(BAD_FIELD, "kind")
-    shape = _SHAPES.get(fields[0])
-    if shape is None:
+    kind = fields[0]
+    make = TYPES.get(kind)
+    if make is None:
         raise Malformed(UNKNOWN_KIND)
-    make, checks = shape
+    if is_down(kind) != down:
+        raise Malformed(WRONG_TOPIC, "direction")
+    checks = DOWN[kind] if down else _up(kind)
     values = []
     for number, check in enumerate(checks):
         value = fields.get(number + 1)
         if not _fits(value, check):
-            raise Malformed(BAD_FIELD, make.__name__ + " field %d" % (number + 1))
+            raise Malformed(BAD_FIELD, "kind %d field %d" % (kind, number + 1))
         values.append(value)
     for number in fields:
         if not 0 <= number <= len(checks) and not number >= 32:
-            raise Malformed(BAD_FIELD, make.__name__ + " field %d" % number)
+            raise Malformed(BAD_FIELD, "kind %d field %d" % (kind, number))
     return make(*values)
 
 
-def _fits(value: object, check: tuple[int, int, int]) -> bool:
-    kind, low, high = check
-    if kind == _INT:
-        return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-    if kind == _TEXT:
-        return isinstance(value, str) and low <= len(value) <= high
-    if kind == _LIST:
+def _up(kind: int) -> "tuple[int, ...]":
+    from protocol import messages_up
+
+    return messages_up.UP[kind]
+
+
+def _fits(value: object, check: int) -> bool:
+    if check >= NCUR:
+        if isinstance(value, bool) or not isinstance(value, int):
+            return False
+        if check == NCUR:
+            return -NCUR_MAX <= value <= NCUR_MAX
+        return 0 <= value <= check if check >= 0 else 1 <= value <= U32
+    if check == FIRMWARE:
+        return isinstance(value, str) and 1 <= len(value) <= 32
+    if check > STREAMS:
+        low, high = ((1, ITEMS_MAX), (9, 9), (0, ARGS_MAX))[ITEMS - check]
         return isinstance(value, list) and low <= len(value) <= high
-    if not isinstance(value, dict) or not low <= len(value) <= high:
+    if not isinstance(value, dict) or len(value) > EVENT_STREAM + 1:
         return False
     for key, item in value.items():
-        if not 0 <= key <= EVENT_STREAM or not _fits(item, _U32):
+        if not 0 <= key <= EVENT_STREAM or not _fits(item, U32):
             return False
     return True
 
@@ -170,10 +184,7 @@ def unseal(
 ) -> tuple[bytes, object]:
     """(kid, message) of sealed bytes that travelled in the given direction, or Malformed."""
     kid, alg, payload = cose.open_sealed(data, mac_for_kid)
-    message = unpack(payload)
-    kind = kind_of(message)
-    if is_down(kind) != down:
-        raise Malformed(WRONG_TOPIC, "direction")
-    if alg != alg_of(kind):
+    message = unpack(payload, down)
+    if alg != alg_of(kind_of(message)):
         raise Malformed(FORGED, "tag too short for its kind")
     return kid, message

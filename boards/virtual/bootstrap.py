@@ -4,14 +4,31 @@ Run by the bridge: micropython -X heapsize=192k -i bootstrap.py SETTINGS.JSON. M
 image at '/', runs boot.py and main.py, marks both moments for the bridge, leaves the real prompt.
 """
 
-import json
+import gc
 import sys
 
 
+def read_only_memory(path):
+    """The ROMFS image that code is executed from in place. -> (its bytes, what they take)
+
+    This interpreter can keep it only on the heap, which the bridge made larger by as much.
+    """
+    import os
+
+    before = gc.mem_alloc()
+    rom = bytearray(os.stat(path)[6])
+    with open(path, "rb") as file:
+        file.readinto(rom)
+    return rom, gc.mem_alloc() - before
+
+
 def power_on(settings):
-    sys.path[:] = [settings["boards"], ".frozen"]
     import vfs
 
+    path, firmware_in_rom = settings["rom"]
+    rom, rom_bytes = read_only_memory(path)
+    vfs.mount(vfs.VfsRom(memoryview(rom)), "/rom")
+    sys.path[:] = ["/rom", ".frozen"]
     from boards.virtual import chip
 
     chip.this = chip.Chip(settings)
@@ -22,6 +39,11 @@ def power_on(settings):
     vfs.umount("/")
     vfs.mount(vfs.VfsLfs2(chip.this.vfs), "/")
     sys.path[:] = ["", ".frozen", "/lib"]
+    if firmware_in_rom:
+        sys.path.insert(1, "/rom")
+    else:
+        vfs.umount("/rom")  # the hardware stays, but has no files
+    chip.this.sleeper.start_heap_watch(rom, rom_bytes)
 
 
 def soft_reset():
@@ -48,6 +70,8 @@ def start(name):
 
 
 def bootstrap():
+    import json
+
     with open(sys.argv[-1]) as file:  # an argument itself ends at 255 bytes
         settings = json.load(file)
     try:
@@ -66,5 +90,5 @@ def bootstrap():
 
 
 bootstrap()
-for name in ("bootstrap", "power_on", "soft_reset", "start", "json", "name"):
+for name in ("bootstrap", "read_only_memory", "power_on", "soft_reset", "start", "gc", "name"):
     globals().pop(name)

@@ -67,6 +67,7 @@ class Sleeper:
         self.woken = 0
         self.heap_peak = 0
         self.heap_told = 0
+        self.heap_board = 0
         self.queue = None
         control.actions["w"] = self.wake
 
@@ -101,6 +102,14 @@ class Sleeper:
                 break
         self.clock.refresh()
 
+    def start_heap_watch(self, rom, rom_bytes):
+        """What is in use now is the board's: interpreter and simulated hardware. `rom` is kept
+        from the collector and not counted."""
+        self.rom = rom
+        self.rom_bytes = rom_bytes
+        gc.collect()
+        self.heap_board = gc.mem_alloc() - rom_bytes
+
     def watch_heap(self):
         """Looks now and then: measuring walks the whole heap."""
         self.naps += 1
@@ -108,12 +117,12 @@ class Sleeper:
             return
         if self.probe_every:
             gc.collect()
-        used = gc.mem_alloc()
+        used = gc.mem_alloc() - self.rom_bytes
         if used > self.heap_peak:
             self.heap_peak = used
-            if used - self.heap_told >= 1024:
+            if used - self.heap_told >= (1 if self.probe_every else 1024):
                 self.heap_told = used
-                self.control.send("heap", used)
+                self.control.send("heap", used, self.heap_board)
 
 
 def install(sleeper):

@@ -47,4 +47,3 @@ CAST = (
     Part("gp-shop", 0, (SHOP,), ("hours",), 0),
     Part("gp-house", 1, (HOUSE, CHECK), ("hours", "flat"), 88_000),
 )
-SHARDS = tuple(sorted({part.shard for part in CAST}))

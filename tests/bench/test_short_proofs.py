@@ -11,6 +11,7 @@ from tests.bench import (
     figures,
     flash_life,
     fuzz,
+    heap,
     module,
     mutations,
     peers,
@@ -73,6 +74,13 @@ def test_short_fuzzing_finds_nothing() -> None:
 def test_a_short_differential_finds_nothing() -> None:
     values = differential.measure(60)
     assert values == {"differential_histories": 60, "differential_differences": 0}
+
+
+@pytest.mark.parametrize("kind", ("1_point", "1_point_romfs"))
+def test_a_short_week_measures_the_heap(kind: str) -> None:
+    values = heap.measure(kind, heap_bytes=1 << 18, day_s=1800)
+    assert 60_000 < values[f"heap_peak_bytes_{kind}"] < 1 << 18
+    assert values.get("heap_board_bytes", 20_000) > 10_000
 
 
 def test_no_vector_fails() -> None:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from firmware import prepaid, relay
 from host_tools.settlement import settle
-from protocol import codes, cose, messages, settings, words
+from protocol import codes, cose, messages, messages_up, settings, words
+from protocol.units import NCUR_MAX
 from tests.docs import chinese
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,6 +103,19 @@ def zones() -> str:
     return table(("zone", "balance", "中文", "name in the code"), rows)
 
 
+# (type, low, high) of what is not simply an integer from 0 on.
+FIELD_CHECKS = {
+    messages.SEQ: (0, 1, messages.U32),
+    messages.NCUR: (0, -NCUR_MAX, NCUR_MAX),
+    messages.FIRMWARE: (1, 1, 32),
+    messages.ITEMS: (2, 1, messages.ITEMS_MAX),
+    messages.STATE: (2, 9, 9),
+    messages.ARGS: (2, 0, messages.ARGS_MAX),
+    messages.STREAMS: (3, 0, messages.EVENT_STREAM + 1),
+}
+FIELDS = {**messages_up.UP, **messages.DOWN}
+
+
 def bounds(check: tuple[int, int, int]) -> str:
     kind, low, high = check
     if kind == 0:
@@ -124,7 +138,8 @@ def power(number: int) -> str:
 
 def message_kinds() -> str:
     out = []
-    for kind, (make, checks) in messages._SHAPES.items():
+    for kind, make in messages.TYPES.items():
+        checks = [FIELD_CHECKS.get(check, (0, 0, check)) for check in FIELDS[kind]]
         name = make.__name__.upper()
         way = "host to module" if messages.is_down(kind) else "module to host"
         full = messages.alg_of(kind) == cose.HMAC_256_256

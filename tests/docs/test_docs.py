@@ -91,9 +91,9 @@ def test_every_sub_command_is_in_the_operators_page(command: str) -> None:
     assert f"| `gridpurse {command}` |" in page("operator.md")
 
 
-@pytest.mark.parametrize("kind", messages._SHAPES)
+@pytest.mark.parametrize("kind", messages.TYPES)
 def test_every_message_kind_is_in_its_page_with_all_fields(kind: int) -> None:
-    make, checks = messages._SHAPES[kind]
+    make, checks = messages.TYPES[kind], generate.FIELDS[kind]
     section = page("messages.md").split(f"### {kind} `{make.__name__.upper()}`")[1].split("#")[0]
     for number, field in enumerate(make._fields, 1):
         assert f"| {number} | `{field}` |" in section

@@ -113,7 +113,7 @@ def test_the_contract_numbers_every_field_of_every_kind() -> None:
         body = re.sub(r";.*|\[.*?\]", "", body)
         numbers = [int(number) for number in re.findall(r"\b(\d+): ", body)]
         assert numbers == list(range(len(tables[kind]) + 1)), rule
-    assert {type(message) for message in tables.values()} == set(messages._KIND_OF)
+    assert {type(message) for message in tables.values()} == set(messages.TYPES.values())
 
 
 def test_the_bounds_of_a_book_are_those_of_the_code() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from host_tools.flashing.device_code import compile_text
 from host_tools.simulator import image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,4 +122,4 @@ def test_syntax_the_module_cannot_run_stops_the_image(tmp_path):
     source = tmp_path / "bad.py"
     source.write_text("match x:\n    case 1: pass\n")
     with pytest.raises(SyntaxError, match=r"bad\.py"):
-        image.compile_mpy(source, "bad.py", tmp_path)
+        compile_text(source.read_text(), "bad.py", tmp_path)
