@@ -78,7 +78,7 @@ def test_a_short_differential_finds_nothing() -> None:
 
 @pytest.mark.parametrize("kind", ("1_point", "1_point_romfs"))
 def test_a_short_week_measures_the_heap(kind: str) -> None:
-    values = heap.measure(kind, heap_bytes=1 << 18, day_s=1800)
+    values = heap.measured(kind, heap_bytes=1 << 18, day_s=1800)
     assert 60_000 < values[f"heap_peak_bytes_{kind}"] < 1 << 18
     assert values.get("heap_board_bytes", 20_000) > 10_000
 
