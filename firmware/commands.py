@@ -54,6 +54,7 @@ class Commands:
         self.metering = metering
         self.points = points
         self.answered = {}  # command id: (event sequence of its answer, when), this boot only
+        self.detail = 0  # what an effect adds to its answer
         self.on_statement = None  # asked to send a statement of a point
 
     def take(self, command):
@@ -61,6 +62,7 @@ class Commands:
         if command.id in self.answered:
             self.repeated(command)
             return
+        self.detail = 0
         status = self.judge(command)
         if status is None:
             try:
@@ -70,7 +72,7 @@ class Commands:
         if status == codes.REFUSED_EXPIRED:
             figures = (EXPIRED, messages.COMMAND, command.id)
             self.events.add(codes.REJECTED, command.target, *figures)
-        self.events.result(command.id, status)
+        self.events.result(command.id, status, self.detail)
         self.answered[command.id] = (self.events.seq, self.board.ticks_ms())
         if len(self.answered) > points_module.COMMAND_WINDOW:
             del self.answered[min(self.answered)]
@@ -110,6 +112,7 @@ class Commands:
             return sys.modules[name].apply(self, point, command)
         finally:
             config.forget(EFFECTS[command.action], "firmware.effects")
+            config.forget("slots", "firmware")
 
     def finish(self, point, slot, command, freed_by=relay.BY_REARM):
         """One slot holds the effect and the id."""

@@ -46,17 +46,18 @@ def parsed(root, path, convert):
         raise Malformed(error.reason, "%s: %s%s" % (path, error.detail, remedy))
 
 
-def load(root):
+def load(root, path=CONFIG):
     """settings.Module out of /config.cbor."""
     from protocol import settings
 
-    return parsed(root, CONFIG, settings.module_from_wire)
+    return parsed(root, path, settings.module_from_wire)
 
 
 def forget(name, package="protocol"):
     """Give back the memory of a rarely needed module: 5 to 8 KB of a small heap."""
-    if sys.modules.pop(package + "." + name, None):
-        delattr(sys.modules[package], name)
+    parent = sys.modules.get(package)
+    if sys.modules.pop(package + "." + name, None) and hasattr(parent, name):
+        delattr(parent, name)  # absent after an import for which there was no memory
 
 
 def root_key(root):

@@ -4,7 +4,7 @@ outbox.
 Codes and arguments are the tables of protocol.messages. Never decides what is worth an event.
 """
 
-from protocol import cbor, messages
+from protocol import cbor, codes, messages
 
 TARGET = 32  # journal target of event records
 RESULT = 1
@@ -32,31 +32,33 @@ class Events:
 
     def add(self, code, point, *numbers):
         now_s, quality = self.clock.now()
-        self._write(EVENT, [now_s, quality, code, point, list(numbers)])
+        self._write(EVENT, [now_s, quality, code, point, list(numbers)], code == codes.AGGREGATE)
 
     def result(self, command_id, status, detail=0):
         now_s, quality = self.clock.now()
         self._write(RESULT, [now_s, quality, command_id, status, detail])
 
-    def _write(self, what, values):
+    def _write(self, what, values, plain=False):
         seq = self.seq + 1
         record = cbor.encode([self.epoch, seq, self.acked(), what, values])
         number = self.journal.commit(TARGET, record)
         self.seq = seq
         self.outbox.add(messages.EVENT_STREAM, seq, number)
         if self.on_record:
-            self.on_record()
+            self.on_record(plain)
 
 
 def batch(records):
-    """The message for some event records in sequence. -> (message, how many it took)."""
-    epoch, seq, _, what, values = cbor.decode(records[0][1])
-    if what == RESULT:
-        return messages.Result(*([epoch, seq] + values)), 1
+    """The message for some (sequence, record) in order. -> (message, how many it took)."""
     items = []
-    for _, record in records:
-        _, _, _, what, values = cbor.decode(record)
-        if what != EVENT:
+    first = message = None
+    for seq, record in records:
+        epoch, _, _, what, values = cbor.decode(record)
+        if what == RESULT:
+            if not items:
+                return messages.Result(*([epoch, seq] + values)), 1
             break
+        first = first or seq
         items.append(values)
-    return messages.Events(epoch, seq, items), len(items)
+        message = messages.Events(epoch, first, items)
+    return message, len(items)

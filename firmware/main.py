@@ -1,13 +1,14 @@
-"""Boot: the only constructor of objects. Configuration, journals, then the loops.
+"""Boot: the only constructor of objects. Journal, configuration, then the loops.
 
 The order is relay first: its persisted state is restored before anything that could fail or wait.
-A broken configuration ends start-up with one line that names file, key and remedy.
+A broken configuration is told in one line that names file, key and remedy; start-up is tried again
+every 15 minutes, and the relays hold.
 """
 
 import asyncio
 import gc
 
-from firmware import config, log, metering, module, point, relay
+from firmware import config, lamp, log, metering, module, point, relay
 from firmware.clock import Clock
 from firmware.commands import Commands
 from firmware.events import TARGET as EVENTS_TARGET
@@ -16,9 +17,8 @@ from firmware.health import Health
 from firmware.journal import Journal
 from firmware.log import Log
 from firmware.outbox import Outbox
-from firmware.uplink import Uplink
 from protocol import codes
-from protocol.units import BAD_FIELD, MODULE_TARGET, NO_RELAY, Malformed
+from protocol.units import BAD_FIELD, MODULE_TARGET, NO_RELAY, Malformed, Unavailable
 
 METERING_LIMIT_POLLS = 10
 METERING_LIMIT_MS = 60000
@@ -27,20 +27,30 @@ METERING_LIMIT_MS = 60000
 class Firmware:
     """Everything that lives as long as one power-on."""
 
-    def __init__(self, board, make_meter=None):
-        """make_meter(settings.Point, pulses so far) -> a meter; by default the real drivers."""
+    def __init__(self, board, make_meter=None, copy="-"):
+        """make_meter(settings.Point, pulses so far) -> a meter; by default the real drivers.
+
+        copy: which copy of the program this is, see boards/start.py.
+        """
+        from firmware import life  # given back as soon as it has judged
+
         self.board = board
-        self.settings = config.load(board.root)
+        self.copy = copy
+        self.journal = Journal(board.journal)
+        self.journal.load()
+        self.life, self.safe, self.config_path = life.begin(board, self.journal, copy)
+        life = Uplink = None
+        if not self.safe:
+            from firmware.uplink import Uplink
+        self.settings = config.load(board.root, self.config_path)
         make_meter = make_meter or meter_factory(board, self.settings)
         key = config.root_key(board.root)
         self.log = Log(board.ticks_ms)
-        self.journal = Journal(board.journal)
-        self.journal.load()
         floor_s = module.newest_instant_s(self.journal)
         self.clock = Clock(board, floor_s)
         self.module = module.Module(board.root, self.settings)
         self.module.start(self.journal, floor_s)
-        self.outbox = Outbox(board.root, self.journal)
+        self.outbox = Outbox(board.root, self.journal, self.module.epoch)
         self.outbox.load()
         self.events = Events(self.journal, self.outbox, self.clock, self.module.epoch)
         self.points = {}
@@ -71,8 +81,22 @@ class Firmware:
             self.metering,
             self.points,
         )
-        self.uplink = Uplink(
-            board,
+        self.uplink = self.network(Uplink, key) if Uplink else None
+        make_meter = None  # it knows the settings module
+        config.forget("settings")
+        config.forget("tariff_book")
+        self.shown = None  # what the lamp shows
+        self.metering.on_poll = lambda: lamp.show(self)
+        self.health.firmware = self
+        self.health.due_ms = 0
+        from firmware import life
+
+        life.tell(self)
+
+    def network(self, make, key):
+        """What talks to the host; safe mode goes without it."""
+        uplink = make(
+            self.board,
             self.log,
             self.settings,
             key,
@@ -83,11 +107,9 @@ class Firmware:
             self.points,
             self.commands,
         )
-        make_meter = None  # it knows the settings module
-        config.forget("settings")
-        config.forget("tariff_book")
-        self.events.on_record = self.metering.on_record = self.uplink.wake.set
+        self.events.on_record = self.metering.on_record = uplink.noted
         self.commands.on_statement = self.owe_statement
+        return uplink
 
     def restore(self, item, make_meter):
         """A service point as its newest slot left it, relay in its persisted state."""
@@ -113,9 +135,10 @@ class Firmware:
 
     def owe_statement(self, of_point):
         self.uplink.statements.append(of_point)
-        self.uplink.wake.set()
+        self.uplink.noted()
 
     async def run(self):
+        asyncio.get_event_loop().set_exception_handler(self.health.stray)
         self.log.add(log.BOOTED, self.board.reset_cause(), self.module.boot_id)
         self.events.add(codes.BOOT, MODULE_TARGET, self.board.reset_cause(), self.module.boot_id)
         poll_ms = self.settings.poll_ms
@@ -123,8 +146,13 @@ class Firmware:
         self.health.start("metering", lambda: self.metering.run(poll_ms))
         if any([point.meter.pulsed for point in self.points.values()]):
             self.health.start("pulses", self.metering.watch_pulses)
-        self.health.start("mqtt", self.uplink.client.run)
-        self.health.start("uplink", self.uplink.run)
+        if self.uplink:
+            self.health.start("mqtt", self.uplink.client.run)
+            self.health.start("uplink", self.uplink.run)
+        if self.board.console:
+            from firmware.console import Console
+
+            self.health.start("console", Console(self).run)
         await self.health.watch()
 
 
@@ -155,14 +183,38 @@ def meter_factory(board, module_settings):
     return make
 
 
-def run(board):
+def started(board, copy):
+    """The firmware in place. A file or a journal that cannot be used is told in one line."""
+    told = None
+    while True:
+        try:
+            return Firmware(board, copy=copy)
+        except (Malformed, Unavailable, OSError) as error:
+            line = getattr(error, "detail", "") or repr(error)
+        if line != told:
+            told = line
+            print("gridpurse: %s" % line)
+        board.signal(lamp.FAULT)
+        from firmware import life
+
+        asyncio.run(life.hold(board, copy))
+
+
+def run(board, copy="-"):
     """Entry of every board: boards/<name>/main.py calls this with what it built."""
-    try:
-        firmware = Firmware(board)
-    except Malformed as error:
-        print("gridpurse: %s" % error.detail)
-        return
+    firmware = started(board, copy)
     # What lives long is in place: from here on collect when half of the rest is used up.
     gc.collect()
     gc.threshold(gc.mem_free() // 2)
-    asyncio.run(firmware.run())
+    try:
+        asyncio.run(firmware.run())
+    except KeyboardInterrupt:  # a technician takes the prompt: no crash
+        from firmware import life
+
+        life.end(firmware)
+        raise
+    except Exception as error:
+        print("gridpurse: %s" % repr(error))
+        from firmware import life
+
+        life.crash(firmware, codes.BY_LOOP)

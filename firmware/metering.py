@@ -18,6 +18,8 @@ CHECKPOINT_MS = 10000
 VOLTAGE_MAX_V = 276  # 1.2 times nominal: no phase of a living supply carries more
 OUTAGE_MS_MAX = 7 * 86400000
 SILENT_POLLS = 3
+PLAIN = (ledger.CHARGE, ledger.FIXED, ledger.DEBT)  # may wait for others to travel with
+STEP_S = 10  # smaller corrections of the clock are no steps
 WATCH_MS = 10  # between looks at the pulses of a point that may run out before the next poll
 LAG_S = 5  # a poll this soon after a boundary reads the boundary
 
@@ -35,9 +37,12 @@ class Metering:
         self.on_record = None  # told when something waits to be sent
         self.watch = None  # what looks at supply quality and tamper, when some point wants it
         self.supply = Supply(board, clock, events, self)
+        self.on_poll = None  # told when all points have been looked at
         self.soon = asyncio.Event()  # some point may run out before the next poll
         self.poll_ms = self.checked_ms = 0
-        self.failures = self.dropped = 0  # task failures, records lost by the outbox, as told
+        self.turn = 0  # place of the point whose pulses were kept last
+        self.failures = 0  # task failures, as far as told
+        self.lost = (0, 0)  # records dropped and files damaged in the outbox, as far as told
 
     async def run(self, poll_ms):
         self.poll_ms = poll_ms
@@ -70,9 +75,12 @@ class Metering:
         if not any([point.near for point in self.points.values()]):
             self.journal.prepare()
             self.outbox.tidy()
-        if self.outbox.dropped != self.dropped:
-            self.dropped = self.outbox.dropped
-            self.events.add(codes.OUTBOX_FULL, MODULE_TARGET, self.dropped)
+        if self.on_poll:
+            self.on_poll()
+        lost = (self.outbox.dropped, self.outbox.damaged)
+        if lost != self.lost:
+            self.lost = lost
+            self.events.add(codes.OUTBOX_FULL, MODULE_TARGET, *lost)
         if self.health.failures != self.failures:
             self.failures = self.health.failures
             self.events.add(codes.TASK_RESTARTED, MODULE_TARGET, self.failures)
@@ -124,7 +132,7 @@ class Metering:
         if slot.entry is not None:
             self.outbox.add(point.number, slot.entry.seq, number)
             if self.on_record:
-                self.on_record()
+                self.on_record(slot.entry.kind in PLAIN)
 
     def enter(self, point, entry):
         self.commit(point, point.with_entry(entry))
@@ -160,6 +168,22 @@ class Metering:
         if point.slot.more[points_module.M_DEBTS]:
             self.recover(point, at_s - state.time_s)
 
+    def set_clock(self, unix_ms):
+        """Take an authenticated time. A step splits the running interval at the old instant and at
+        the new one; small corrections pass in silence. What ran under no time at all is spread up
+        to the new instant, because nobody knows when it was used."""
+        old_s, quality = self.clock.now()
+        step = abs(unix_ms // 1000 - old_s) > STEP_S
+        if step and quality != INVALID:
+            for point in self.points.values():
+                self.charge_now(point)
+        self.clock.set(unix_ms)
+        if step:
+            self.log.add(log.CLOCK_STEP, old_s, unix_ms // 1000)
+            self.events.add(codes.CLOCK_SET, MODULE_TARGET, old_s, unix_ms // 1000)
+            for point in self.points.values():
+                self.charge_now(point)
+
     def recover(self, point, passed_s):
         from firmware import debts
 
@@ -183,15 +207,33 @@ class Metering:
             self.charge(point, now_s, quality)
 
     def checkpoint(self):
-        """Keep raw pulse totals between entries, at most every ten seconds and only when moved."""
+        """Keep raw pulse totals between entries: every ten seconds one of those that moved, in
+        turn. More points would wear the flash out faster."""
         now_ms = self.board.ticks_ms()
         if now_ms - self.checked_ms < CHECKPOINT_MS:
             return
         self.checked_ms = now_ms
-        for point in self.points.values():
-            self.keep_pulses(point)
+        points = list(self.points.values())
+        for point in points:
+            self.keep_lockout(point, now_ms)
+        for _ in points:
+            self.turn = (self.turn + 1) % len(points)
+            if self.keep_pulses(points[self.turn]):
+                return
+
+    def keep_lockout(self, point, now_ms):
+        """Count a lock-out of token entry down each minute, so that no restart prolongs it."""
+        left_s = point.slot.more[points_module.M_LOCKED_S]
+        passed_s = (now_ms - point.locked_ms) // 1000
+        if left_s and passed_s >= min(left_s, 60):
+            point.locked_ms += passed_s * 1000
+            left_s = max(left_s - passed_s, 0)
+            self.commit(point, point.with_more(point.plain(), points_module.M_LOCKED_S, left_s))
 
     def keep_pulses(self, point):
+        """-> True when there was something to keep."""
         pulses = point.pulses
-        if pulses is not None and pulses != self.journal.pulses(point.number):
+        moved = pulses is not None and pulses != self.journal.pulses(point.number)
+        if moved:
             self.journal.checkpoint(point.number, pulses)
+        return moved

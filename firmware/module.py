@@ -71,7 +71,7 @@ def recover_records(journal, outbox, points):
     """
     safe = {}
     for stream in list(points) + [8]:
-        safe[stream] = max(outbox.acked.get(stream, 0), outbox.filed(stream))
+        safe[stream] = max(outbox.acked.get(stream, 0), outbox.filed.get(stream, 0))
     found = {}
 
     def take(number, target, payload):

@@ -1,128 +1,196 @@
-"""Records that wait for the host: in the journal first, then in files.
+"""Records that wait for the host: in the journal first, then as finished messages in files.
 
 Pending records are only remembered by the number of their journal slot. Before the ring goes over
-them a file takes a batch of them, of any stream; it is deleted when the host has acknowledged all
-of it. With a live network nothing is ever written here. Never forgets a record that is not
-acknowledged, except at its stated bound, where the oldest file goes and is counted.
+them they become the messages that they will travel in, one a stream, appended to files of one
+block of the file system; with a live network nothing is ever written here. Ledger and events have
+shelves of their own, so that telemetry never takes the room of money. Never forgets a record that
+is not acknowledged, except at the stated bound of its shelf, where the oldest file goes and is
+counted, and never reads what its checksum does not confirm: that file is counted and told.
 """
 
 import os
-import struct
 from array import array
-from binascii import crc32
+
+from firmware import events, point, shelf
+from protocol import messages
+from protocol.units import Unavailable, const
 
 FOLDER = "/outbox"
-PENDING_MAX = 28  # their records fill one block of the file system
-TIDY_AT = 24  # a file is written between polls then: nothing that has to act waits for it
-FILES_MAX = 256
-HEAD = "<BIH"  # stream, sequence, length
-HEAD_BYTES = 7
+_PENDING_MAX = const(40)
+_TIDY_AT = const(30)  # files are written between polls then: nothing that acts waits for it
+# Of the 448 blocks of a 1.75 MB file system; the rest is for two sets of the application.
+_LEDGER_FILES = const(208)
+_EVENT_FILES = const(48)
+_NUMBERS = const(10000000)  # file names: shelf * _NUMBERS + number
+_BODY_BYTES_MAX = const(4000)  # of a message, so that a file and a seal have room for it
+_STREAM_BIT = const(28)  # a pending record is its sequence, then stream and slot number in one
+_NO_ROOM = const(28)  # errno
 
 
 class Outbox:
-    def __init__(self, root, journal):
+    def __init__(self, root, journal, epoch):
         self.folder = root + FOLDER
         self.journal = journal
-        self.pending = array("I")  # stream, sequence, slot number; in order of arrival
-        self.files = []  # [name, {stream: (first, last)}], oldest first
+        self.epoch = epoch
+        self.pending = array("I")
+        self.shelves = (
+            shelf.Shelf(self.folder, 0, _LEDGER_FILES, epoch),
+            shelf.Shelf(self.folder, 1, _EVENT_FILES, epoch),
+        )
+        self.filed = {}  # stream: highest in a file
         self.acked = {}  # stream: highest acknowledged
         self.newest = {}  # stream: highest known
+        self.cursor = {}  # stream: the file of its last message; empty to ask for earlier ones
         self.dropped = 0
+        self.damaged = 0  # files
         try:
             os.mkdir(self.folder)
         except OSError:
             pass  # it is there already
 
     def load(self):
-        """Read the index of what the files hold. A damaged file is one that was never finished."""
-        for name in sorted(os.listdir(self.folder)):
-            span = {}
-            for stream, seq, _ in self._read(name):
-                first, last = span.get(stream, (seq, seq))
-                span[stream] = (min(first, seq), max(last, seq))
-                self.newest[stream] = max(self.newest.get(stream, 0), seq)
-            if span:
-                self.files.append([name, span])
-            else:
-                os.remove(self.folder + "/" + name)
+        """Learn what the files hold. A damaged one keeps its place, and its whole messages."""
+        for name in os.listdir(self.folder):
+            number = int(name)
+            self.shelves[number // _NUMBERS].found(number % _NUMBERS)
+        for files in self.shelves:
+            self.damaged += files.load(self._note)
 
-    def _read(self, name):
-        with open(self.folder + "/" + name, "rb") as file:
-            data = file.read()
-        if len(data) < 4 or crc32(data[:-4]) != struct.unpack("<I", data[-4:])[0]:
-            return
-        at = 0
-        while at < len(data) - 4:
-            stream, seq, length = struct.unpack_from(HEAD, data, at)
-            at += HEAD_BYTES
-            yield stream, seq, data[at : at + length]
-            at += length
-
-    def filed(self, stream):
-        """The highest sequence that is safe in a file."""
-        return max([span[stream][1] for _, span in self.files if stream in span] or [0])
+    def _note(self, stream, first, last, body):
+        self.filed[stream] = max(self.filed.get(stream, 0), last)
+        self.newest[stream] = max(self.newest.get(stream, 0), last)
 
     def add(self, stream, seq, number):
         """A record that the journal holds as slot `number`."""
-        self.pending.extend(array("I", (stream, seq, number)))
+        self.pending.extend(array("I", (seq, stream << _STREAM_BIT | number)))
         self.newest[stream] = max(self.newest.get(stream, 0), seq)
-        if len(self.pending) >= 3 * PENDING_MAX or self.journal.aging(self.pending[2]):
+        oldest = self.pending[1] & ((1 << _STREAM_BIT) - 1)
+        if len(self.pending) >= 2 * _PENDING_MAX or self.journal.aging(oldest):
             self.flush()
 
     def tidy(self):
         """While nobody waits: the file that would be due soon."""
-        if len(self.pending) >= 3 * TIDY_AT:
+        if len(self.pending) >= 2 * _TIDY_AT:
             self.flush()
 
     def waiting_slots(self):
         """(stream, sequence, slot number) of everything pending."""
         pending = self.pending
-        for at in range(0, len(pending), 3):
-            yield pending[at], pending[at + 1], pending[at + 2]
-
-    def flush(self):
-        """Move what is pending into one file; at the bound the oldest file makes room."""
-        if len(self.files) >= FILES_MAX:
-            name, span = self.files.pop(0)
-            os.remove(self.folder + "/" + name)
-            for first, last in span.values():
-                self.dropped += last - first + 1
-        name = "%08d" % (int(self.files[-1][0]) + 1 if self.files else 1)
-        span = {}
-        crc = 0
-        with open(self.folder + "/" + name, "wb") as file:
-            for stream, seq, number in self.waiting_slots():
-                record = self.journal.record(number)
-                head = struct.pack(HEAD, stream, seq, len(record))
-                crc = crc32(record, crc32(head, crc))
-                file.write(head)
-                file.write(record)
-                first, last = span.get(stream, (seq, seq))
-                span[stream] = (min(first, seq), max(last, seq))
-            file.write(struct.pack("<I", crc))
-        self.files.append([name, span])
-        self.pending = array("I")
+        for at in range(0, len(pending), 2):
+            where = pending[at + 1]
+            yield where >> _STREAM_BIT, pending[at], where & ((1 << _STREAM_BIT) - 1)
 
     def take(self, stream, after, most):
-        """Up to `most` records of a stream above a sequence, contiguous: [(seq, record)]."""
-        out = []
-        for seq, record in self._above(stream, after):
-            if len(out) >= most or (out and seq != out[-1][0] + 1):
-                break
-            if not out or seq > out[-1][0]:
-                out.append((seq, record))
-        return out
-
-    def _above(self, stream, after):
-        """Every record of a stream above a sequence, files first: they are older."""
-        for name, span in self.files:
-            if stream in span and span[stream][1] > after:
-                for other, seq, record in self._read(name):
-                    if other == stream and seq > after:
-                        yield seq, record
+        """Pending records of a stream above a sequence, contiguous, one by one: (seq, record)."""
+        begun = False
         for other, seq, number in self.waiting_slots():
-            if other == stream and seq > after:
-                yield seq, self.journal.record(number)
+            if other != stream or seq <= after:
+                continue
+            if not most or (begun and seq != after + 1):
+                return
+            try:
+                record = self.journal.record(number)
+            except Unavailable:  # it was never filed and the ring is over it: a gap
+                record = None
+            if record is not None:
+                yield seq, record
+                begun = True
+                most -= 1
+            elif begun:
+                return
+            after = seq
+
+    def flush(self):
+        """Move what is pending into files; at its bound a shelf loses its oldest file."""
+        filed = dict(self.filed)
+        lost = len(self.pending) // 2
+        try:
+            for stream in sorted({item[0] for item in self.waiting_slots()}):
+                found = self._build(stream, self.filed.get(stream, 0), _PENDING_MAX)
+                while found:
+                    self.shelves[stream == messages.EVENT_STREAM].append(stream, *found)
+                    lost -= found[1] - found[0] + 1
+                    self.filed[stream] = found[1]
+                    found = self._build(stream, found[1], _PENDING_MAX)
+            for files in self.shelves:
+                files.close()
+        except OSError as error:
+            self._failed(filed, error.args[0])
+            return
+        self.dropped += lost
+        self.pending = array("I")
+        for files in self.shelves:
+            while files.last - files.first >= files.files_max:
+                self._drop(files)
+
+    def _failed(self, filed, code):
+        """The journal still has what no file took: it is tried again with the next record."""
+        self.filed = filed
+        for files in self.shelves:
+            files.give_up()
+        if code == _NO_ROOM:  # telemetry goes before the ledger
+            for files in (self.shelves[1], self.shelves[0]):
+                if files.first <= files.last:
+                    self._drop(files)
+                    break
+        if len(self.pending) > 8 * _PENDING_MAX:
+            self.pending = self.pending[2:]
+            self.dropped += 1
+
+    def _drop(self, files):
+        def lost(stream, first, last, _):
+            self.dropped += max(0, last - max(first - 1, self.acked.get(stream, 0)))
+
+        files.chunks(files.first, lost)
+        files.remove()
+
+    def _build(self, stream, after, most):
+        """(first, last, packed message) of pending records above a sequence, or None."""
+        records = self.take(stream, after, most)
+        if stream == messages.EVENT_STREAM:
+            message, count = events.batch(records)
+        else:
+            message, count = point.batch(stream, records)
+        if not count:
+            return None
+        body = messages.pack(message)
+        if len(body) > _BODY_BYTES_MAX:
+            return self._build(stream, after, count // 2)
+        first = message[1 if stream == messages.EVENT_STREAM else 2]
+        return first, first + count - 1, body
+
+    def batch(self, stream, after, most):
+        """(packed message, its last sequence) of what comes after a sequence, or None.
+
+        Files first: they are older. Events that the bound has taken travel as their number.
+        """
+        found = None
+        if after < self.filed.get(stream, 0):
+            found = self._in_files(stream, after)
+        if found is None:
+            found = self._build(stream, after, most)
+        if found is None:
+            return None
+        first, last, body = found
+        if first > after + 1 and stream == messages.EVENT_STREAM:
+            gap = messages.Events(self.epoch, after + 1, [first - after - 1])
+            return messages.pack(gap), first - 1
+        return body, last
+
+    def _in_files(self, stream, after):
+        found = []
+
+        def look(other, first, last, body):
+            if other == stream and last > after:
+                found.append((first, last, body))
+            return bool(found)
+
+        files = self.shelves[stream == messages.EVENT_STREAM]
+        number = max(files.first, self.cursor.get(stream, 0))
+        while number <= files.last and not files.chunks(number, look):
+            number += 1
+        self.cursor[stream] = number
+        return found[0] if found else None
 
     def trim(self, stream, seq):
         """The host has committed a stream up to `seq`."""
@@ -130,15 +198,25 @@ class Outbox:
             return
         self.acked[stream] = seq
         kept = array("I")
-        for item in self.waiting_slots():
-            if item[1] > self.acked.get(item[0], 0):
-                kept.extend(array("I", item))
+        for other, number, slot in self.waiting_slots():
+            if number > self.acked.get(other, 0):
+                kept.extend(array("I", (number, other << _STREAM_BIT | slot)))
         self.pending = kept
-        for item in list(self.files):
-            name, span = item
-            if all([last <= self.acked.get(other, 0) for other, (_, last) in span.items()]):
-                os.remove(self.folder + "/" + name)
-                self.files.remove(item)
+        files = self.shelves[stream == messages.EVENT_STREAM]
+        while files.first <= files.last and not self._owes(files):
+            files.remove()
+
+    def _owes(self, files):
+        """True when the oldest file holds what the host has not."""
+
+        def look(stream, first, last, _):
+            files.owed = (stream, last)
+            return last > self.acked.get(stream, 0)
+
+        owed = files.owed
+        if owed and owed[1] > self.acked.get(owed[0], 0):
+            return True
+        return files.chunks(files.first, look)
 
     def waiting(self):
         """Records known and not acknowledged, over all streams."""

@@ -72,37 +72,25 @@ def unpack(payload):
 
 
 def batch(number, records):
-    """The Readings message of packed slots in sequence. -> (message, how many it took).
+    """The Readings message of (sequence, packed slot) in order. -> (message, how many it took).
 
     A batch has one tariff version, and an opening can only be its first record. Slots are unpacked
     one at a time: eight at once would be the largest thing on the heap.
     """
-    first = unpack(records[0])
     items = []
-    metered_s = first.prev_s
-    last = first
-    for record in records:
-        slot = unpack(record) if items else first
+    message = None
+    for seq, record in records:
+        slot = unpack(record)
         entry = slot.entry
-        if items and (entry.version != first.entry.version or entry.kind == ledger.OPENING):
+        if not items:
+            first = seq
+            version = entry.version
+            metered_s = slot.prev_s
+        elif entry.version != version or entry.kind == ledger.OPENING:
             break
         items.append(reading.to_item(metered_s, entry))
         metered_s = slot.state.time_s
-        last = slot
-    state = last.state
-    statement = [state.balance_ncur, state.period, state.used_wh, state.day]
-    statement += list(state.mark) + [state.head]
-    entry = first.entry
-    message = messages.Readings(
-        number,
-        first.epoch,
-        entry.seq,
-        first.prev_s,
-        entry.register_wh - entry.energy_wh,
-        entry.version,
-        items,
-        statement,
-    )
+        message = messages.Readings(number, slot.epoch, first, version, items, slot.state.head)
     return message, len(items)
 
 
@@ -141,6 +129,9 @@ class Point:
         self.load = None  # load.Load, where there is a limit
         self.holds_now = 0  # what the watch wants held, not persisted: prepaid.HOLD_... bits
         self.silent = 0  # polls without an answer since the last one
+        self.typing = False  # a token entry runs
+        self.told_ms = 0  # when an entry without effect was an event
+        self.locked_ms = 0  # tick at which M_LOCKED_S was what is left
 
     @property
     def state(self):

@@ -57,7 +57,6 @@ class Supply:
         episode = prepaid.episode(point.slot.more[points.M_EPISODE], zone)
         slot = point.with_more(point.with_warning(zone), points.M_EPISODE, episode)
         self.metering.commit(point, slot)
-        self.board.signal(zone)
         if worse:
             self.events.add(codes.WARNING, point.number, zone, balance_ncur)
 

@@ -7,21 +7,29 @@ PUBACK with a record, and never lets a message through whose seal is not right.
 
 import asyncio
 
-from firmware import events as events_module
 from firmware import log, mqtt
-from firmware import point as points_module
 from firmware.waits import sleep_ms, wait_for_ms
 from protocol import codes, cose, messages, topics
-from protocol.units import MODULE_TARGET, SYNCHRONISED, Malformed, Unavailable
+from protocol.units import (
+    INTERVAL_S,
+    MODULE_TARGET,
+    OVERSIZED,
+    SYNCHRONISED,
+    Malformed,
+    Unavailable,
+    const,
+)
 
 FIRMWARE = "0.1.0"
-RETRY_MS = 60000  # without an acknowledgement for this long, send again; twice as long each time
-RETRY_MS_MAX = 900000
-IDLE_MS = 10000
-OFFLINE_MS = 5000
-WINDOW_RECORDS = 512  # sent and not acknowledged, per stream
+# Without an acknowledgement for this long, send again; twice as long each time.
+_RETRY_MS = const(60000)
+_RETRY_MS_MAX = const(900000)
+_IDLE_MS = const(10000)
+_OFFLINE_MS = const(5000)
+_WINDOW_RECORDS = const(128)  # sent and not acknowledged, per stream: then the host has to speak
+# No plain record waits longer for others, unless more than an hour's are wanted.
+_HELD_MS = const(3600000)
 TIME_ROUND_TRIP_MS = 10000
-STEP_S = 10  # smaller corrections are slewed silently
 REJECT_EVERY_MS = 60000
 
 
@@ -38,7 +46,6 @@ class Uplink:
         self.events = events
         self.points = points
         self.commands = commands
-        self.kid = settings.module.encode()
         self.mac_up = cose.Mac(cose.derive(key, cose.UP))
         self.mac_down = cose.Mac(cose.derive(key, cose.DOWN))
         self.topic = topics.up(settings.shard, settings.module)
@@ -51,6 +58,7 @@ class Uplink:
                 subscriptions=((topics.down(settings.shard, settings.module), 1),),
                 user=settings.broker_user or None,
                 password=settings.broker_password.encode() or None,
+                will=(topics.of(topics.WILL, settings.shard, settings.module), b"", 1, False),
                 keepalive_s=settings.keepalive_s,
             ),
             self.receive,
@@ -59,10 +67,13 @@ class Uplink:
         )
         self.sent = {}  # stream: highest sequence sent in this connection
         self.progress_ms = 0  # last time an acknowledgement moved something
-        self.retry_ms = RETRY_MS
+        self.retry_ms = _RETRY_MS
+        self.heard = False  # the host has spoken since power-on
         self.greeted = 0  # connection number that has had its hello
         self.asked_ms = None  # tick of the hello whose time answer is still expected
         self.statements = []  # points that owe a statement
+        self.urgent = True  # something waits that is not plain
+        self.held_ms = 0  # last tick at which nothing waited
         self.rejected_ms = {}
         self.wake = asyncio.Event()
 
@@ -70,51 +81,88 @@ class Uplink:
         """Send whatever waits, whenever there is a connection."""
         while True:
             if not self.client.connected:
-                await sleep_ms(OFFLINE_MS)
-                continue
-            try:
-                await self.send_all()
-            except Unavailable:
-                await sleep_ms(OFFLINE_MS)
+                await sleep_ms(_OFFLINE_MS)
                 continue
             self.wake.clear()
             try:
-                await wait_for_ms(self.wake.wait(), IDLE_MS)
+                await self.send_all()
+            except Unavailable:
+                await sleep_ms(_OFFLINE_MS)
+                continue
+            try:
+                await wait_for_ms(self.wake.wait(), _IDLE_MS)
             except asyncio.TimeoutError:
                 pass  # time to look whether something needs a repetition
+
+    def noted(self, plain=False):
+        """A record waits; a plain one may wait for others, see due()."""
+        if not plain:
+            self.urgent = True
+        self.wake.set()
+
+    def due(self):
+        """False while all that waits are plain records, too few and too young to be sent."""
+        now_ms = self.board.ticks_ms()
+        hold = self.settings.hold_records
+        waits = max([seq - self.upto(stream) for stream, seq in self.outbox.newest.items()])
+        if not waits:
+            self.held_ms = now_ms
+        held_ms = max(_HELD_MS, hold * INTERVAL_S * 1000)
+        return self.urgent or waits >= hold or now_ms - self.held_ms >= held_ms
+
+    def outstanding(self):
+        """True while something that was sent in this connection is not acknowledged."""
+        return any([seq > self.outbox.acked.get(n, 0) for n, seq in self.sent.items()])
+
+    def upto(self, stream):
+        """What needs not be sent in this connection."""
+        return max(self.outbox.acked.get(stream, 0), self.sent.get(stream, 0))
 
     async def send_all(self):
         if self.greeted != self.client.connects:
             self.greeted = self.client.connects
             self.log.add(log.CONNECTED, self.greeted)
-            self.sent = {}
-            self.retry_ms = RETRY_MS
+            self.again()
+            self.retry_ms = _RETRY_MS
             self.progress_ms = self.board.ticks_ms()
             self.statements = list(self.points.values())
             await self.greet()
         elif self.board.ticks_ms() - self.progress_ms > self.retry_ms:
             self.progress_ms = self.board.ticks_ms()
-            self.retry_ms = min(RETRY_MS_MAX, self.retry_ms * 2)
-            self.sent = {}
+            self.retry_ms = min(_RETRY_MS_MAX, self.retry_ms * 2)
+            if self.outstanding():
+                self.again()
             if self.clock.now()[1] != SYNCHRONISED:
                 await self.greet()  # its answer brings the time
+        if not self.due():
+            return
+        self.urgent = False
         while self.statements:
-            await self.send(self.statements[0].statement())
+            if not await self.send(self.statements[0].statement()):
+                self.urgent = True
+                return
             self.statements.pop(0)
         more = True
         while more:
             more = await self.send_stream(messages.EVENT_STREAM)
             for number in self.points:
                 more = await self.send_stream(number) or more
+                # What has happened meanwhile goes before the rest of a backlog.
+                while await self.send_stream(messages.EVENT_STREAM):
+                    more = True
+
+    def again(self):
+        """Everything that is not acknowledged is sent again, from the oldest on."""
+        self.sent = {}
+        self.outbox.cursor = {}
+        self.urgent = True
 
     async def greet(self):
         self.asked_ms = self.board.ticks_ms()
         now_s, quality = self.clock.now()
-        streams = {messages.EVENT_STREAM: self.events.seq}
-        versions = {}
-        for number, point in self.points.items():
-            streams[number] = point.state.seq
-            versions[number] = point.book.version
+        streams = {number: point.state.seq for number, point in self.points.items()}
+        streams[messages.EVENT_STREAM] = self.events.seq
+        versions = {number: point.book.version for number, point in self.points.items()}
         await self.send(
             messages.Hello(
                 self.module.boot_id,
@@ -132,34 +180,33 @@ class Uplink:
 
     async def send_stream(self, stream):
         """One batch of one stream. -> True when there may be more."""
-        acked = self.outbox.acked.get(stream, 0)
-        after = max(acked, self.sent.get(stream, 0))
-        if after - acked > WINDOW_RECORDS:
+        after = self.upto(stream)
+        if after - self.outbox.acked.get(stream, 0) > _WINDOW_RECORDS:
             return False
-        records = self.outbox.take(stream, after, self.settings.batch_records)
-        if not records:
+        found = self.outbox.batch(stream, after, self.settings.batch_records)
+        if found is None:
             return False
-        if stream == messages.EVENT_STREAM:
-            message, count = events_module.batch(records)
-        else:
-            packed = [record for _, record in records]
-            message, count = points_module.batch(stream, packed)
-        last = records[count - 1][0]
-        sealed = messages.seal(message, self.kid, self.mac_up)
-        records = packed = message = None  # nothing of it is needed while the broker answers
+        body, last = found
+        sealed = cose.seal(messages.alg_of(body[2]), body, self.mac_up)
+        body = found = None  # not needed while the broker answers
         if not await self.client.publish(self.topic, sealed):
+            self.urgent = True
             return False
+        if not self.outstanding():
+            self.progress_ms = self.board.ticks_ms()
+            self.retry_ms = _RETRY_MS
         self.sent[stream] = last
         return True
 
     async def send(self, message):
-        sealed = messages.seal(message, self.kid, self.mac_up)
+        sealed = messages.seal(message, self.mac_up)
         return await self.client.publish(self.topic, sealed)
 
     def receive(self, topic, payload):
         """A message from the broker: authenticated and dispatched, or refused and told."""
         try:
-            _, message = messages.unseal(payload, self.mac_for, True)
+            message = messages.unseal(payload, self.mac_down, True)
+            self.heard = True
             kind = messages.kind_of(message)
             if kind == messages.ACK:
                 self.trim(message)
@@ -167,11 +214,8 @@ class Uplink:
                 self.set_clock(message)
             else:
                 self.commands.take(message)
-        except Malformed as error:
-            self.refuse(error.reason)
-
-    def mac_for(self, kid):
-        return self.mac_down if kid == self.kid else None
+        except (Malformed, MemoryError) as error:  # the host sends again what had no room
+            self.refuse(getattr(error, "reason", OVERSIZED))
 
     def trim(self, ack):
         if ack.epoch != self.module.epoch:
@@ -181,7 +225,8 @@ class Uplink:
             self.outbox.trim(stream, seq)
             if self.outbox.acked.get(stream, 0) > before:
                 self.progress_ms = self.board.ticks_ms()
-                self.retry_ms = RETRY_MS
+                self.retry_ms = _RETRY_MS
+                self.wake.set()  # there is room for more of a backlog
 
     def set_clock(self, answer):
         """Only the prompt answer to the last hello of this boot sets the clock, and only once."""
@@ -189,12 +234,8 @@ class Uplink:
         if answer.boot_id != self.module.boot_id or answer.ticks_ms != self.asked_ms:
             return
         self.asked_ms = None
-        if trip_ms > TIME_ROUND_TRIP_MS:
-            return
-        old_s, new_s = self.clock.set(answer.time_ms + trip_ms // 2)
-        if abs(new_s - old_s) > STEP_S:
-            self.log.add(log.CLOCK_STEP, old_s, new_s)
-            self.events.add(codes.CLOCK_SET, MODULE_TARGET, old_s, new_s)
+        if trip_ms <= TIME_ROUND_TRIP_MS:
+            self.commands.metering.set_clock(answer.time_ms + trip_ms // 2)
 
     def refuse(self, reason):
         """Forged, replayed or malformed: an event, but not a flood of them."""

@@ -1,7 +1,7 @@
 """A private MQTT broker for demo and tests: nats-server from its wheel, on this machine only.
 
-Every module may write its own `up` and read its own `down`, nothing else; the host may use all of
-`gp/1`. Ends with the process that started it. A real fleet runs its own broker.
+Every module may write its own `u` topic, leave its will on `w` and read its own `d`, nothing else;
+the host may use all three. Ends with the process that started it. A real fleet runs its own.
 """
 
 import json
@@ -24,6 +24,7 @@ from protocol import topics
 
 HOST = "127.0.0.1"
 HOST_USER = "host"
+_ALL = [f"{way}.>" for way in (topics.UP, topics.DOWN, topics.WILL)]
 # What the host did not acknowledge comes again after this long, also when the host died.
 ACK_WAIT_S = 2
 START_S_MAX = 10
@@ -145,17 +146,17 @@ class Broker:
 
 
 def config_text(folder: Path, port: int, host_password: str, users: Iterable[BrokerUser]) -> str:
-    """nats-server's configuration; a topic gp/1/0/m/up is its subject gp.1.0.m.up.
+    """nats-server's configuration; a topic u/0/m is its subject u.0.m.
 
     A subscription needs a subject both bare and with `.>`; QoS 1 also needs `$MQTT.sub.>`.
     """
     logins = [
-        _login(HOST_USER, host_password, ["gp.1.>"], ["gp.1.>"]),
+        _login(HOST_USER, host_password, _ALL, _ALL),
         *(
             _login(
                 user.module,
                 user.password,
-                _both(topics.up(user.shard, user.module)),
+                [*_both(topics.up(user.shard, user.module)), *_will(user)],
                 _both(topics.down(user.shard, user.module)),
             )
             for user in users
@@ -172,6 +173,10 @@ authorization {{
   ]
 }}
 """
+
+
+def _will(user: BrokerUser) -> list[str]:
+    return _both(topics.of(topics.WILL, user.shard, user.module))
 
 
 def _both(topic: str) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from host_tools import Refused, setup, simulate
 from host_tools.demo import run as demo
-from host_tools.settlement import enrol, reconcile, rejects, service, topup
+from host_tools.settlement import enrol, reconcile, rejects, service, token, topup, unlock
 
 # name: (help, add_arguments, run); run returns the exit code.
 COMMANDS: dict[
@@ -25,6 +25,8 @@ COMMANDS: dict[
     "simulate": ("run virtual modules at this desk", simulate.add_arguments, simulate.run),
     "settle": ("settle what modules send", service.add_arguments, service.run),
     "topup": ("credit a payment to a service point", topup.add_arguments, topup.run),
+    "token": ("print the digits of a booked payment", token.add_arguments, token.run),
+    "unlock": ("end the lock-out of token entry", unlock.add_arguments, unlock.run),
     "modules": ("list modules, or enrol one", enrol.add_arguments, enrol.run),
     "reconcile": ("hold modules against the host", reconcile.add_arguments, reconcile.run),
     "rejects": ("list refused messages", rejects.add_arguments, rejects.run),

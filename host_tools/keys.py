@@ -1,6 +1,7 @@
 """Root keys of the modules: one file each, readable by its owner only, never printed.
 
-The rest of the host asks for a `Mac` of one direction; only provisioning sees the key itself.
+The rest of the host asks for a `Mac` of one direction; only provisioning and the issuing
+of tokens see the key itself.
 """
 
 import os
@@ -31,7 +32,7 @@ class RootKey:
         return "RootKey(hidden)"
 
     def reveal(self) -> bytes:
-        """The bytes, for provisioning; they belong in no log and on no screen."""
+        """The bytes, for provisioning and token keys; they belong in no log and on no screen."""
         return self._value
 
     def mac(self, direction: bytes) -> cose.Mac:

@@ -13,7 +13,9 @@ from protocol import openpaygo, topup, voucher
 from protocol.cose import Mac
 from protocol.siphash import SipHash
 from protocol.topup import Mark
+from protocol.units import NCUR_PER_CUR
 
+UNIT_NCUR = NCUR_PER_CUR  # of a token, where a module was provisioned with no other
 # From here on a point nears the bound of its key, and issuing says so.
 NUMBER_WARNING = openpaygo.NUMBER_BOUND - 100
 

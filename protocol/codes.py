@@ -44,6 +44,7 @@ REFUSED_UNSUPPORTED = const(5)
 REFUSED_TOO_OLD = const(6)
 REFUSED_CLOCK = const(7)
 REFUSED_HELD = const(8)  # credit still holds the relay open
+REFUSED_BUSY = const(9)  # another change is being tried
 
 # Event codes. Arguments in brackets.
 BOOT = const(1)  # [reset cause, boot id]
@@ -59,7 +60,7 @@ REGISTER_REFUSED = const(10)  # [verdict, previous_wh, offered_wh]
 TASK_RESTARTED = const(11)  # [failures since power-on]
 RELAY_MISMATCH = const(12)  # [commanded, actual]
 TARIFF_SET = const(13)  # [version]
-OUTBOX_FULL = const(14)  # [records dropped]
+OUTBOX_FULL = const(14)  # [records dropped, files damaged]
 RELAY_DISARMED = const(15)  # [rule, balance_ncur, limit_ncur, zone]
 RELAY_PENDING = const(16)  # [rule, delay_s, balance_ncur]
 EMERGENCY = const(17)  # [1 offered, 2 selected, 3 used up, 4 repaid; balance_ncur]
@@ -75,7 +76,33 @@ QUALITY = const(26)  # [what, phase, 1 begin or 0 end, extreme, duration_s]
 AGGREGATE = const(27)  # [phase, samples, urms_mv, min_mv, max_mv, mean_mhz, mean_ma, max_ma]
 TAMPER = const(28)  # [kind, 1 begin or 0 end, register_wh, voltage_mv, current_ma, power_mw]
 SAFE_MODE = const(29)  # [crashes]
-UPDATED = const(30)  # [step, version, detail]
-CONFIG_SET = const(31)  # [version]
-CRASH = const(32)  # [uptime_s, task failures, code]
+UPDATED = const(30)  # [outcome, version, why it was refused or 0]
+CONFIG_SET = const(31)  # [version in use, outcome]
+CRASH = const(32)  # [uptime_s at least, task failures, how, boot id]
 DEBT_LEFT = const(33)  # [which, left_ncur]
+
+# Outcomes of UPDATED and CONFIG_SET.
+ARMED = const(1)  # whole and genuine; runs on trial after the restart that comes now
+CONFIRMED = const(2)
+ROLLED_BACK = const(3)  # what worked before is back
+REFUSED = const(4)
+# Why an update was refused.
+BAD_VERSION = const(1)  # not newer than what runs
+BAD_MPY = const(2)  # compiled for another interpreter
+BAD_HASH = const(3)
+NO_SPACE = const(4)
+INCOMPLETE = const(5)
+BAD_FILE = const(6)  # a list of files that names what no update may touch
+
+# Steps of UPDATE and their args; what is next is told as detail, number << 20 | offset.
+BEGIN = const(1)  # [step, version, mpy version, bytes of the list, its SHA-256, blocks needed]
+CHUNK = const(2)  # [step, number of the file or 0 for the list, offset, bytes]
+FINISH = const(3)  # [step]
+ABORT = const(4)  # [step]
+
+# How a life ended, in CRASH.
+BY_WATCHDOG = const(1)
+BY_BROWN_OUT = const(2)
+BY_PANIC = const(3)  # a reset that nobody announced
+BY_TASKS = const(4)  # too many task failures
+BY_LOOP = const(5)  # an error outside every task

@@ -1,10 +1,10 @@
 """COSE_Mac0 (RFC 9052 section 6.2): the seal around every Gridpurse message.
 
-One fixed layout, in hexadecimal:  d1 84  43 a1 01 alg  a1 04 kid  payload  tag
-that is tag 17, protected {1: alg}, unprotected {4: kid}; alg 4 is HMAC 256/64 (8-byte tag), 5 is
-HMAC 256/256 (32 bytes). kid, payload and tag are byte strings with shortest lengths. The tag
-covers ["MAC0", protected, b"", payload]. This module never interprets the payload and never
-holds keys.
+One fixed layout, in hexadecimal:  84  43 a1 01 alg  a0  payload  tag
+that is the untagged form with protected {1: alg} and nothing unprotected: the topic says whose key
+it is, and under any other key the tag is wrong. alg 4 is HMAC 256/64 (8-byte tag), 5 is HMAC
+256/256 (32 bytes). payload and tag are byte strings with shortest lengths. The tag covers ["MAC0",
+protected, b"", payload]. This module never interprets the payload and never holds keys.
 """
 
 import hashlib
@@ -15,20 +15,14 @@ from protocol.units import (
     MALFORMED,
     MESSAGE_BYTES_MAX,
     OVERSIZED,
-    UNKNOWN_MODULE,
     UNSUPPORTED,
     Malformed,
     const,
 )
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 HMAC_256_64 = const(4)
 HMAC_256_256 = const(5)
 TAG_BYTES = {4: 8, 5: 32}
-KID_BYTES_MAX = const(32)
 KEY_BYTES_MIN = const(16)
 
 # Directions, as `derive` takes them.
@@ -37,8 +31,8 @@ DOWN = b"gridpurse/1 down"
 
 _BLOCK = const(64)
 _BYTES_MAJOR = const(2)
-_START = b"\xd1\x84\x43\xa1\x01"
-_KID = b"\xa1\x04"
+_START = b"\x84\x43\xa1\x01"
+_BARE = const(0xA0)
 
 
 class Mac:
@@ -77,19 +71,14 @@ def derive(root_key: bytes, direction: bytes) -> bytes:
     return Mac(root_key).digest(direction)
 
 
-def seal(alg: int, kid: bytes, payload: bytes, mac: Mac) -> bytes:
-    """The sealed message. `alg` is HMAC_256_64 or HMAC_256_256, `kid` 1..KID_BYTES_MAX bytes."""
-    if not 0 < len(kid) <= KID_BYTES_MAX:
-        raise ValueError("kid")
+def seal(alg: int, payload: bytes, mac: Mac) -> bytes:
+    """The sealed message. `alg` is HMAC_256_64 or HMAC_256_256."""
     length = TAG_BYTES[alg]
     payload_head = cbor.head(_BYTES_MAJOR, len(payload))
     return b"".join(
         (
             _START,
-            bytes((alg,)),
-            _KID,
-            cbor.head(_BYTES_MAJOR, len(kid)),
-            kid,
+            bytes((alg, _BARE)),
             payload_head,
             payload,
             cbor.head(_BYTES_MAJOR, length),
@@ -100,27 +89,24 @@ def seal(alg: int, kid: bytes, payload: bytes, mac: Mac) -> bytes:
 
 def open_sealed(
     data: bytes,
-    mac_for_kid: "Callable[[bytes], Mac | None]",
+    mac: Mac,
     algs: tuple[int, ...] = (HMAC_256_64, HMAC_256_256),
     size_max: int = MESSAGE_BYTES_MAX,
-) -> tuple[bytes, int, bytes]:
-    """(kid, alg, payload) of a message whose tag is right.
+) -> tuple[int, bytes]:
+    """(alg, payload) of a message whose tag is right.
 
-    `mac_for_kid` returns the Mac of a key id or None. Raises Malformed with OVERSIZED, MALFORMED
-    (not our layout), UNSUPPORTED (an alg outside `algs`), UNKNOWN_MODULE (no such key) or FORGED
-    (the tag is wrong); only after FORGED was ruled out may anything in the message be believed.
+    Raises Malformed with OVERSIZED, MALFORMED (not our layout), UNSUPPORTED (an alg outside
+    `algs`) or FORGED (the tag is wrong); only after FORGED was ruled out may anything in the
+    message be believed.
     """
     if len(data) > size_max:
         raise Malformed(OVERSIZED, "message")
-    kid, alg, payload_head, payload, tag = _parse(data)
+    alg, payload_head, payload, tag = _parse(data)
     if alg not in algs:
         raise Malformed(UNSUPPORTED, "alg")
-    mac = mac_for_kid(kid)
-    if mac is None:
-        raise Malformed(UNKNOWN_MODULE)
     if not same(tag, _tag(mac, alg, payload_head, payload)):
         raise Malformed(FORGED)
-    return kid, alg, payload
+    return alg, payload
 
 
 def same(left: bytes, right: bytes) -> bool:
@@ -139,18 +125,15 @@ def _tag(mac: Mac, alg: int, payload_head: bytes, payload: bytes) -> bytes:
     return mac.digest(start, payload_head, payload)[: TAG_BYTES[alg]]
 
 
-def _parse(data: bytes) -> tuple[bytes, int, bytes, bytes, bytes]:
-    """kid, alg, head of the payload, payload and tag of the fixed layout."""
-    if bytes(data[:5]) != _START or len(data) < 8 or bytes(data[6:8]) != _KID:
+def _parse(data: bytes) -> tuple[int, bytes, bytes, bytes]:
+    """alg, head of the payload, payload and tag of the fixed layout."""
+    if bytes(data[:4]) != _START or len(data) < 6 or data[5] != _BARE:
         raise Malformed(MALFORMED, "not our COSE_Mac0")
-    alg = data[5]
+    alg = data[4]
     if alg not in TAG_BYTES:
         raise Malformed(UNSUPPORTED, "alg")
-    kid, after_kid = cbor.byte_string(data, 8)
-    if not 0 < len(kid) <= KID_BYTES_MAX:
-        raise Malformed(MALFORMED, "kid")
-    payload, after_payload = cbor.byte_string(data, after_kid)
+    payload, after_payload = cbor.byte_string(data, 6)
     tag, end = cbor.byte_string(data, after_payload)
     if len(tag) != TAG_BYTES[alg] or end != len(data):
         raise Malformed(MALFORMED, "tag length or trailing bytes")
-    return kid, alg, cbor.head(_BYTES_MAJOR, len(payload)), payload, tag
+    return alg, cbor.head(_BYTES_MAJOR, len(payload)), payload, tag

@@ -25,6 +25,9 @@ BY_TOKEN = const(2)
 BY_VOUCHER = const(3)
 BY_CONSOLE = const(4)
 
+# Reason class of an ADJUSTMENT by a SET token: `number` is the token's odd count, not a command.
+SET_BY_TOKEN = const(0xFFFF)
+
 HEAD_BYTES = const(16)
 # A module that slept longer than this owes fixed charges for no more days than these.
 DAYS_DUE_MAX = const(62)
@@ -68,11 +71,13 @@ def apply(state: State, entry: Entry) -> State:
         time_s = entry.time_s
     if kind == CHARGE or kind == FIXED:
         charged -= entry.amount_ncur
-    elif kind == TOPUP:
-        if entry.number > topup.NUMBER_MAX or topup.check(mark, entry.number) != topup.FRESH:
+    elif kind == TOPUP or (kind == ADJUSTMENT and entry.channel == SET_BY_TOKEN):
+        number = entry.number
+        if number > topup.NUMBER_MAX or topup.check(mark, number) != topup.FRESH:
             raise Malformed(CONTRADICTORY, "top-up number")
-        mark = topup.accept(mark, entry.number)
-        topups += entry.amount_ncur
+        mark = topup.accept(mark, number)
+        if kind == TOPUP:
+            topups += entry.amount_ncur
     if kind == FIXED or kind == OPENING:
         day = entry.number
     return State(

@@ -21,10 +21,6 @@ from protocol.units import (
     const,
 )
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 READINGS = const(1)
 EVENTS = const(2)
 STATEMENT = const(3)
@@ -36,11 +32,14 @@ TIME = const(18)
 
 EVENT_STREAM = const(8)  # streams 0 to 7 are the points' ledgers
 
-# items: see reading.py. statement: [balance, period, used, day, generation, highest, floor, used
-# bitmap, head] after the last item. base_s and base_wh: metered instant and register before it.
-Readings = namedtuple("Readings", "point epoch first_seq base_s base_wh version items statement")
-# items: [[time_s, quality, code, point or 255, [integers]], ...]
+# items: see reading.py. head: the chain head after the last item. It pins register, balance,
+# tariff version, tier position and top-up mark, which the receiver rebuilds; a statement spells
+# them out.
+Readings = namedtuple("Readings", "point epoch first_seq version items head")
+# items: [[time_s, quality, code, point or 255, [integers]], ...]; a number stands for so many
+# records that the outbox had no room for.
 Events = namedtuple("Events", "epoch first_seq items")
+# state: [balance, period, used, day, generation, highest, floor, used bitmap, head]
 Statement = namedtuple(
     "Statement",
     "point epoch seq time_s quality register_wh version balance_ncur charged_ncur topups_ncur"
@@ -67,6 +66,7 @@ ITEMS = const(-4)  # list of 1 to ITEMS_MAX
 STATE = const(-5)  # list of 9
 ARGS = const(-6)  # list of 0 to ARGS_MAX
 STREAMS = const(-7)  # map of up to 9 streams to integers of 32 bits
+HEAD = const(-8)  # 16 bytes
 
 ITEMS_MAX = const(1024)
 ARGS_MAX = const(16)
@@ -115,11 +115,22 @@ def kind_of(message: object) -> int:
     raise TypeError("not a message")
 
 
+def default_of(kind: int, number: int) -> int:
+    """The value for which a field is left out, and only then; -1 when it is always there."""
+    pointed = kind in (READINGS, STATEMENT)
+    if pointed and number == 1:
+        return 0  # the point
+    epoch = 2 if pointed or kind == HELLO else 1
+    return 1 if number == epoch and kind <= ACK else -1
+
+
 def pack(message: tuple[object, ...]) -> bytes:
     """The payload of a message; field numbers count from 1 in the order of the table."""
-    fields: dict[int, object] = {0: kind_of(message)}
+    kind = kind_of(message)
+    fields: dict[int, object] = {0: kind}
     for number, value in enumerate(message):
-        fields[number + 1] = value
+        if value != default_of(kind, number + 1):
+            fields[number + 1] = value
     return cbor.encode(fields)
 
 
@@ -138,8 +149,9 @@ def unpack(payload: bytes, down: bool = False) -> object:
     checks = DOWN[kind] if down else _up(kind)
     values = []
     for number, check in enumerate(checks):
-        value = fields.get(number + 1)
-        if not _fits(value, check):
+        default = default_of(kind, number + 1)
+        value = fields.get(number + 1, default)
+        if not _fits(value, check) or (value == default and number + 1 in fields):
             raise Malformed(BAD_FIELD, "kind %d field %d" % (kind, number + 1))
         values.append(value)
     for number in fields:
@@ -163,6 +175,8 @@ def _fits(value: object, check: int) -> bool:
         return 0 <= value <= check if check >= 0 else 1 <= value <= U32
     if check == FIRMWARE:
         return isinstance(value, str) and 1 <= len(value) <= 32
+    if check == HEAD:
+        return isinstance(value, bytes) and len(value) == 16
     if check > STREAMS:
         low, high = ((1, ITEMS_MAX), (9, 9), (0, ARGS_MAX))[ITEMS - check]
         return isinstance(value, list) and low <= len(value) <= high
@@ -174,17 +188,15 @@ def _fits(value: object, check: int) -> bool:
     return True
 
 
-def seal(message: tuple[object, ...], kid: bytes, mac: cose.Mac) -> bytes:
+def seal(message: tuple[object, ...], mac: cose.Mac) -> bytes:
     """The sealed bytes of a message, as they go into an MQTT payload."""
-    return cose.seal(alg_of(kind_of(message)), kid, pack(message), mac)
+    return cose.seal(alg_of(kind_of(message)), pack(message), mac)
 
 
-def unseal(
-    data: bytes, mac_for_kid: "Callable[[bytes], cose.Mac | None]", down: bool
-) -> tuple[bytes, object]:
-    """(kid, message) of sealed bytes that travelled in the given direction, or Malformed."""
-    kid, alg, payload = cose.open_sealed(data, mac_for_kid)
+def unseal(data: bytes, mac: cose.Mac, down: bool) -> object:
+    """The message in sealed bytes that travelled in the given direction, or Malformed."""
+    alg, payload = cose.open_sealed(data, mac)
     message = unpack(payload, down)
     if alg != alg_of(kind_of(message)):
         raise Malformed(FORGED, "tag too short for its kind")
-    return kid, message
+    return message

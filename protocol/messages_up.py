@@ -3,6 +3,7 @@
 from protocol.messages import (
     EVENTS,
     FIRMWARE,
+    HEAD,
     HELLO,
     INSTANT_S,
     ITEMS,
@@ -23,7 +24,7 @@ from protocol.units import INVALID, const
 WH = const(1 << 50)
 
 UP = {
-    READINGS: (POINT, U32, SEQ, INSTANT_S, WH, U32, ITEMS, STATE),
+    READINGS: (POINT, U32, SEQ, U32, ITEMS, HEAD),
     EVENTS: (U32, SEQ, ITEMS),
     STATEMENT: (POINT, U32, U32, INSTANT_S, INVALID, WH, U32, NCUR, NCUR, NCUR, STATE),
     RESULT: (U32, SEQ, INSTANT_S, INVALID, U32, U16, NCUR),

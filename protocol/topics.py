@@ -1,6 +1,7 @@
-"""MQTT topics: `gp/1/<shard>/<module>/up|down`. The shard is fixed when a module is provisioned.
+"""MQTT topics: `u/<shard>/<module>` up, `d/...` down, `w/...` the will that the broker publishes.
 
-Levels hold lower-case letters, digits and hyphens only, because NATS maps levels to subject
+The shard is fixed when a module is provisioned. Topics are short because every message carries
+one. Levels hold lower-case letters, digits and hyphens only, because NATS maps levels to subject
 tokens.
 """
 
@@ -8,12 +9,14 @@ from collections import namedtuple
 
 from protocol.units import WRONG_TOPIC, Malformed, const
 
-PREFIX = "gp/1"
+UP = "u"
+DOWN = "d"
+WILL = "w"
 SHARD_MAX = const(4095)
 MODULE_CHARS_MAX = const(16)
 _ALLOWED = "abcdefghijklmnopqrstuvwxyz0123456789-"
 
-Address = namedtuple("Address", "shard module direction")
+Address = namedtuple("Address", "direction shard module")
 
 
 def module_id_ok(module: object) -> bool:
@@ -23,30 +26,34 @@ def module_id_ok(module: object) -> bool:
     return all(char in _ALLOWED for char in module)
 
 
+def of(direction: str, shard: int, module: str) -> str:
+    return "%s/%d/%s" % (direction, shard, module)
+
+
 def up(shard: int, module: str) -> str:
-    return "%s/%d/%s/up" % (PREFIX, shard, module)
+    return of(UP, shard, module)
 
 
 def down(shard: int, module: str) -> str:
-    return "%s/%d/%s/down" % (PREFIX, shard, module)
+    return of(DOWN, shard, module)
 
 
-def all_up(shard: int) -> str:
-    """Subscription filter of everything the modules of one shard send."""
-    return "%s/%d/+/up" % (PREFIX, shard)
+def all_of(direction: str, shard: int) -> str:
+    """Subscription filter of one direction of all modules of a shard."""
+    return of(direction, shard, "+")
 
 
 def parse(topic: str) -> Address:
     """Address of a topic; Malformed(WRONG_TOPIC) for any other text."""
     levels = topic.split("/")
-    if len(levels) != 5 or levels[0] + "/" + levels[1] != PREFIX:
-        raise Malformed(WRONG_TOPIC, "prefix")
-    shard = levels[2]
+    if len(levels) != 3 or levels[0] not in (UP, DOWN, WILL):
+        raise Malformed(WRONG_TOPIC, "direction")
+    shard = levels[1]
     if not 0 < len(shard) <= 4 or not all(char in "0123456789" for char in shard):
         raise Malformed(WRONG_TOPIC, "shard")
     number = int(shard)
     if number > SHARD_MAX or str(number) != shard:
         raise Malformed(WRONG_TOPIC, "shard")
-    if not module_id_ok(levels[3]) or levels[4] not in ("up", "down"):
+    if not module_id_ok(levels[2]):
         raise Malformed(WRONG_TOPIC, "module")
-    return Address(number, levels[3], levels[4])
+    return Address(levels[0], number, levels[2])

@@ -86,6 +86,7 @@ STATUSES = {
     6: "number too old",
     7: "clock invalid",
     8: "held open by credit",
+    9: "another change is being tried",
 }
 
 EVENTS = {
@@ -145,4 +146,28 @@ RELAY_RULES = {
     14: "load limit over",
     15: "end of a timed trip",
     16: "emergency credit",
+}
+
+OUTCOMES = {
+    1: "whole, on trial after the restart",
+    2: "confirmed",
+    3: "taken back",
+    4: "refused",
+}
+
+UPDATE_REASONS = {
+    1: "not newer than what runs",
+    2: "compiled for another interpreter",
+    3: "wrong hash",
+    4: "no space",
+    5: "not whole",
+    6: "list of files is wrong",
+}
+
+CRASHES = {
+    1: "watchdog",
+    2: "brown-out",
+    3: "reset that nobody announced",
+    4: "too many task failures",
+    5: "error outside every task",
 }

@@ -23,7 +23,7 @@ ARROWS = {
     "protocol": ("protocol",),
     "firmware": ("firmware", "protocol"),
     "boards": (),
-    "boards/virtual": ("boards.virtual",),
+    "boards/virtual": ("boards.virtual", "boards.start"),
     "boards/esp32_generic": ("boards.esp32_generic",),
     "host_tools": ("host_tools", "protocol"),
     "host_tools/simulator": ("host_tools", "protocol", "firmware", "boards.virtual"),

@@ -10,12 +10,14 @@ import time
 import machine
 import micropython
 
-from boards.esp32_generic import parts, pins
+from boards.esp32_generic import console, parts, pins
 
 # The ESP32 counts from 2000-01-01, the unix port from 1970: the one place that knows.
 _EPOCH_S = 946684800 if time.gmtime(0)[0] == 2000 else 0
 # An earlier clock was never set since power-on: it starts in 2000.
 _SET_AFTER_S = 1704067200
+
+_BROWN_OUT = 6  # after the port's own causes, see firmware/README.md
 
 
 class Board:
@@ -23,6 +25,7 @@ class Board:
 
     name = "esp32_generic"
     root = ""
+    hold_s = pins.HOLD_S
 
     def __init__(self) -> None:
         uart = machine.UART(
@@ -38,6 +41,7 @@ class Board:
         self.journal = parts.Journal(pins.JOURNAL_LABEL, pins.SECTOR_BYTES)
         self.relays = [parts.Relay(*wiring, pins.COIL_MS) for wiring in pins.RELAYS]
         self.link = parts.Link()
+        self.console = console.Console()
         self._pulses = [
             parts.pulse_counter(unit, number, pins.PULSE_FILTER_NS, pins.PULSE_WIDTH_MS_MIN)
             for unit, number in enumerate(pins.PULSES)
@@ -72,6 +76,9 @@ class Board:
         return machine.unique_id()
 
     def reset_cause(self) -> int:
+        """The port calls a brown-out a power-on; the chip's own register tells them apart."""
+        if machine.mem32[pins.RESET_STATE] & 0x3F == pins.RESET_BROWN_OUT:
+            return _BROWN_OUT
         return machine.reset_cause()
 
     def reset(self) -> None:

@@ -8,7 +8,13 @@ package("protocol", base_path="../..")
 package("firmware", base_path="../..")
 package(
     "boards",
-    files=("esp32_generic/board.py", "esp32_generic/parts.py", "esp32_generic/pins.py"),
+    files=(
+        "esp32_generic/board.py",
+        "esp32_generic/console.py",
+        "start.py",
+        "esp32_generic/parts.py",
+        "esp32_generic/pins.py",
+    ),
     base_path="../..",
 )
 module("main.py")

@@ -1,7 +1,9 @@
 """The virtual module as the firmware meets it: the names of firmware/README.md, no others but
 `heap_peak`. Units as there: milliseconds, Unix seconds, raw pulses."""
 
+import asyncio
 import os
+import sys
 
 from boards.virtual import chip, flash
 
@@ -29,13 +31,32 @@ class Relay:
         return self.hardware.relays[self.index]
 
 
+class Console:
+    """The interpreter's own terminal, which mpremote takes over when it comes."""
+
+    def __init__(self):
+        self.stream = asyncio.StreamReader(sys.stdin.buffer)
+
+    async def read(self):
+        data = await self.stream.read(1)
+        while not data:  # nobody is at the other end
+            await asyncio.sleep_ms(1000)
+            data = await self.stream.read(1)
+        return chr(data[0])
+
+    def write(self, text):
+        sys.stdout.write(text)
+
+
 class Board:
     def __init__(self, hardware):
         self.hardware = hardware
         self.name = "virtual"
         self.root = ""
+        self.hold_s = 0
         self.journal = flash.Journal(hardware.journal)
         self.link = hardware.link
+        self.console = Console()
         self.rs485 = hardware.bus
         self.relays = [Relay(hardware, index) for index in range(len(hardware.relays))]
 

@@ -32,7 +32,8 @@ def power_on(settings):
     from boards.virtual import chip
 
     chip.this = chip.Chip(settings)
-    # These import `chip`, and must still find their files: the host disappears below.
+    # These must still find their files: the host disappears below.
+    from boards import start  # noqa: F401 - main.py imports it
     from boards.virtual import board, clock  # noqa: F401 - main.py imports board
 
     clock.install(chip.this.sleeper)

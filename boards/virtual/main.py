@@ -1,11 +1,25 @@
-"""First file of a module's flash: builds the board and hands it to the firmware."""
+"""First file of a module's flash: chooses the copy of the program and hands it the board."""
 
 import gc
+import sys
+import time
 
 # Frequent collection keeps a small heap in one piece while everything long-lived is loaded.
 gc.threshold(4096)
 
-from boards.virtual import board  # noqa: E402
-from firmware import main  # noqa: E402
+from boards import start  # noqa: E402
 
-main.run(board.build())
+copy = start.enter(sys.path)
+del start
+
+from boards.virtual import board  # noqa: E402
+
+this = board.build()
+try:
+    from firmware import main
+
+    main.run(this, copy)
+except Exception as error:  # that the program does not expect: the next start goes on
+    sys.print_exception(error)
+    time.sleep_ms(2000)  # a technician may press Ctrl-C
+    this.reset()

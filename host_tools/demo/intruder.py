@@ -41,7 +41,7 @@ class Intruder:
 
     def _connected(self, client: mqtt.Client, *_: object) -> None:
         # Not "#", which would also ask for the bare prefix and be refused as a whole.
-        client.subscribe([(f"{topics.PREFIX}/+/+/{way}", 1) for way in ("up", "down")])
+        client.subscribe([(f"{way}/+/+", 1) for way in (topics.UP, topics.DOWN)])
 
     def _message(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
         self.heard.append((message.topic, bytes(message.payload)))
@@ -65,11 +65,10 @@ class Intruder:
 
 def kind_of_sealed(sealed: bytes) -> int:
     """The kind a sealed message claims: field 0, which its encoding puts first in the payload."""
-    _, at = cbor.byte_string(sealed, 8)
-    payload, _ = cbor.byte_string(sealed, at)
+    payload, _ = cbor.byte_string(sealed, 6)
     return payload[2]
 
 
-def forged(message: tuple[object, ...], module: str) -> bytes:
+def forged(message: tuple[object, ...]) -> bytes:
     """A well-formed message sealed with a key that is not the module's."""
-    return messages.seal(message, module.encode(), cose.Mac(b"not the key of any module!!!!!!!"))
+    return messages.seal(message, cose.Mac(b"not the key of any module!!!!!!!"))

@@ -17,6 +17,7 @@ from host_tools.store.records import Module, Order
 from protocol import cose, messages, topics
 from protocol.messages import Hello
 from protocol.units import (
+    BAD_FIELD,
     UNKNOWN_MODULE,
     WRONG_SHARD,
     WRONG_TOPIC,
@@ -35,6 +36,7 @@ class _Replies:
     """What a committed batch makes us say; gathered during it, sent after it."""
 
     modules: dict[str, Module] = field(default_factory=dict)
+    streams: dict[str, set[int]] = field(default_factory=dict)
     hellos: dict[str, Hello] = field(default_factory=dict)
     acks: dict[str, messages.Ack] = field(default_factory=dict)
 
@@ -64,8 +66,8 @@ class Consumer:
         with self._store.transaction():
             for delivery in deliveries:
                 self._receive(delivery, replies, now_s)
-            for module in replies.modules:
-                ack = inbox.acknowledgement(self._store, module)
+            for module, streams in replies.streams.items():
+                ack = inbox.acknowledgement(self._store, module, streams)
                 if ack is not None:
                     replies.acks[module] = ack
         self._answer(replies)
@@ -89,35 +91,52 @@ class Consumer:
 
     def _receive(self, delivery: Delivery, replies: _Replies, now_s: int) -> None:
         try:
+            if delivery.topic.startswith(topics.WILL + "/"):
+                self._gone(delivery, now_s)
+                return
             module, message = self._opened(delivery)
             with self._store.step():
                 known = inbox.receive(self._store, module, message, now_s)
         except Malformed as refusal:
             self._refuse(delivery, refusal, now_s)
             return
+        replies.modules[module.id] = module
         if known:
-            replies.modules[module.id] = module
+            replies.streams.setdefault(module.id, set()).update(inbox.streams_of(message))
         if isinstance(message, Hello):
-            replies.modules.setdefault(module.id, module)
             replies.hellos[module.id] = message
 
-    def _opened(self, delivery: Delivery) -> tuple[Module, object]:
-        """Module and message of a delivery whose seal, sender and shard are right."""
-        address = topics.parse(delivery.topic)
-        if address.direction != "up":
-            raise Malformed(WRONG_TOPIC, "direction")
-        kid, message = messages.unseal(delivery.payload, self._mac_up, False)
-        if kid != address.module.encode():
-            raise Malformed(WRONG_TOPIC, "another module's topic")
+    def _gone(self, delivery: Delivery, now_s: int) -> None:
+        """The broker lost a module and says so by its will. Anybody could: it is only shown."""
+        module = self._module_at(topics.parse(delivery.topic))
+        if delivery.payload:
+            raise Malformed(BAD_FIELD, "a will says nothing")
+        self._store.fleet.gone(module.id, now_s)
+        log.info("module %s is gone, says the broker", module.id)
+
+    def _module_at(self, address: topics.Address) -> Module:
         module = self._store.fleet.module(address.module)
         if module is None:
             raise Malformed(UNKNOWN_MODULE)
         if module.shard != address.shard:
             raise Malformed(WRONG_SHARD, f"module belongs to shard {module.shard}")
+        return module
+
+    def _opened(self, delivery: Delivery) -> tuple[Module, object]:
+        """Module and message of a delivery whose seal, sender and shard are right."""
+        address = topics.parse(delivery.topic)
+        if address.direction != topics.UP:
+            raise Malformed(WRONG_TOPIC, "direction")
+        # The topic says who; a message of anybody else is forged under this key.
+        mac = self._mac_up(address.module)
+        if mac is None:
+            raise Malformed(UNKNOWN_MODULE)
+        message = messages.unseal(delivery.payload, mac, False)
+        module = self._module_at(address)
+        self._store.fleet.back(module.id)
         return module, message
 
-    def _mac_up(self, kid: bytes) -> cose.Mac | None:
-        module = kid.decode("ascii", "replace")
+    def _mac_up(self, module: str) -> cose.Mac | None:
         try:
             return self._keys.up(module)
         except Refused as error:  # one unusable key must not stop the other modules
@@ -151,7 +170,7 @@ class Consumer:
     def _send(self, module: Module, message: tuple[object, ...], qos: int) -> None:
         mac = self._keys.down(module.id)
         if mac is not None:
-            data = messages.seal(message, module.id.encode(), mac)
+            data = messages.seal(message, mac)
             self._transport.publish(topics.down(module.shard, module.id), data, qos)
 
 

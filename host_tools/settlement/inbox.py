@@ -79,9 +79,9 @@ def _take(store: Store, module: Module, message: Sequenced, now_s: int) -> None:
 
 
 def _park(store: Store, module: Module, message: Sequenced, now_s: int) -> None:
-    """Screens a batch as if its turn had come and keeps it; the bound drops it."""
+    """Screens the form of a batch and keeps it for its turn; the bound drops it."""
     if isinstance(message, Readings):
-        records = len(screening.facts_of(message, now_s))
+        records = len(screening.facts_of(message, 0, now_s))
     else:
         records = len(screening.events_of(message, now_s))
     if store.intake.parked(module.id) >= PARKED_MAX:
@@ -122,11 +122,18 @@ def _take_parked(store: Store, module: Module, stream: int, now_s: int) -> None:
             )
 
 
-def acknowledgement(store: Store, module: str) -> messages.Ack | None:
-    """The highest contiguous sequence settled of every stream; None before the first epoch."""
+def streams_of(message: object) -> set[int]:
+    """The streams that a message may have moved, or asks about."""
+    if isinstance(message, Hello):
+        return set(range(EVENT_STREAM + 1))
+    return set() if isinstance(message, Statement) else {_stream(cast(Sequenced, message))}
+
+
+def acknowledgement(store: Store, module: str, streams: set[int]) -> messages.Ack | None:
+    """The highest contiguous sequence settled of some streams; None when there is none to tell."""
     known = store.fleet.module_known(module)
-    if known.epoch is None:
+    if known.epoch is None or not streams:
         return None
-    streams = {point.point: point.state.seq for point in store.fleet.points(module)}
-    streams[EVENT_STREAM] = known.events_seq
-    return messages.Ack(known.epoch, streams)
+    settled = {point.point: point.state.seq for point in store.fleet.points(module)}
+    settled[EVENT_STREAM] = known.events_seq
+    return messages.Ack(known.epoch, {n: seq for n, seq in settled.items() if n in streams})

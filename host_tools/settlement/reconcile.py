@@ -101,9 +101,12 @@ def _row(store: Store, point: Point, now_s: int) -> Row:
         own = figures.at(store, point, statement.seq)
         charged_host_ncur = own.charged_ncur if own else charged_host_ncur
     balance_host_ncur = point.state.balance_ncur
+    balance_module_ncur = latest.balance_ncur if latest else None
     if latest is not None:
         own = figures.at(store, point, latest.seq)
         balance_host_ncur = own.balance_ncur if own else balance_host_ncur
+        if own and latest.balance_ncur is None and latest.head == own.head:
+            balance_module_ncur = own.balance_ncur  # its chain head pins no other
     in_flight = [
         InFlight(item.number, item.amount_ncur, now_s - item.paid_s, item.state)
         for state in ("in flight", "refused")
@@ -116,7 +119,7 @@ def _row(store: Store, point: Point, now_s: int) -> Row:
         statement.charged_ncur if statement else None,
         charged_host_ncur,
         point.state.topups_ncur,
-        latest.balance_ncur if latest else None,
+        balance_module_ncur,
         balance_host_ncur,
         point.sent_seq,
         point.state.seq,

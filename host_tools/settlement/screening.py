@@ -7,10 +7,10 @@ because the store holds 64 bits and the codecs let more through.
 from typing import cast
 
 from host_tools.store.records import Event, Said
-from protocol import cbor, ledger, messages, reading
-from protocol.ledger import Entry, State
+from protocol import cbor, codes, facts, ledger, messages
+from protocol.facts import Fact
+from protocol.ledger import Entry
 from protocol.messages import Events, Readings, Result
-from protocol.reading import Fact
 from protocol.units import (
     BAD_FIELD,
     FUTURE,
@@ -27,22 +27,21 @@ REGISTER_WH_MAX = 1 << 50
 EVENT_ARGS_MAX = 16
 
 
-def facts_of(batch: Readings, now_s: int) -> list[Fact]:
-    """The facts of a batch, each in bounds and none from the future."""
-    facts = reading.facts(batch.base_s, batch.version, batch.items)
-    for place, fact in enumerate(facts):
+def facts_of(batch: Readings, base_s: int, now_s: int) -> list[Fact]:
+    """The facts of a batch after a metered instant, each in bounds and none from the future."""
+    found = facts.of_items(base_s, batch.version, batch.items)
+    for place, fact in enumerate(found):
         if fact.time_s < 0:
             raise Malformed(BAD_FIELD, "item time")
         if fact.time_s > now_s + AHEAD_S_MAX:
             raise Malformed(FUTURE, f"item at {fact.time_s}")
         if place and fact.kind == ledger.OPENING:
             raise Malformed(BAD_FIELD, "an opening comes first in its batch")
-    statement_of(batch.statement, batch.first_seq + len(facts) - 1)
-    return facts
+    return found
 
 
 def statement_of(fields: list[object], seq: int) -> Said:
-    """Balance and head out of the nine fields that end a batch or a statement message."""
+    """Balance and head out of the nine fields that end a statement message."""
     head = fields[8]
     if not isinstance(head, bytes) or len(head) != ledger.HEAD_BYTES:
         raise Malformed(BAD_FIELD, "statement head")
@@ -51,18 +50,6 @@ def statement_of(fields: list[object], seq: int) -> Said:
         if not isinstance(value, int) or isinstance(value, bool) or abs(value) > NCUR_MAX:
             raise Malformed(BAD_FIELD, "statement")
     return Said(seq, cast(int, values[0]), head)
-
-
-def statement_fields(state: State) -> list[object]:
-    """The nine fields as we would write them for a state of ours."""
-    return [
-        state.balance_ncur,
-        state.period,
-        state.used_wh,
-        state.day,
-        *state.mark,
-        state.head,
-    ]
 
 
 def bounded(entry: Entry) -> None:
@@ -75,7 +62,10 @@ def bounded(entry: Entry) -> None:
 
 
 def events_of(batch: Events | Result, now_s: int) -> list[Event]:
-    """The records of an event batch, or the one of a result, each in bounds."""
+    """The records of an event batch, or the one of a result, each in bounds.
+
+    A number stands for so many records that the module had no room for: one record, the last.
+    """
     if isinstance(batch, Result):
         args = cbor.encode([batch.command_id, batch.status, batch.detail])
         return [
@@ -90,7 +80,15 @@ def events_of(batch: Events | Result, now_s: int) -> list[Event]:
             )
         ]
     out = []
-    for place, item in enumerate(batch.items):
+    seq = batch.first_seq - 1
+    for item in batch.items:
+        if isinstance(item, int) and not isinstance(item, bool):
+            seq += 1 + _integer(item - 1, 0xFFFFFFFE - seq)
+            gap = cbor.encode([item])
+            kind = messages.EVENTS
+            out.append(Event(seq, kind, 0, INVALID, codes.OUTBOX_FULL, MODULE_TARGET, gap))
+            continue
+        seq += 1
         if not isinstance(item, list) or len(item) != 5:
             raise Malformed(BAD_FIELD, "event")
         time_s, quality, code, point = (_integer(value, TIME_S_MAX) for value in item[:4])
@@ -103,7 +101,7 @@ def events_of(batch: Events | Result, now_s: int) -> list[Event]:
             _integer(abs(value) if isinstance(value, int) else value, 0xFFFFFFFFFFFFFFFF)
         when_s = in_time(time_s, quality, now_s)
         record = (messages.EVENTS, when_s, quality, code, point, cbor.encode(args))
-        out.append(Event(batch.first_seq + place, *record))
+        out.append(Event(seq, *record))
     return out
 
 

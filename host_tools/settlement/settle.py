@@ -10,9 +10,9 @@ from host_tools.settlement import commands, figures, posting, screening
 from host_tools.store.database import Store
 from host_tools.store.records import Module, Point, Said, Settled
 from protocol import cbor, codes, ledger, tariff
+from protocol.facts import Fact, rebuild
 from protocol.ledger import Entry, State
 from protocol.messages import Readings, Statement
-from protocol.reading import Fact, rebuild
 from protocol.units import CONTRADICTORY, INTERVAL_S, UNKNOWN_POINT, Malformed
 
 # Classes of differences, as two-ledgers.md lists them.
@@ -22,18 +22,9 @@ TAMPER = "tamper"
 SWAP = "meter swap or rollover"
 UNEXPLAINED = "unexplained"
 
+STATEMENT_LIFE_S = 86400
+
 _PRICED = (ledger.CHARGE, ledger.FIXED, ledger.OPENING)
-_STATEMENT_NAMES = (
-    "balance_ncur",
-    "period",
-    "used_wh",
-    "day",
-    "generation",
-    "highest",
-    "floor",
-    "used",
-    "head",
-)
 
 
 def point_of(store: Store, module: Module, number: int) -> Point:
@@ -49,7 +40,8 @@ def settle(store: Store, module: Module, batch: Readings, now_s: int) -> None:
     What was settled before must say the same again. Malformed when the batch cannot be settled.
     """
     point = point_of(store, module, batch.point)
-    facts = screening.facts_of(batch, now_s)
+    base_s = store.ledgers.metered_s(point.id, batch.first_seq)
+    facts = screening.facts_of(batch, base_s, now_s)
     known = min(point.state.seq + 1 - batch.first_seq, len(facts))
     if known:
         check_repeated(store, point, batch, facts[:known])
@@ -58,7 +50,7 @@ def settle(store: Store, module: Module, batch: Readings, now_s: int) -> None:
     if not new:
         return
     if not known:
-        check_base(point.state, batch, new)
+        check_begun(point.state, new)
     book = store.fleet.book(batch.version)
     priced = any(fact.kind in _PRICED for fact in new)
     if priced and (book is None or book.currency != point.currency):
@@ -66,48 +58,35 @@ def settle(store: Store, module: Module, batch: Readings, now_s: int) -> None:
         values = batch.version, store.fleet.assigned(point.id, now_s)
         store.ledgers.differ(point.id, VERSION, "unknown version", batch.first_seq, values, now_s)
         return
-    folded = fold(point.state, book, new, batch.base_wh)
+    folded = fold(point.state, book, new)
     _write(store, point, batch, folded, now_s)
     _compare_batch(store, point, folded[-1][1], batch, now_s)
 
 
-def fold(
-    state: State, book: tariff.Book | None, facts: list[Fact], base_wh: int
-) -> list[tuple[Entry, State]]:
+def fold(state: State, book: tariff.Book | None, facts: list[Fact]) -> list[tuple[Entry, State]]:
     """(entry, state after it) of each fact. `book` may be None when no fact needs a price."""
     out = []
     for fact in facts:
-        entry = rebuild(state, cast(tariff.Book, book), fact, base_wh)
+        entry = rebuild(state, cast(tariff.Book, book), fact)
         screening.bounded(entry)
         state = ledger.apply(state, entry)
         out.append((entry, state))
     return out
 
 
-def check_base(state: State, batch: Readings, facts: list[Fact]) -> None:
-    """The batch must continue from our state; an opening starts from its own register."""
-    if facts[0].kind == ledger.OPENING:
-        return
+def check_begun(state: State, facts: list[Fact]) -> None:
+    """Energy before the opening has no register to count from."""
     if facts[0].kind == ledger.CHARGE and state.time_s == 0:
         raise Malformed(CONTRADICTORY, "charge before the opening")
-    if (batch.base_s, batch.base_wh) != (state.time_s, state.register_wh):
-        raise Malformed(CONTRADICTORY, "base is not the settled register")
 
 
 def check_repeated(store: Store, point: Point, batch: Readings, facts: list[Fact]) -> None:
     """Facts of settled sequences must be the ones that were settled."""
     last_seq = batch.first_seq + len(facts) - 1
     settled = store.ledgers.entries(point.id, batch.first_seq, last_seq)
-    for place, (fact, entry) in enumerate(zip(facts, settled, strict=True)):
+    for fact, entry in zip(facts, settled, strict=True):
         if not same(fact, entry):
             raise Malformed(CONTRADICTORY, f"entry {entry.seq} was settled differently")
-        base_wh = entry.register_wh - entry.energy_wh
-        if (
-            place == 0
-            and fact.kind in (ledger.CHARGE, ledger.OPENING)
-            and batch.base_wh != base_wh
-        ):
-            raise Malformed(CONTRADICTORY, f"base of entry {entry.seq} was settled differently")
 
 
 def same(fact: Fact, entry: Settled) -> bool:
@@ -119,7 +98,7 @@ def same(fact: Fact, entry: Settled) -> bool:
     if fact.kind == ledger.CHARGE:
         return bool(fact.energy_wh == entry.energy_wh)
     if fact.kind == ledger.OPENING:
-        return True
+        return bool(fact.register_wh == entry.register_wh)
     if fact.kind == ledger.FIXED:
         return bool(fact.number == entry.number)
     ours = entry.number, entry.channel, entry.amount_ncur
@@ -194,7 +173,7 @@ def _arrived(store: Store, point: Point, before: State, entry: Entry, now_s: int
 
 
 def _adjusted(store: Store, point: Point, entry: Entry, now_s: int) -> bool:
-    """An adjustment entry against the command that ordered it."""
+    """An adjustment entry against the command that ordered it; we issue no token that sets."""
     order = store.payments.command(point.module, entry.number)
     wanted = cbor.encode([entry.channel, entry.amount_ncur])
     if (
@@ -203,7 +182,8 @@ def _adjusted(store: Store, point: Point, entry: Entry, now_s: int) -> bool:
         or order.args != wanted
     ):
         values = entry.amount_ncur, "never ordered"
-        detail = f"adjustment {entry.number}"
+        what = "set token" if entry.channel == ledger.SET_BY_TOKEN else "adjustment"
+        detail = f"{what} {entry.number}"
         store.ledgers.differ(point.id, TAMPER, detail, entry.seq, values, now_s)
         return False
     if order.state in ("queued", "sent"):
@@ -226,15 +206,8 @@ def _recovered(store: Store, point: Point, entry: Entry, now_s: int) -> bool:
 
 
 def _compare_batch(store: Store, point: Point, state: State, batch: Readings, now_s: int) -> None:
-    """The statement that ends a batch against our state after the same entry."""
-    said = screening.statement_of(batch.statement, state.seq)
-    store.ledgers.said(point.id, said)
-    ours = screening.statement_fields(state)
-    names = [
-        name
-        for name, theirs, own in zip(_STATEMENT_NAMES, batch.statement, ours, strict=True)
-        if theirs != own
-    ]
+    """The chain head that ends a batch against ours: it pins every figure up to there."""
+    store.ledgers.said(point.id, Said(state.seq, None, batch.head))
     assigned = store.fleet.assigned(point.id, state.time_s)
     behind = bool(batch.version and assigned is not None and batch.version != assigned)
     if behind:
@@ -242,15 +215,23 @@ def _compare_batch(store: Store, point: Point, state: State, batch: Readings, no
         store.ledgers.differ(point.id, VERSION, "assigned version", state.seq, values, now_s)
     elif batch.version:
         store.ledgers.agree(point.id, VERSION, now_s)
-    if names:
+    if batch.head != state.head:
         kind = VERSION if behind else UNEXPLAINED
-        shown = f"batch statement: {', '.join(names)}"
-        figures_said = said.balance_ncur, state.balance_ncur
-        store.ledgers.differ(point.id, kind, shown, state.seq, figures_said, now_s)
+        heads = batch.head.hex(), state.head.hex()
+        store.ledgers.differ(point.id, kind, "chain head of a batch", state.seq, heads, now_s)
+        _ask(store, point, now_s)
     pending = point.statement
     if pending is not None and point.state.seq < pending.seq <= state.seq:
         again = store.fleet.point_known(point.module, point.point)
         _compare_message(store, again, pending, now_s)
+
+
+def _ask(store: Store, point: Point, now_s: int) -> None:
+    """Orders the statement that spells out what a chain head only pins; one at a time."""
+    for order in store.payments.open_commands(point.module):
+        if (order.target, order.action) == (point.point, codes.STATE):
+            return
+    commands.issue(store, point.module, point.point, codes.STATE, [], now_s, STATEMENT_LIFE_S)
 
 
 def state_statement(store: Store, module: Module, said: Statement, now_s: int) -> None:

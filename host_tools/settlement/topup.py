@@ -59,11 +59,11 @@ def top_up(
 ) -> tuple[TopUp, Point]:
     """Books a payment for a point in the store of a data folder."""
     with opened(data, create=False) as store, store.transaction():
-        target = _point(store, module, point)
+        target = point_of(store, module, point)
         return commands.pay(store, target, reference, amount_ncur, clock.now_s()), target
 
 
-def _point(store: Store, module: str, number: int) -> Point:
+def point_of(store: Store, module: str, number: int) -> Point:
     known = store.fleet.point(module, number) if 0 <= number < POINTS_MAX else None
     if known is None:
         raise Refused(f"{module}/{number}: no such service point; see `gridpurse modules`")

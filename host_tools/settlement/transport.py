@@ -91,7 +91,10 @@ class _Session:
             log.warning("broker refused shard %d: %s", self._shard, reason)
             return
         self._connection += 1
-        client.subscribe(topics.all_up(self._shard), qos=1)
+        client.subscribe([(topic, 1) for topic in self._topics()])
+
+    def _topics(self) -> list[str]:
+        return [topics.all_of(way, self._shard) for way in (topics.UP, topics.WILL)]
 
     def _on_connect_fail(self, _client: mqtt.Client, _data: Any) -> None:
         log.warning("no broker for shard %d; trying again", self._shard)
@@ -108,7 +111,7 @@ class _Session:
     ) -> None:
         if any(reason.value >= REFUSED_CODES_FROM for reason in reasons):
             self.refusal = f"shard {self._shard}: the broker refuses the subscription to " + (
-                f"{topics.all_up(self._shard)}; give this user that permission"
+                f"{' and '.join(self._topics())}; give this user that permission"
             )
         self.ready.set()
 

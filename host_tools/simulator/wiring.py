@@ -14,6 +14,7 @@ from host_tools.simulator.bridge import Options, VirtualModule
 from host_tools.simulator.household import Household
 from host_tools.simulator.slave import Registers
 from host_tools.simulator.virtual_time import VirtualTime
+from host_tools.tokens import UNIT_NCUR
 from protocol import settings
 from protocol.units import NCUR_PER_CUR
 
@@ -96,6 +97,7 @@ def _point(point: int, place: Place, channel: int, pulse_base_wh: int) -> settin
         cap_ncur=CAP * NCUR_PER_CUR,
         topup_max_ncur=TOPUP_MAX * NCUR_PER_CUR,
         auto_close=int(place.auto_close),
+        token_unit_ncur=UNIT_NCUR,
     )
 
 

@@ -8,7 +8,8 @@ from host_tools.store.records import Module, Point, Said
 from protocol import cbor, ledger, tariff, tariff_book, topup
 
 _MODULE = (
-    "SELECT id, shard, epoch, events_seq, boot_id, boot_ticks_ms, hello_s, firmware FROM modules"
+    "SELECT id, shard, epoch, events_seq, boot_id, boot_ticks_ms, hello_s, firmware, gone_s"
+    " FROM modules"
 )
 _POINT = (
     "SELECT id, module, point, label, currency, seq, time_s, register_wh, balance_ncur, period,"
@@ -108,6 +109,15 @@ class Fleet:
             "UPDATE modules SET boot_id = ?, boot_ticks_ms = ?, hello_s = ?, firmware = ?,"
             " config_version = ?, reset_cause = ? WHERE id = ?",
             (boot_id, ticks_ms, now_s, firmware, config_version, reset_cause, module),
+        )
+
+    def gone(self, module: str, now_s: int) -> None:
+        """The broker has lost a module; until it is heard again."""
+        self._connection.execute("UPDATE modules SET gone_s = ? WHERE id = ?", (now_s, module))
+
+    def back(self, module: str) -> None:
+        self._connection.execute(
+            "UPDATE modules SET gone_s = NULL WHERE id = ? AND gone_s IS NOT NULL", (module,)
         )
 
     def store_book(self, name: str, book: tariff.Book, now_s: int) -> None:

@@ -67,6 +67,15 @@ class Ledgers:
     def entry(self, point_id: int, seq: int) -> Settled | None:
         return next(self.entries(point_id, seq, seq), None)
 
+    def metered_s(self, point_id: int, seq: int) -> int:
+        """The instant that the register had before a sequence; 0 before the opening."""
+        row = self._connection.execute(
+            "SELECT time_s FROM entries WHERE point_id = ? AND seq < ? AND kind IN (?, ?)"
+            " ORDER BY seq DESC LIMIT 1",
+            (point_id, seq, ledger.CHARGE, ledger.OPENING),
+        ).fetchone()
+        return int(row[0]) if row else 0
+
     def sums(self, point_id: int, seq: int, kinds: tuple[int, ...]) -> int:
         """Sum of the amounts of some kinds of entries up to a sequence."""
         rows = self._connection.execute(

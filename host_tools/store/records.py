@@ -7,7 +7,10 @@ from protocol.ledger import State
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A module as the host knows it; epoch and boot_id are None until it was first heard."""
+    """A module as the host knows it; epoch and boot_id are None until it was first heard.
+
+    gone_s is when the broker said it had lost the module, None while it is heard.
+    """
 
     id: str
     shard: int
@@ -17,14 +20,15 @@ class Module:
     boot_ticks_ms: int | None
     hello_s: int | None
     firmware: str | None
+    gone_s: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A statement by the module itself; batch statements lack what is None."""
+    """What the module itself said it has: a statement, or of a batch the chain head alone."""
 
     seq: int
-    balance_ncur: int
+    balance_ncur: int | None
     head: bytes
     time_s: int | None = None
     register_wh: int | None = None

@@ -6,11 +6,15 @@ interrupted step again, payments sent twice, one more interval. Now and then the
 the journal's ring has gone round.
 """
 
+import gc
 import json
 
 from boards.virtual import flash
+from firmware import point as points
 from protocol import codes
 from protocol.units import Malformed, Unavailable
+from tests.bench import cuts_day as days
+from tests.bench import cuts_look as look
 from tests.bench import cuts_world as worlds
 
 LONG_EVERY = 199  # cuts, a prime: all torn forms get their turn
@@ -46,6 +50,9 @@ class Uncut:
     """The uncut run: every flash operation with the step it fell in, and the worlds around it."""
 
     def __init__(self, steps, chosen, make_journal=worlds.Watched):
+        worlds.unmount()
+        look.known.forget()
+        gc.collect()  # or images would find no place in one piece
         blank = worlds.blank(worlds.JOURNAL_SECTORS)
         self.disk_before = worlds.provisioned()
         self.world = worlds.World(blank, bytearray(self.disk_before))
@@ -63,7 +70,8 @@ class Uncut:
             self.step = number
             worlds.move(self.world, step)
             worlds.act(self.world, firmware, step)
-            self.filed = max(self.filed, len(firmware.outbox.files))
+            shelves = firmware.outbox.shelves
+            self.filed = max(self.filed, sum([each.last - each.first + 1 for each in shelves]))
         return firmware
 
     def keep(self, cells, at, pattern, size):
@@ -74,6 +82,7 @@ class Uncut:
 
     def images(self):
         """(number, journal, disk) before every operation to be cut; the images move on."""
+        gc.collect()
         journal = flash.Ram(worlds.blank(worlds.JOURNAL_SECTORS))
         disk = flash.Ram(bytearray(self.disk_before))
         for number, (_, on_disk, at, pattern, size) in enumerate(self.operations):
@@ -85,27 +94,33 @@ class Uncut:
 def judged(count, world, firmware, steps, base_pulses):
     """Counts what the ledgers say beyond or below what is owed after these steps."""
     wrong = ""
-    registers = (
-        world.meter.register_wh,
-        worlds.BASE_WH + (base_pulses + firmware.board.pulse(0)) * 1000 // worlds.IMP_PER_KWH,
+    pulses = base_pulses + firmware.board.pulse(0)
+    meters = (
+        (worlds.desks.Meter().register_wh, world.meter.register_wh),
+        (worlds.BASE_WH, worlds.BASE_WH + pulses * 1000 // worlds.IMP_PER_KWH),
     )
-    for number, register_wh in enumerate(registers):
-        state = firmware.points[number].state
-        topups, charged, adjusted = worlds.owed(world, steps, number, register_wh)
+    for number, (opened_wh, register_wh) in enumerate(meters):
+        slot = firmware.points[number].slot
+        state = slot.state
+        topups, charged, adjusted = days.owed(world, steps, number, opened_wh, register_wh)
         # The day before the first interval is not charged; each begun day costs once.
-        charged += (state.day - worlds.desks.START_S // 86400 - 1) * worlds.FIXED_NCUR
-        if state.charged_ncur > charged:
+        charged += (state.day - worlds.desks.START_S // 86400 - 1) * days.FIXED_NCUR
+        taken = 0
+        least, most = days.recovered_ncur(world, state) if number else (0, 0)
+        if number and days.orders(steps, codes.DEBT, number):
+            taken = days.DEBT_NCUR - sum(slot.more[points.M_DEBTS][:1])
+        if state.charged_ncur > charged or taken > most:
             count.double_charges += 1
         elif state.topups_ncur > topups:
             count.double_credits += 1
-        elif (state.charged_ncur, state.topups_ncur) != (charged, topups):
+        elif (state.charged_ncur, state.topups_ncur) != (charged, topups) or taken < least:
             count.records_lost += 1
-        elif state.balance_ncur != topups + adjusted - charged:
+        elif state.balance_ncur != topups + adjusted - charged - taken:
             count.wrong_ends += 1
         else:
             continue
-        said = (state.topups_ncur, state.charged_ncur, state.balance_ncur)
-        wrong = f"point {number} ends with {said}, owed {topups, charged, adjusted}"
+        said = (state.topups_ncur, state.charged_ncur, state.balance_ncur, taken)
+        wrong = f"point {number} ends with {said}, owed {topups, charged, adjusted, most}"
     if world.contact.closed != (firmware.points[0].slot.relay == 0):
         count.wrong_ends += 1
         wrong = "the contact disagrees"
@@ -115,10 +130,10 @@ def judged(count, world, firmware, steps, base_pulses):
 def lost_at_boot(world, firmware):
     """Records lost: what was committed before the cut and is not waiting, or in another form."""
     lost = 0
-    committed = worlds.committed(world.kept())
+    committed = look.committed(world.kept())
     for stream in (0, 1, 8):
         upto = world.settled.get(stream, 0)
-        found = worlds.waiting(world, firmware, stream)
+        found, states = look.waiting(world, firmware, stream)
         there = dict(found)
         numbers = [seq for other, seq in committed if other == stream and seq > upto]
         lost += len([seq for seq in numbers if there.get(seq) != committed[stream, seq]])
@@ -126,12 +141,8 @@ def lost_at_boot(world, firmware):
         begun = max(numbers, default=upto) + (2 if stream == 8 else 1)
         if len(found) + upto > begun:
             raise ValueError(f"stream {stream} found more than was begun")
-        if stream in world.states:
-            state = world.states[stream]
-            for _, record in found:
-                state = worlds.known.folded(state, record)
-            if state != firmware.points[stream].state:
-                raise ValueError(f"balance of point {stream} is not the fold of its entries")
+        if stream in world.states and states[-1] != firmware.points[stream].state:
+            raise ValueError(f"balance of point {stream} is not the fold of its entries")
     return lost
 
 
@@ -152,7 +163,7 @@ class Bench:
         at_step, on_disk, at, pattern, size = self.uncut.operations[number]
         self.journal[:], self.disk[:] = journal, disk
         world = worlds.World(self.journal, self.disk)
-        world.restore(self.uncut.copies[number], self.uncut.world.log)
+        world.restore(self.uncut.copies[number], self.uncut.world)
         power = flash.Power()
         power.torn, power.seed = torn, number
         power.tear(world.disk if on_disk else world.cells, at, pattern, size)
@@ -203,13 +214,14 @@ class Bench:
         return done
 
     def pay_again(self, world, firmware, done):
-        """The newest payment of each point once more: as the same command, and as another."""
+        """The newest payment of each point once more: as it came, and every other way."""
         for target in (0, 1):
-            paid = [step for step in worlds.orders(done, codes.TOPUP) if step[2] == target]
-            for _, command_id, _, action, args in paid[-1:]:
-                worlds.act(world, firmware, worlds.order(command_id, target, action, *args))
-                resent = worlds.order(command_id + NEW_IDS, target, action, *args)
-                worlds.act(world, firmware, resent)
+            for number, amount_ncur, step in days.payments(done, target)[-1:]:
+                worlds.act(world, firmware, step)
+                again = days.order(NEW_IDS + number, target, codes.TOPUP, number, 0, amount_ncur)
+                worlds.act(world, firmware, again)
+                units = amount_ncur // days.CUR
+                worlds.act(world, firmware, days.typed_voucher(target, number, units))
 
 
 def tried(share, shares, every, poll_s, torn=flash.TORN, make_journal=worlds.Watched):
@@ -218,7 +230,7 @@ def tried(share, shares, every, poll_s, torn=flash.TORN, make_journal=worlds.Wat
     def chosen(number):
         return number % every == 0 and number // every % shares == share
 
-    uncut = Uncut(worlds.workload(poll_s), chosen, make_journal)
+    uncut = Uncut(days.workload(poll_s), chosen, make_journal)
     firmware = uncut.run()
     bench = Bench(uncut)
     uncut.chosen = lambda number: False

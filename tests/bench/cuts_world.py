@@ -1,4 +1,4 @@
-"""The world of a module whose power fails: flash cells, meters, contact, host, and one day.
+"""The world of a module whose power fails: flash cells, meters, contact and host.
 
 MicroPython only: the file system is the real LittleFS on the virtual board's NOR flash. Journal
 and file system hang on one supply, so that every program and erase of both is one numbered
@@ -11,24 +11,21 @@ import struct
 import vfs
 
 from boards.virtual import flash
-from firmware import journal, main
-from firmware import point as points
+from firmware import entry, journal, main
 from firmware.meters import pulse
-from protocol import cbor, codes, ledger, messages, settings, tariff_book
+from protocol import codes, ledger, messages, settings
+from protocol.units import MODULE_TARGET
+from tests.bench import cuts_day as days
+from tests.bench import cuts_look as look
 from tests.firmware import desk as desks
 
 ROOT = "/cuts"
 JOURNAL_SECTORS = 7
 DISK_SECTORS = 16
-CUR = desks.CUR
-PRICE_UCUR_PER_KWH = 500000
-LATER_PRICE_UCUR_PER_KWH = 900000
-FIXED_NCUR = CUR // 10
-EVENTS_TARGET = 32
 IMP_PER_KWH = 1000
 BASE_WH = 5000  # what the pulse meter's display showed at total 0
 LIMIT_MW = 60000 * 276
-SLOTS_KNOWN_MAX = 4000
+TRIP_DELAY_S = 60
 
 
 class Supply(flash.Power):
@@ -92,6 +89,7 @@ class World:
         self.cells = flash.Ram(journal)
         self.disk = flash.Ram(disk)
         self.contact = desks.Contact()
+        self.link = desks.NoLink()
         self.meter = desks.Meter()  # of point 0; point 1 has pulses
         self.pulses = 0
         self.saved_pulses = 0
@@ -100,24 +98,27 @@ class World:
         self.kept_from = 0
         self.settled = {}
         self.switched_wh = [None, None]  # register at which the later price began
-        self.states = {number: ledger.genesis("desk-1", number) for number in (0, 1)}
+        self.owing_s = None  # metered instant from which point 1 pays its debt
+        # Of each ledger the states after its settled entries, from the one before the first.
+        self.states = {number: [ledger.genesis("desk-1", number)] for number in (0, 1)}
 
     def kept(self):
         return self.log[self.kept_from :]
 
     def copy_of(self):
-        """What a snapshot keeps besides the cells; the log is shared and only grows."""
+        """What a snapshot keeps besides the cells; log and states are shared and only grow."""
         return (
             self.now_ms, self.meter.register_wh, self.contact.closed, self.pulses,
             self.saved_pulses, self.kept_from, len(self.log), dict(self.settled),
-            list(self.switched_wh), dict(self.states),
+            list(self.switched_wh), self.owing_s, [len(self.states[n]) for n in (0, 1)],
         )  # fmt: skip
 
-    def restore(self, copy, log):
+    def restore(self, copy, uncut):
         self.now_ms, self.meter.register_wh, self.contact.closed, self.pulses = copy[:4]
-        self.saved_pulses, first, last, settled, switched_wh, states = copy[4:]
-        self.log, self.kept_from = log[first:last], 0
-        self.settled, self.switched_wh, self.states = dict(settled), switched_wh[:], dict(states)
+        self.saved_pulses, first, last, settled, switched_wh, self.owing_s, known = copy[4:]
+        self.log, self.kept_from = uncut.log[first:last], 0
+        self.settled, self.switched_wh = dict(settled), switched_wh[:]
+        self.states = {number: uncut.states[number][: known[number]] for number in (0, 1)}
 
     def power_on(self, supply, make_journal=Watched):
         """Mount and boot as a board does. -> the running firmware."""
@@ -134,7 +135,7 @@ class World:
             return pulse.PulseMeter(board, 0, IMP_PER_KWH, so_far, BASE_WH, LIMIT_MW)
 
         firmware = main.Firmware(board, meter)
-        firmware.events.add(codes.BOOT, 255, 1, firmware.module.boot_id)
+        firmware.events.add(codes.BOOT, MODULE_TARGET, 1, firmware.module.boot_id)
         return firmware
 
 
@@ -143,10 +144,6 @@ def unmount():
         vfs.umount(ROOT)
     except OSError:
         return  # nothing was mounted
-
-
-def book(version=1, price_ucur_per_kwh=PRICE_UCUR_PER_KWH):
-    return desks.flat_book(version, price_ucur_per_kwh, FIXED_NCUR)
 
 
 def blank(sectors):
@@ -160,96 +157,18 @@ def provisioned(sectors=DISK_SECTORS):
     vfs.VfsLfs2.mkfs(device)
     unmount()
     vfs.mount(vfs.VfsLfs2(device), ROOT)
-    relayed = desks.point_settings(0, auto_close=1)
+    relayed = desks.point_settings(
+        0, auto_close=1, trip_delay_s=TRIP_DELAY_S, emergency_limit_ncur=days.CUR,
+        emergency_offer_ncur=days.CUR // 2,
+    )  # fmt: skip
     metered = desks.point_settings(
         1, meter=settings.PULSE, meter_map="", unit=0, imp_per_kwh=IMP_PER_KWH,
-        register_base_wh=BASE_WH, relay=settings.NO_RELAY,
+        register_base_wh=BASE_WH, relay=settings.NO_RELAY, debt_when_off=1,
+        token_unit_ncur=days.CUR,
     )  # fmt: skip
-    desks.provision(ROOT, [relayed, metered], book())
+    desks.provision(ROOT, [relayed, metered], days.book())
     unmount()
     return bytes(disk.cells)
-
-
-# Steps: ("use", seconds, Wh of point 0, pulses of point 1), ("order", ...), ("settle",). The world
-# moves first, and only once; the action may be repeated.
-
-# From this hour on: load of point 0, of point 1, in W.
-LOADS = ((0, 300, 100), (6, 1500, 220), (9, 400, 220), (17, 2500, 1500), (22, 800, 250))
-# (minutes of the day, step or name of a step)
-ORDERS = (
-    (1, (1, 0, codes.TOPUP, 2, 0, 4 * CUR)),
-    (2, (2, 1, codes.TOPUP, 2, 0, 30 * CUR)),
-    (330, "settle"),
-    (400, (3, 0, codes.TOPUP, 4, 0, 2 * CUR)),
-    (460, (4, 0, codes.RELAY, codes.TRIP)),
-    (480, (5, 0, codes.RELAY, codes.DIRECT_CLOSE)),
-    (500, (6, 1, codes.TOPUP, 4, 0, CUR)),
-    (555, (7, 0, codes.ADJUST, 3, -CUR // 3)),
-    (610, (8, 0, codes.TOPUP, 6, 0, CUR)),
-    (720, "settle"),
-    (840, "tariff"),
-    (900, (11, 1, codes.TOPUP, 6, 0, 2 * CUR)),
-    (1020, "settle"),
-    (1210, (12, 0, codes.TOPUP, 8, 0, 3 * CUR)),
-    (1230, (13, 1, codes.TOPUP, 8, 0, 4 * CUR)),
-    (1330, "settle"),
-    (1420, (14, 0, codes.TOPUP, 10, 0, 5 * CUR)),
-    (1448, "settle"),
-)
-DAY_S = 86400
-AFTER_S = 900  # into the next day, whose fixed charge begins
-PULSE_UNIT = 3600  # watt-seconds of a pulse of 1 Wh
-
-
-def workload(poll_s=10):
-    """A day of two points: top-ups, a trip and a close, a tariff switch, running out, midnight.
-
-    Long stretches without settlement fill outbox files; the journal's ring goes round.
-    """
-    steps = [("use", 0, 0, 0)]
-    due = list(ORDERS)
-    sums = [0, 0]
-    for at_s in range(poll_s, DAY_S + AFTER_S + 1, poll_s):
-        used = []
-        load = [each for each in LOADS if each[0] * 3600 < at_s][-1]
-        for number in (0, 1):
-            before = sums[number] // PULSE_UNIT
-            sums[number] += load[1 + number] * poll_s
-            used.append(sums[number] // PULSE_UNIT - before)
-        steps.append(("use", poll_s, used[0], used[1]))
-        while due and due[0][0] * 60 <= at_s:
-            steps += named(due.pop(0)[1])
-    return steps
-
-
-def named(what):
-    if what == "settle":
-        return [("settle",)]
-    if what == "tariff":
-        new = tariff_book.to_wire(book(2, LATER_PRICE_UCUR_PER_KWH))
-        return [order(9, 0, codes.TARIFF, new), order(10, 1, codes.TARIFF, new)]
-    return [order(*what)]
-
-
-def order(command_id, target, action, *args):
-    return ("order", command_id, target, action, args)
-
-
-def orders(steps, action):
-    return [step for step in steps if step[0] == "order" and step[3] == action]
-
-
-def owed(world, steps, number, register_wh):
-    """Money of a point from what was used and ordered alone: (topups, energy, adjustments)."""
-    topups = sum([step[4][2] for step in orders(steps, codes.TOPUP) if step[2] == number])
-    adjusted = sum([step[4][1] for step in orders(steps, codes.ADJUST) if step[2] == number])
-    opened_wh = BASE_WH if number else desks.Meter().register_wh
-    switched_wh = world.switched_wh[number]
-    if switched_wh is None:
-        switched_wh = register_wh
-    charged = (switched_wh - opened_wh) * PRICE_UCUR_PER_KWH
-    charged += (register_wh - switched_wh) * LATER_PRICE_UCUR_PER_KWH
-    return topups, charged, adjusted
 
 
 def move(world, step):
@@ -267,80 +186,28 @@ def act(world, firmware, step):
         asyncio.run(firmware.metering.poll())
     elif step[0] == "settle":
         settle(world, firmware)
+    elif step[0] == "type":
+        asyncio.run(entry.take(firmware.commands, firmware.points[step[1]], step[2]))
     else:
         _, command_id, target, action, args = step
         if action == codes.TARIFF:
             seen_wh = firmware.points[target].seen_wh
             world.switched_wh[target] = min(world.switched_wh[target] or seen_wh, seen_wh)
+        if action == codes.DEBT:
+            begun_s = firmware.points[target].state.time_s
+            world.owing_s = min(world.owing_s or begun_s, begun_s)
         command = messages.Command(command_id, target, action, 0, 1 << 33, list(args))
         firmware.commands.take(command)
 
 
 def settle(world, firmware):
-    """The host takes all that waits, folds it, and acknowledges what it has committed."""
+    """The host takes all that waits, prices it again, and acknowledges what it has committed."""
     for stream in (0, 1, messages.EVENT_STREAM):
-        for seq, record in waiting(world, firmware, stream):
-            if stream in world.states:
-                world.states[stream] = known.folded(world.states[stream], record)
-            world.settled[stream] = seq
+        found, states = look.waiting(world, firmware, stream)
+        if found:
+            world.settled[stream] = found[-1][0]
+        if stream in world.states:
+            world.states[stream] += states[len(world.states[stream]) :]
     world.kept_from = len(world.log)
-    firmware.uplink.trim(messages.Ack(firmware.module.epoch, dict(world.settled)))
-
-
-def waiting(world, firmware, stream):
-    """Every record above the settled one, as the uplink would take them."""
-    after = world.settled.get(stream, 0)
-    out = []
-    more = firmware.outbox.take(stream, after, 64)
-    while more:
-        out += more
-        more = firmware.outbox.take(stream, out[-1][0], 64)
-    if [seq for seq, _ in out] != list(range(after + 1, after + 1 + len(out))):
-        raise ValueError(f"stream {stream} has a gap")
-    return out
-
-
-class Known:
-    """What slots unpack to and ledgers fold to: cuts look at the same ones again and again."""
-
-    def __init__(self):
-        self.slots = {}
-        self.states = {}
-
-    def slot(self, payload):
-        if payload not in self.slots:
-            if len(self.slots) > SLOTS_KNOWN_MAX:
-                self.slots = {}
-            self.slots[payload] = points.unpack(payload)
-        return self.slots[payload]
-
-    def folded(self, state, payload):
-        """The host's state after one record; ValueError when the module's own differs."""
-        key = state.head, payload
-        if key not in self.states:
-            if len(self.states) > SLOTS_KNOWN_MAX:
-                self.states = {}
-            slot = self.slot(payload)
-            after = ledger.apply(state, slot.entry)
-            if after != slot.state:
-                raise ValueError(f"state of entry {slot.entry.seq} is not its fold")
-            self.states[key] = after
-        return self.states[key]
-
-
-known = Known()  # of this process
-
-
-def committed(kept):
-    """{(stream, seq): record} of committed slots; ValueError for a number used twice."""
-    found = {}
-    for target, payload in kept:
-        key = None
-        if target == EVENTS_TARGET:
-            key = messages.EVENT_STREAM, cbor.decode(payload)[1]
-        elif target in (0, 1):
-            slot = known.slot(payload)
-            key = None if slot.entry is None else (target, slot.entry.seq)
-        if key and found.setdefault(key, payload) != payload:
-            raise ValueError(f"record {key} was written twice")
-    return found
+    acknowledged = messages.Ack(firmware.module.epoch, dict(world.settled))
+    firmware.uplink.trim(acknowledged)

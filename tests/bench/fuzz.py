@@ -40,11 +40,9 @@ def batch(seed: int) -> messages.Readings:
     """The first entries of a history as one message."""
     data = differential.history(seed)
     history = histories.played(data)
-    first, _, entry = history.entries[0]
     items, _ = histories.travelled(history.entries[:20])
-    state = [0, 0, 0, 0, *first.mark, first.head]
     version = tariff.Book(*history.book).version
-    return messages.Readings(0, 1, 1, first.time_s, entry.register_wh, version, items, state)
+    return messages.Readings(0, 1, 1, version, items, history.state.head)
 
 
 def write_corpus(path: Path) -> None:

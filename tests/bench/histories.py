@@ -8,7 +8,7 @@ generates anything.
 import hashlib
 import struct
 
-from protocol import cbor, ledger, reading, tariff, tariff_book, topup
+from protocol import cbor, facts, ledger, reading, tariff, tariff_book, topup
 from protocol.units import Malformed
 
 HISTORY_BYTES_MAX = 1 << 16
@@ -71,9 +71,8 @@ def travelled(entries):
     for before, book, entry in entries:
         item = reading.to_item(before.time_s, entry)
         items.append(item)
-        (fact,) = reading.facts(before.time_s, entry.version, [item])
-        base_wh = entry.register_wh - entry.energy_wh
-        same = same and reading.rebuild(before, book, fact, base_wh) == entry
+        (fact,) = facts.of_items(before.time_s, entry.version, [item])
+        same = same and facts.rebuild(before, book, fact) == entry
     return items, same
 
 

@@ -24,7 +24,16 @@ REPORT = figures.FOLDER / "module.json"
 # List: parts. Each is tests/bench/<part>.py with measure() -> {figure: value}.
 PARTS = {
     "bench": ("relay_open", "pulses", "flash_life", "air", "heap", "peers"),
-    "proof": ("cuts", "wires", "relay_rules", "tokens", "hostile_week", "year"),
+    "proof": (
+        "cuts",
+        "cuts_updates",
+        "wires",
+        "outbox_room",
+        "relay_rules",
+        "tokens",
+        "hostile_week",
+        "year",
+    ),
 }
 SOURCES = ("protocol", "firmware", "boards", "host_tools", "tests/bench")
 PART_S = 3600

@@ -7,11 +7,10 @@ so that the decoder, the field checks and what lies behind them are reached. Det
 import struct
 from binascii import hexlify
 
-from protocol import cbor, codes, cose, messages, reading, settings, tariff_book
+from protocol import cbor, codes, cose, facts, messages, settings, tariff_book
 from protocol.units import MESSAGE_BYTES_MAX, Malformed
 
 ROOT_KEY = bytes(range(32))
-KID = b"meter-0042"
 # Bytes that start an item with a length or a form that is not ours.
 LIES = b"\x5b\x9b\xbb\x7b\x5f\x9f\xbf\xff\x1b\x3b\xf9\xfb\xc1\x98\xb8\x58\x18\x1f\xf4\xf6"
 
@@ -108,17 +107,14 @@ class Doors:
 
     def enter(self, data, down):
         """The message, after everything behind its door has looked at it; Malformed otherwise."""
-        _, message = messages.unseal(data, self.mac_for(down), down)
+        message = messages.unseal(data, self.macs[down], down)
         self.inside(message)
         return message
-
-    def mac_for(self, down):
-        return lambda kid: self.macs[down] if kid == KID else None
 
     def inside(self, message):
         kind = messages.kind_of(message)
         if kind == messages.READINGS:
-            reading.facts(message.base_s, message.version, message.items)
+            facts.of_items(0, message.version, message.items)
         elif kind == messages.COMMAND and message.args:
             if message.action == codes.TARIFF:
                 tariff_book.from_wire(message.args[0])
@@ -149,12 +145,12 @@ def damaged(dice, corpus, doors):
     if payload[2] not in (1, 2, 16) or dice.below(16) == 0:
         alg = cose.HMAC_256_256
     if dice.below(2):
-        sealed = cose.seal(alg, KID, payload, doors.macs[down])
+        sealed = cose.seal(alg, payload, doors.macs[down])
         return bytes(mutate(dice, sealed, other)), down, None
     payload = bytes(mutate(dice, payload, other))
     if len(payload) > MESSAGE_BYTES_MAX:
         payload = payload[: MESSAGE_BYTES_MAX - 100]
-    return cose.seal(alg, KID, payload, doors.macs[down]), down, payload
+    return cose.seal(alg, payload, doors.macs[down]), down, payload
 
 
 def run(path, seed, count, doors, sample=None):

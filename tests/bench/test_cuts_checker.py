@@ -3,7 +3,7 @@
 
 from firmware import metering
 from protocol import topup
-from tests.bench import cuts_child, cuts_world
+from tests.bench import cuts_child, cuts_day, cuts_world
 
 EVERY = 23
 POLL_S = 300
@@ -72,16 +72,17 @@ def test_pulses_that_are_not_kept_are_charged_twice():
 
 
 def test_an_entry_that_forgets_its_energy_is_found():
-    honest = metering.ledger.charge
+    honest = metering.Metering.charge
 
-    def careless(state, book, at_s, quality, register_wh):
-        return honest(state, book, at_s, quality, max(state.register_wh, register_wh - 1))
+    def careless(self, point, at_s, quality):
+        point.seen_wh = max(point.state.register_wh, point.seen_wh - 1)
+        honest(self, point, at_s, quality)
 
-    assert replaced(metering.ledger, "charge", careless).records_lost > 0
+    assert replaced(metering.Metering, "charge", careless).records_lost > 0
 
 
 def test_a_file_system_that_is_gone_is_a_mount_failure():
-    uncut = cuts_child.Uncut(cuts_world.workload(POLL_S), lambda number: number == 3)
+    uncut = cuts_child.Uncut(cuts_day.workload(POLL_S), lambda number: number == 3)
     uncut.run()
     bench = cuts_child.Bench(uncut)
     for number, journal, disk in uncut.images():
@@ -90,9 +91,10 @@ def test_a_file_system_that_is_gone_is_a_mount_failure():
 
 
 def test_the_day_goes_round_the_ring_fills_files_and_moves_the_relay():
-    uncut = cuts_child.Uncut(cuts_world.workload(POLL_S), lambda number: False)
+    uncut = cuts_child.Uncut(cuts_day.workload(POLL_S), lambda number: False)
     firmware = uncut.run()
     assert firmware.journal.states.newest > 2 * firmware.journal.states.slots
-    assert firmware.outbox.files == [] and uncut.filed >= 2
+    assert firmware.outbox.waiting() == 0 and uncut.filed >= 2
+    assert [shelf.first > shelf.last for shelf in firmware.outbox.shelves] == [True, True]
     # Opened by a trip and by running out twice.
     assert uncut.world.contact.moves == ["close", "open"] * 3 + ["close"]

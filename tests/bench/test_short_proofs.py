@@ -7,6 +7,7 @@ import pytest
 
 from tests.bench import (
     cuts,
+    cuts_updates,
     differential,
     figures,
     flash_life,
@@ -18,6 +19,7 @@ from tests.bench import (
     proof_chain,
     pulses,
     relay_open,
+    tokens,
     wires,
 )  # fmt: skip
 
@@ -26,6 +28,13 @@ def test_short_power_cuts_break_nothing() -> None:
     values = cuts.measure(every=29, poll_s=300)
     assert values.pop("cuts_tried") >= 40
     assert set(values.values()) == {0}
+
+
+def test_short_power_cuts_of_updates_leave_something_that_boots() -> None:
+    values = cuts_updates.measure(every=211)
+    assert values.pop("life_cuts_tried") >= 8
+    assert set(values.values()) == {0}
+    assert {f"life_cuts_{name}" for name in cuts_updates.FIGURES} <= set(figures.MODULE)
 
 
 def test_a_short_stretch_wears_little() -> None:
@@ -165,3 +174,12 @@ def test_a_part_that_dies_is_named_and_takes_nothing_along(
     assert not module.run("no_such_part", tmp_path)
     assert "no_such_part: ended with 1" in capfd.readouterr().err
     assert module.measured("no_such_part", tmp_path) == []
+
+
+def test_short_token_histories_credit_once_and_keep_the_lock_out() -> None:
+    values = tokens.measure(histories=400, genuine=40)
+    assert values == {
+        "token_vectors_failed": 0,
+        "token_double_accepts": 0,
+        "token_lockout_bypasses": 0,
+    }

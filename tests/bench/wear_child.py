@@ -4,15 +4,17 @@ A pulse meter moves before every checkpoint, intervals are 15 minutes. With a ne
 settles at once; without one records go to files, and the host takes them when it comes back.
 """
 
+import gc
 import json
 
 from boards.virtual import flash
 from protocol import codes
+from tests.bench import cuts_day as days
 from tests.bench import cuts_world as worlds
 
 DAY_S = 86400
 PULSES = 7  # in one poll: 2.5 kW at ten seconds
-TOPUP_NCUR = 500 * worlds.CUR
+TOPUP_NCUR = 500 * days.CUR
 
 
 class Wear:
@@ -31,6 +33,7 @@ class Wear:
 
 def worked(hours, poll_s, away_days, journal_sectors, disk_sectors):
     """-> Wear of a module; `away_days` 0 has a network, else the host comes so seldom."""
+    gc.collect()
     disk = bytearray(worlds.provisioned(disk_sectors))
     world = worlds.World(worlds.blank(journal_sectors), disk)
     wear = Wear(world)
@@ -44,8 +47,8 @@ def worked(hours, poll_s, away_days, journal_sectors, disk_sectors):
         for target in (0, 1) if at_s % (10 * DAY_S) == 0 else ():
             paid += 1
             args = (2 * paid, 0, TOPUP_NCUR)
-            worlds.act(world, firmware, worlds.order(paid, target, codes.TOPUP, *args))
-        settles = at_s % worlds.AFTER_S == 0 if not away_days else at_s % (away_days * DAY_S) == 0
+            worlds.act(world, firmware, days.order(paid, target, codes.TOPUP, *args))
+        settles = at_s % days.AFTER_S == 0 if not away_days else at_s % (away_days * DAY_S) == 0
         if settles:
             worlds.settle(world, firmware)
             world.log = []

@@ -112,6 +112,7 @@ STATUSES = {
     6: "编号过旧",
     7: "时钟无效",
     8: "欠费闭锁，不能合闸",
+    9: "另一变更正在试运行",
 }
 
 ACTIONS = {
@@ -405,5 +406,81 @@ DIFFERENCES = {
         "never by itself",
         "an alarm, never a rounding: keep store and module as they are and report it",
         "属告警，绝非舍入：保持数据与模块原状并上报",
+    ),
+}
+
+OUTCOMES = {1: "完整，重启后试运行", 2: "已确认", 3: "已回退", 4: "拒绝"}
+
+UPDATE_REASONS = {
+    1: "版本不高于当前",
+    2: "解释器不符",
+    3: "校验不符",
+    4: "空间不足",
+    5: "不完整",
+    6: "文件清单有误",
+}
+
+CRASHES = {
+    1: "看门狗",
+    2: "欠压复位",
+    3: "未预告的复位",
+    4: "任务失败过多",
+    5: "任务之外的错误",
+}
+
+# Name in firmware/lamp.py: condition, 状态, what to do, 处理.
+LAMPS = {
+    "FINE": ("all well", "正常", "-", "-"),
+    "NO_NETWORK": (
+        "no connection to the broker; metering and relay go on",
+        "未连接代理，计量与继电器照常",
+        "Wi-Fi name and password, signal, broker address",
+        "检查 Wi-Fi 名称口令、信号、代理地址",
+    ),
+    "NO_TIME": (
+        "the clock has not been set since power-on",
+        "上电后未对时",
+        "wait for the host; look at the network",
+        "等待主站对时，检查网络",
+    ),
+    "WARNING_1": ("warning 1", "一级预警", "top up", "充值"),
+    "WARNING_2": ("warning 2", "二级预警", "top up", "充值"),
+    "OVERDRAFT": ("in the overdraft", "透支中", "top up", "充值"),
+    "EXHAUSTED": ("credit exhausted", "欠费", "top up, then press the key", "充值后按键合闸"),
+    "LOCKED": (
+        "token entry is locked after wrong tokens",
+        "代码输错，输入已锁定",
+        "wait, or have the host clear it",
+        "等待，或由主站解除",
+    ),
+    "PENDING": (
+        "the relay is going to open, or an alarm was ordered",
+        "即将跳闸，或主站报警",
+        "top up; save what is open",
+        "充值，保存未完成的工作",
+    ),
+    "SILENT": (
+        "a meter does not answer",
+        "电表无应答",
+        "bus wires A and B, baud and parity, unit, power of the meter",
+        "检查总线 A/B、波特率与校验、地址、电表电源",
+    ),
+    "TAMPER": (
+        "tamper, latched until cleared",
+        "防护告警，须清除",
+        "look at the site, then have the host clear it",
+        "现场检查后由主站清除",
+    ),
+    "SAFE": (
+        "safe mode after three short lives: only metering and relay run",
+        "连续三次短时崩溃后进入安全模式，仅计量与继电器运行",
+        "it leaves by itself after 1 to 24 hours; Ctrl-D at the console tries at once",
+        "1 至 24 小时后自动退出；控制台 Ctrl-D 立即重试",
+    ),
+    "FAULT": (
+        "the firmware cannot start; the relay stays where it is",
+        "固件不能启动，继电器保持原位",
+        "read the line on the console, see below",
+        "查看控制台提示，见下表",
     ),
 }

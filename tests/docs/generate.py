@@ -13,7 +13,8 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from firmware import prepaid, relay
+from boards.esp32_generic import pins
+from firmware import lamp, prepaid, relay
 from host_tools.settlement import settle
 from protocol import codes, cose, messages, messages_up, settings, words
 from protocol.units import NCUR_MAX
@@ -22,7 +23,7 @@ from tests.docs import chinese
 ROOT = Path(__file__).resolve().parents[2]
 READMES = ("README.md", "README.zh.md")
 BLOCK = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-TYPES = {0: "integer", 1: "text", 2: "list", 3: "map"}
+TYPES = {0: "integer", 1: "text", 2: "list", 3: "map", 4: "bytes"}
 PASSED = "reconciled to the nano-unit"
 
 
@@ -112,6 +113,7 @@ FIELD_CHECKS = {
     messages.STATE: (2, 9, 9),
     messages.ARGS: (2, 0, messages.ARGS_MAX),
     messages.STREAMS: (3, 0, messages.EVENT_STREAM + 1),
+    messages.HEAD: (4, 16, 16),
 }
 FIELDS = {**messages_up.UP, **messages.DOWN}
 
@@ -120,7 +122,7 @@ def bounds(check: tuple[int, int, int]) -> str:
     kind, low, high = check
     if kind == 0:
         return f"{power(low)} to {power(high)}"
-    what = "characters" if kind == 1 else "items"
+    what = {1: "characters", 4: "bytes"}.get(kind, "items")
     return f"{low} {what}" if low == high else f"{low} to {high} {what}"
 
 
@@ -136,6 +138,11 @@ def power(number: int) -> str:
     return str(number)
 
 
+def left_out(kind: int, number: int) -> str:
+    default = messages.default_of(kind, number)
+    return "" if default < 0 else f"; left out when {default}"
+
+
 def message_kinds() -> str:
     out = []
     for kind, make in messages.TYPES.items():
@@ -146,7 +153,7 @@ def message_kinds() -> str:
         tag = "256-bit tag" if full else "64-bit tag"
         out.append(f"### {kind} `{name}` {chinese.KINDS[kind]}\n\n{way}, {tag}\n")
         rows = [
-            (number, f"`{field}`", TYPES[check[0]], bounds(check))
+            (number, f"`{field}`", TYPES[check[0]], bounds(check) + left_out(kind, number))
             for number, (field, check) in enumerate(zip(make._fields, checks, strict=True), 1)
         ]
         out.append(table(("field", "name", "type", "bounds"), rows))
@@ -191,7 +198,7 @@ def events() -> str:
     )
     out = numbered(EVENT_NAMES, words.EVENTS, chinese.EVENTS)
     for name in EVENT_NAMES.split():
-        if f"messages.{name}" not in firmware:
+        if f"codes.{name}" not in firmware:
             out = out.replace(f"| `{name}` |", f"| `{name}` (not sent yet 尚未使用) |")
     return out
 
@@ -226,6 +233,18 @@ def settings_rows(
     return rows
 
 
+def lamps() -> str:
+    """Gravest first, with the generic board's light over two seconds."""
+    rows = []
+    for name, told in reversed(chinese.LAMPS.items()):
+        number = getattr(lamp, name)
+        light = "".join("●" if pins.SIGNALS[number] >> step & 1 else "·" for step in range(16))
+        condition, translated, remedy, translated_remedy = told
+        cell = "-" if remedy == "-" else f"{remedy}<br>{translated_remedy}"
+        rows.append((number, f"`{light}`", condition, translated, cell))
+    return table(("code", "light 灯形", "condition", "状态", "what to do 处理"), rows)
+
+
 SETTINGS_HEADS = ("number", "key", "bounds", "meaning", "含义")
 
 
@@ -256,6 +275,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "differences": differences,
     "settings-module": settings_module,
     "settings-point": settings_point,
+    "lamps": lamps,
+    "outcomes": lambda: worded(words.OUTCOMES, chinese.OUTCOMES),
+    "update-reasons": lambda: worded(words.UPDATE_REASONS, chinese.UPDATE_REASONS),
+    "crashes": lambda: worded(words.CRASHES, chinese.CRASHES),
 }
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from boards.esp32_generic import pins
-from firmware import config, relay
+from firmware import config, lamp, relay
 from host_tools import cli
 from host_tools.demo import run as demo_run
 from host_tools.demo.story import STEPS
 from protocol import codes, messages, settings, words
-from tests.docs import generate
+from tests.docs import chinese, generate
 from tests.docs.generate import ROOT
 
 README, README_ZH = (ROOT / name for name in generate.READMES)
@@ -248,3 +248,9 @@ def test_only_a_demo_that_passed_becomes_the_transcript(tmp_path: Path) -> None:
         (tmp_path / "demo.txt").write_text(told, encoding="utf-8")
         assert generate.main([str(tmp_path / "demo.txt")]) == 1
     assert [text(path) for path in PAGES] == before
+
+
+def test_every_code_of_the_lamp_has_a_light_of_its_own() -> None:
+    for number, name in enumerate(chinese.LAMPS):
+        assert getattr(lamp, name) == number
+    assert len(set(pins.SIGNALS)) == len(pins.SIGNALS) == len(chinese.LAMPS)

@@ -8,7 +8,7 @@ import os
 from boards.virtual import flash
 from firmware import main
 from firmware.meters import readings
-from protocol import cbor, settings, tariff, tariff_book
+from protocol import cbor, messages, settings, tariff, tariff_book
 
 CUR = 1000000000
 START_S = 1772726400  # 2026-03-05 16:00:00 UTC, midnight of the 6th in China
@@ -78,26 +78,31 @@ class Desk:
         self.sectors = sectors
         self.meter = Meter()
         self.contact = Contact()
+        self.link = NoLink()
         self.now_ms = START_S * 1000
         clean(root)
 
-    def power_on(self, rtc=True, power=None):
+    def power_on(self, rtc=True, power=None, cause=1, copy="-"):
         """-> (board, firmware) of a new power-on."""
-        board = Board(self, rtc, power or flash.Power())
-        firmware = main.Firmware(board, lambda *_: self.meter)
+        board = Board(self, rtc, power or flash.Power(), cause)
+        firmware = main.Firmware(board, lambda *_: self.meter, copy)
         return board, firmware
 
 
 class Board:
-    def __init__(self, desk, rtc, power):
+    console = None
+    hold_s = 0
+
+    def __init__(self, desk, rtc, power, cause=1):
         self.desk = desk
+        self.cause = cause
         self.name = "desk"
         self.root = desk.root
         self.on_ms = desk.now_ms
         self.rtc = rtc
         self.power = power
         self.journal = flash.Journal(flash.Flash(desk.cells, desk.sectors * flash.SECTOR, power))
-        self.link = NoLink()
+        self.link = desk.link
         self.relays = [desk.contact]
         self.presses = 0
         self.signals = []
@@ -115,7 +120,7 @@ class Board:
         return bytes(count)
 
     def reset_cause(self):
-        return 1
+        return self.cause
 
     def reset(self):
         raise SystemExit
@@ -147,6 +152,32 @@ def clean(root):
                 os.remove(folder + "/" + name)
             except OSError:
                 pass  # the folder inside
+
+
+def sent(firmware):
+    """Every message of the event stream that the host has not acknowledged, as it will travel."""
+    out = []
+    found = firmware.outbox.batch(8, firmware.events.acked(), 64)
+    while found:
+        out.append(messages.unpack(found[0]))
+        found = firmware.outbox.batch(8, found[1], 64)
+    firmware.outbox.cursor = {}
+    return out
+
+
+def told(firmware):
+    """Every waiting event, from files and memory."""
+    out = []
+    for message in sent(firmware):
+        if messages.kind_of(message) == messages.EVENTS:
+            out += message.items
+    return out
+
+
+def results(firmware):
+    """The status of every answered command that the host does not know yet."""
+    found = [m for m in sent(firmware) if messages.kind_of(m) == messages.RESULT]
+    return [message.status for message in found]
 
 
 def flat_book(version=1, price=500000, fixed=0, thresholds=(), adders=(0,)):

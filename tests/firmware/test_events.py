@@ -18,7 +18,7 @@ def started(name):
 
 
 def records(firmware, after=0):
-    return firmware.outbox.take(messages.EVENT_STREAM, after, 64)
+    return list(firmware.outbox.take(messages.EVENT_STREAM, after, 64))
 
 
 def test_events_are_numbered_without_gaps_over_restarts():
@@ -95,7 +95,7 @@ def test_what_the_host_has_is_known_after_a_restart():
 def test_a_record_wakes_the_uplink():
     _, firmware = started("wake")
     told = []
-    firmware.events.on_record = lambda: told.append(firmware.events.seq)
+    firmware.events.on_record = lambda plain: told.append(firmware.events.seq)
     firmware.events.add(codes.CLOCK_SET, MODULE_TARGET, 1, 2)
     firmware.events.result(1, codes.DONE)
     assert told == [1, 2]

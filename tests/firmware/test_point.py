@@ -4,7 +4,7 @@
 from firmware import journal, relay
 from firmware import point as points
 from firmware.point import Point, Slot, accept_id, seen_id
-from protocol import ledger, messages, reading, topup
+from protocol import facts, ledger, messages, topup
 from protocol.units import HOLDOVER, NCUR_MAX
 from tests.bench.mutations import Dice
 from tests.firmware import desk as desks
@@ -85,7 +85,7 @@ def batches(slots):
     """All batches of some slots in sequence."""
     out = []
     while slots:
-        message, count = points.batch(0, [points.pack(slot) for slot in slots])
+        message, count = points.batch(0, [(slot.state.seq, points.pack(slot)) for slot in slots])
         out.append((message, slots[:count]))
         slots = slots[count:]
     return out
@@ -98,8 +98,7 @@ def test_a_batch_has_one_version_and_says_the_state_after_it():
     for message, taken in found:
         assert messages.unpack(messages.pack(message)) == message
         state = taken[-1].state
-        brief = [state.balance_ncur, state.period, state.used_wh, state.day]
-        assert message.statement == brief + list(state.mark) + [state.head]
+        assert message.head == state.head
         assert message.first_seq == taken[0].entry.seq and message.epoch == 3
 
 
@@ -108,8 +107,9 @@ def test_the_host_rebuilds_every_entry_of_a_batch():
     state = ledger.genesis("desk-1", 0)
     for message, _ in batches(slots):
         book = desks.flat_book(message.version)
-        for fact in reading.facts(message.base_s, message.version, message.items):
-            state = ledger.apply(state, reading.rebuild(state, book, fact, message.base_wh))
+        for fact in facts.of_items(state.time_s, message.version, message.items):
+            state = ledger.apply(state, facts.rebuild(state, book, fact))
+        assert state.head == message.head
     assert state == point.state
 
 
@@ -120,7 +120,7 @@ def test_an_opening_begins_a_batch():
     slots.append(point.slot)
     found = batches(slots)
     assert [len(taken) for _, taken in found] == [4, 2, 1]
-    assert found[-1][0].base_wh == 7
+    assert found[-1][0].items == [[ledger.OPENING, START_S + 2000, 0, 7]]
 
 
 def test_pending_energy_costs_what_its_charge_will():

@@ -88,3 +88,65 @@ def test_a_coarse_pulse_is_no_jump():
     module.poll(3600)
     module.watched(1)
     assert module.firmware.points[0].verdict == 0 and not module.desk.contact.closed
+
+
+class Eight:
+    """Eight pulse meters that never rest."""
+
+    def __init__(self):
+        self.desk = desks.Desk(ROOT)
+        points = [
+            desks.point_settings(
+                number, meter=settings.PULSE, meter_map="", unit=0, pulse_channel=number,
+                imp_per_kwh=1000, relay=settings.NO_RELAY,
+            )
+            for number in range(8)
+        ]  # fmt: skip
+        desks.provision(ROOT, points, desks.flat_book())
+        self.pulses = 0
+        self.power_on()
+
+    def power_on(self):
+        self.board, _ = self.desk.power_on()
+        before = self.pulses
+        self.board.pulse = lambda channel: self.pulses - before
+
+        def meter(item, so_far):
+            return PulseMeter(self.board, item.pulse_channel, 1000, so_far, 0, LIMIT_MW)
+
+        self.firmware = main.Firmware(self.board, meter)
+        asyncio.run(self.firmware.metering.poll())
+
+    def worked(self, seconds):
+        for _ in range(seconds):
+            self.desk.now_ms += 1000
+            self.pulses += 1
+            asyncio.run(self.firmware.metering.poll())
+
+
+def test_eight_points_wear_the_ring_no_faster_than_one():
+    module = Eight()
+    module.worked(100)
+    counters = module.firmware.journal.counters
+    before = counters.newest
+    module.worked(240)
+    assert counters.newest - before <= 24
+
+
+def test_every_points_pulses_are_kept_at_least_every_eighty_seconds():
+    module = Eight()
+    module.worked(100)
+    for _ in range(20):
+        module.worked(7)
+        for number in range(8):
+            assert module.pulses - module.firmware.journal.pulses(number) <= 80
+
+
+def test_pulses_are_kept_before_the_entry_that_charges_them():
+    module = Eight()
+    module.worked(3)
+    module.desk.now_ms += 900000
+    module.worked(2)
+    module.power_on()
+    for point in module.firmware.points.values():
+        assert point.seen_wh == point.state.register_wh > 0

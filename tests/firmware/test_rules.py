@@ -5,7 +5,7 @@ import asyncio
 
 from firmware import point as points
 from firmware import prepaid, relay
-from protocol import cbor, codes, ledger, messages
+from protocol import codes, ledger, messages
 from tests.firmware import desk as desks
 
 CUR = desks.CUR
@@ -25,6 +25,7 @@ class House:
         desks.provision(self.desk.root, [item], book or desks.flat_book())
         self.number = 0
         self.command_id = 0
+        self.entries = []
         self.power_on()
         self.poll()
         self.top_up(credit)
@@ -36,6 +37,14 @@ class House:
     def power_on(self, rtc=True):
         self.board, self.firmware = self.desk.power_on(rtc)
         self.point = self.firmware.points[0]
+        commit = self.firmware.metering.commit
+
+        def noted(point, slot):
+            commit(point, slot)
+            if slot.entry:
+                self.entries.append(slot.entry)
+
+        self.firmware.metering.commit = noted
 
     def poll(self):
         asyncio.run(self.firmware.metering.poll())
@@ -61,23 +70,14 @@ class House:
         self.command_id += 1
         command = messages.Command(self.command_id, 0, action, 0, 1 << 33, list(args))
         self.firmware.commands.take(command)
-        return self.told()[-1][1]
+        return desks.results(self.firmware)[-1]
 
     def top_up(self, amount_ncur):
         self.number += 2
         return self.order(codes.TOPUP, self.number, 0, amount_ncur)
 
-    def told(self):
-        """(event code or None, arguments or status) of all event records."""
-        after = self.firmware.outbox.acked.get(8, 0)
-        out = []
-        for _, record in self.firmware.outbox.take(8, after, 1000):
-            _, _, _, what, values = cbor.decode(record)
-            out.append((values[2], values[4]) if what == 0 else (None, values[3]))
-        return out
-
     def events(self, code):
-        return [values for told, values in self.told() if told == code]
+        return [item[4] for item in desks.told(self.firmware) if item[2] == code]
 
     def closed(self):
         return self.desk.contact.closed
@@ -92,10 +92,6 @@ class House:
 
     def more(self, place):
         return self.point.slot.more[place]
-
-    def kinds(self):
-        records = self.firmware.outbox.take(0, 0, 1000)
-        return [points.unpack(record).entry for _, record in records]
 
 
 def test_a_trip_delay_runs_with_an_alarm_and_survives_restarts():
@@ -445,7 +441,7 @@ def test_debts_by_time_are_recovered_each_day_and_end():
     house = House("debt", credit=100 * CUR)
     assert house.order(codes.DEBT, 1, 5 * CUR, 2 * CUR, 86400) == codes.DONE
     house.wait(4 * 86400, 900)
-    debts = [entry for entry in house.kinds() if entry.kind == ledger.DEBT]
+    debts = [entry for entry in house.entries if entry.kind == ledger.DEBT]
     assert [(entry.number, entry.amount_ncur) for entry in debts] == [
         (1, -2 * CUR), (1, -2 * CUR), (1, -CUR)
     ]  # fmt: skip
@@ -488,7 +484,7 @@ def test_a_cut_between_a_top_up_and_its_debt_takes_the_share_once():
     house.power_on()
     house.wait(20)
     assert house.balance() == 15 * CUR
-    assert [entry.kind for entry in house.kinds()].count(ledger.DEBT) == 1
+    assert [entry.kind for entry in house.entries].count(ledger.DEBT) == 1
 
 
 def test_debts_rest_while_supply_is_off_and_in_emergency():
@@ -516,3 +512,32 @@ def test_bad_debts_are_refused():
                  [1, 1, 0, 3600], [3, 1, 101, 0], [3, 1, -1, 0], [1, 1, 1, "x"]):  # fmt: skip
         assert house.order(codes.DEBT, *args) == codes.REFUSED_FIELD, args
     assert house.more(points.M_DEBTS) == []
+
+
+def test_a_clock_step_splits_the_interval_at_the_old_and_at_the_new_instant():
+    house = House("step", credit=100 * CUR)
+    house.wait(900 + 310)
+    house.desk.meter.register_wh += 500
+    house.poll()
+    count = len(house.entries)
+    old_s = house.desk.now_ms // 1000
+    house.firmware.metering.set_clock((old_s + 7200) * 1000)
+    split = [(entry.time_s, entry.energy_wh) for entry in house.entries[count:]]
+    assert split == [(old_s, 500), (old_s + 7200, 0)]
+    assert house.events(codes.CLOCK_SET) == [[old_s, old_s + 7200]]
+    house.firmware.metering.set_clock((old_s + 7207) * 1000)
+    assert len(house.entries) == count + 2 and len(house.events(codes.CLOCK_SET)) == 1
+
+
+def test_a_clock_that_goes_back_charges_nothing_twice():
+    house = House("back", credit=100 * CUR)
+    house.wait(1800, mw=2000000)
+    house.firmware.metering.set_clock(house.desk.now_ms - 3600000)
+    before = house.point.state
+    house.wait(1800, mw=2000000)
+    assert house.point.state.time_s == before.time_s
+    house.wait(3600, mw=2000000)
+    state = house.point.state
+    assert state.time_s > before.time_s
+    assert state.register_wh - before.register_wh <= 3000
+    assert state.charged_ncur == (state.register_wh - 1000000) * 500000

@@ -3,7 +3,7 @@
 
 import asyncio
 
-from firmware import outbox, prepaid, relay
+from firmware import lamp, relay
 from firmware import point as points
 from protocol import cbor, codes, ledger, messages, tariff_book, words
 from protocol.units import Malformed
@@ -54,8 +54,7 @@ def last_result(firmware):
 
 
 def event_codes(firmware):
-    records = [cbor.decode(record) for record in waiting(firmware, 8)]
-    return [values[4][2] for values in records if values[3] == 0]
+    return [item[2] for item in desks.told(firmware)]
 
 
 def test_commissioning_charges_nothing_before_it():
@@ -86,8 +85,8 @@ def test_credit_runs_out_through_both_warnings_and_opens_at_the_limit():
     run(firmware.metering.poll())
     assert desk.contact.moves == ["close"]
     use(desk, firmware, 21000, 7200)  # 20 kWh are paid
-    falling = [prepaid.NORMAL, prepaid.WARNING_1, prepaid.WARNING_2, prepaid.EXHAUSTED]
-    assert board.signals == [prepaid.EXHAUSTED] + falling  # and before any money came
+    falling = [lamp.NO_NETWORK, lamp.WARNING_1, lamp.WARNING_2, lamp.EXHAUSTED]
+    assert board.signals == [lamp.EXHAUSTED] + falling  # and before any money came
     assert desk.contact.moves == ["close", "open"]
     told = event_codes(firmware)
     assert codes.RELAY_OPENED in told and told.count(codes.WARNING) == 4
@@ -294,12 +293,11 @@ def test_a_pulse_total_is_durable_before_the_entry_that_counts_it():
 def test_records_lost_at_the_bound_of_the_outbox_are_told():
     desk, _, firmware = commissioned("bound")
     top_up(firmware, 2, 100 * CUR)
-    files = outbox.FILES_MAX
-    outbox.FILES_MAX = 1
-    try:
-        use(desk, firmware, 500, 20 * 3600)
-    finally:
-        outbox.FILES_MAX = files
+    firmware.outbox.shelves[0].files_max = 1
+    firmware.outbox.shelves[0].used = firmware.outbox.shelves[1].used = 4096
+    use(desk, firmware, 500, 20 * 3600)
+    firmware.outbox.shelves[0].used = 4096
+    use(desk, firmware, 0, 20 * 3600)
     assert firmware.outbox.dropped > 0
     assert codes.OUTBOX_FULL in event_codes(firmware)
     assert firmware.points[0].state.charged_ncur == 500 * 500000
@@ -351,7 +349,8 @@ def test_a_permit_arms_under_its_own_rule():
 def test_the_lamp_follows_the_credit_back_to_normal():
     _, board, firmware = commissioned("lamp")
     top_up(firmware, 2, 100 * CUR)
-    assert board.signals == [prepaid.EXHAUSTED, prepaid.NORMAL]
+    run(firmware.metering.poll())
+    assert board.signals == [lamp.EXHAUSTED, lamp.NO_NETWORK]  # a desk has no network
 
 
 def test_a_relay_that_the_board_does_not_have_stops_the_start_with_one_line():

@@ -5,7 +5,7 @@ import asyncio
 
 from firmware import uplink
 from protocol import cbor, codes, cose, messages
-from protocol.units import FORGED, HOLDOVER, INVALID, SYNCHRONISED
+from protocol.units import FORGED, HOLDOVER, INVALID, OVERSIZED, SYNCHRONISED
 from tests.firmware import desk as desks
 
 DOWN = cose.Mac(cose.derive(desks.ROOT_KEY, cose.DOWN))
@@ -20,8 +20,8 @@ def powered(name, rtc=True):
     return desk, board, firmware
 
 
-def receive(firmware, message, mac=DOWN, kid=b"desk-1"):
-    firmware.uplink.receive("gp/1/3/desk-1/down", messages.seal(message, kid, mac))
+def receive(firmware, message, mac=DOWN):
+    firmware.uplink.receive("d/3/desk-1", messages.seal(message, mac))
 
 
 def rejected(firmware):
@@ -69,10 +69,28 @@ def test_nothing_sealed_with_another_key_or_for_the_other_direction_does_anythin
     _, _, firmware = powered("forged")
     gift = messages.Command(1, 0, codes.TOPUP, 0, 1 << 33, [2, 0, 10 * desks.CUR])
     receive(firmware, gift, mac=UP)
-    receive(firmware, gift, kid=b"desk-2")
-    firmware.uplink.receive("gp/1/3/desk-1/down", b"\xd1\x84")
+    receive(firmware, gift, mac=cose.Mac(cose.derive(bytes(32), cose.DOWN)))
+    firmware.uplink.receive("d/3/desk-1", b"\x84\x43")
     assert firmware.points[0].state.balance_ncur == 0
-    assert FORGED in rejected(firmware) and len(rejected(firmware)) == 3
+    assert FORGED in rejected(firmware) and len(rejected(firmware)) == 2
+
+
+def test_a_message_that_finds_no_room_on_the_heap_is_refused():
+    _, _, firmware = powered("no-room")
+    gift = messages.Command(1, 0, codes.TOPUP, 0, 1 << 33, [2, 0, 10 * desks.CUR])
+    honest = messages.unseal
+
+    def full(*arguments):
+        raise MemoryError
+
+    messages.unseal = full
+    try:
+        receive(firmware, gift)
+    finally:
+        messages.unseal = honest
+    assert rejected(firmware) == [OVERSIZED]
+    receive(firmware, gift)
+    assert firmware.points[0].state.balance_ncur == 10 * desks.CUR
 
 
 def test_a_flood_of_forgeries_is_told_once_a_minute():
@@ -94,7 +112,7 @@ def test_only_what_the_host_has_committed_is_forgotten():
     receive(firmware, messages.Ack(epoch, {0: 99}))
     assert firmware.outbox.acked[0] == 0
     receive(firmware, messages.Ack(epoch, {0: 1}))
-    assert firmware.outbox.acked[0] == 1 and not firmware.outbox.take(0, 1, 10)
+    assert firmware.outbox.acked[0] == 1 and firmware.outbox.batch(0, 1, 10) is None
 
 
 def test_a_command_played_again_after_its_answer_was_committed_is_reported():

@@ -83,18 +83,14 @@ class PointLedger:
         """Entries first_seq .. first_seq + count - 1 as one message."""
         before = self.states[first_seq - 1]
         entries = self.entries[first_seq - 1 : first_seq - 1 + count]
-        base_s, base_wh = before.time_s, before.register_wh
-        if entries[0].kind == ledger.OPENING:
-            base_s, base_wh = entries[0].time_s, entries[0].register_wh
-        items, metered_s = [], base_s
+        items, metered_s = [], before.time_s
         for entry in entries:
             items.append(reading.to_item(metered_s, entry))
             if entry.kind in (ledger.CHARGE, ledger.OPENING):
                 metered_s = entry.time_s
         after = self.states[first_seq - 1 + len(entries)]
         version = entries[-1].version
-        statement = state_fields(after)
-        return Readings(self.point, epoch, first_seq, base_s, base_wh, version, items, statement)
+        return Readings(self.point, epoch, first_seq, version, items, after.head)
 
     def statement(self, epoch: int = 1) -> Statement:
         state = self.state
@@ -119,15 +115,14 @@ class Sender:
     def __init__(self, module: str, key: RootKey, shard: int = 0) -> None:
         self.module = module
         self.shard = shard
-        self.kid = module.encode()
         self.up = key.mac(cose.UP)
         self.down = key.mac(cose.DOWN)
 
     def seal(self, message: tuple[object, ...]) -> bytes:
-        return messages.seal(message, self.kid, self.up)
+        return messages.seal(message, self.up)
 
     def opened(self, data: bytes) -> object:
-        return messages.unseal(data, lambda _: self.down, True)[1]
+        return messages.unseal(data, self.down, True)
 
     def hello(self, streams: dict[int, int], boot_id: int = 1, ticks_ms: int = 5000) -> Hello:
         versions: dict[int, int] = {}

@@ -169,7 +169,7 @@ def test_a_module_can_neither_write_nor_read_for_another(yard: Yard) -> None:
     yard.radio.send_bytes(good)
     settled(yard, 1)
     assert yard.store.intake.rejects() == []  # the broker dropped both
-    for topic in (topics.down(0, "m2"), topics.up(0, "m1"), "gp/1/0/+/down", "$MQTT/#", "#"):
+    for topic in (topics.down(0, "m2"), topics.up(0, "m1"), "d/0/+", "$MQTT/#", "#"):
         with pytest.raises(AssertionError):
             Radio(yard.sender, yard.user(), topic, within_s=1)
         assert yard.radio.client.is_connected()
@@ -180,5 +180,5 @@ def test_a_broker_user_without_permission_is_refused_in_one_line(yard: Yard) -> 
     yard.settle.broker = yard.user()
     refused = yard.settle.command("settle")
     assert refused.returncode == 2
-    assert "the broker refuses the subscription to gp/1/0/+/up" in refused.stderr
+    assert "the broker refuses the subscription to u/0/+ and w/0/+" in refused.stderr
     assert "Traceback" not in refused.stderr

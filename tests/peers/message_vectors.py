@@ -14,7 +14,7 @@ from protocol.units import NCUR_MAX
 
 TARGET = Path(__file__).resolve().parents[2] / "protocol" / "vectors" / "messages.json"
 ROOT_KEY = bytes(range(32))
-KID = b"meter-0042"
+MODULE_ID = "meter-0042"
 MACS = {
     False: cose.Mac(cose.derive(ROOT_KEY, cose.UP)),
     True: cose.Mac(cose.derive(ROOT_KEY, cose.DOWN)),
@@ -65,13 +65,13 @@ PULSE_POINT = POINT._replace(
     register_base_wh=WH_MAX, relay=settings.NO_RELAY, limit_ncur=-10 * CUR,
 )  # fmt: skip
 MODULE = settings.module_of(
-    version=1, module=KID.decode(), shard=3, broker_host="broker.example", broker_port=8883,
+    version=1, module=MODULE_ID, shard=3, broker_host="broker.example", broker_port=8883,
     broker_user="meter", broker_password="secret", keepalive_s=60, poll_ms=1000,
     batch_records=8, rs485_baud=9600, rs485_parity=2, points=(POINT, PULSE_POINT),
 )  # fmt: skip
 
 ITEMS = [
-    [7, 0, 1],
+    [7, AT_S, 1, 1_000_000],
     250,
     [1, 417, 0, 31],
     [1, 483, 1, 0],
@@ -94,7 +94,7 @@ def command(action: int, args: list[object], target: int = 0) -> messages.Comman
     return messages.Command(4711, target, action, AT_S, AT_S + 86400, args)
 
 
-READINGS = messages.Readings(0, 1, 17, AT_S, 1_000_000, 7, [250, 0, 31], STATE)
+READINGS = messages.Readings(2, 3, 17, 7, [250, 0, 31], HEAD)
 EVENTS = messages.Events(
     1, 5, [[AT_S, 1, codes.BOOT, 255, [1, 65537]], [AT_S, 0, 6, 0, [2, -CUR]]]
 )
@@ -108,10 +108,11 @@ GOOD = {
     "readings: quarters of an hour": READINGS,
     "readings: every kind of item": READINGS._replace(items=ITEMS),
     "readings: greatest values": messages.Readings(
-        7, U32, U32, S_MAX, WH_MAX, U32, EXTREME, STATE_MAX
+        7, U32, U32, U32, EXTREME, b"\xff" * 16
     ),
     "readings: as many items as fit": READINGS._replace(items=[1] * 1000),
     "events": EVENTS,
+    "events: some were lost": EVENTS._replace(items=[40, *EVENTS.items, 1]),
     "events: greatest values": messages.Events(
         U32, U32, [[S_MAX, 2, 0xFFFF, 7, [(1 << 64) - 1, -(1 << 64)] * 8]]
     ),
@@ -138,6 +139,13 @@ GOOD = {
     ),
     "command: trip and arm": command(codes.RELAY, [codes.TRIP_THEN_ARM, 600]),
     "command: debt": command(codes.DEBT, [3, 100 * CUR, 25, 40 * CUR]),
+    "command: update begins": command(
+        codes.UPDATE, [codes.BEGIN, 512, 6, 4096, bytes(range(32)), 90], units.MODULE_TARGET
+    ),
+    "command: update chunk": command(
+        codes.UPDATE, [codes.CHUNK, 1, 1024, b"chunk"], units.MODULE_TARGET
+    ),
+    "command: update ends": command(codes.UPDATE, [codes.FINISH], units.MODULE_TARGET),
     "command: statement": command(codes.STATE, []),
     "time": TIME,
     "time: greatest values": messages.Time(U32, WH_MAX, WH_MAX),
@@ -146,7 +154,9 @@ GOOD = {
 
 def fields_of(message: tuple[object, ...]) -> dict[int, object]:
     """The map of a payload, to be damaged."""
-    return {0: messages.kind_of(message)} | {n + 1: value for n, value in enumerate(message)}
+    fields = cbor.decode(messages.pack(message), 10)
+    assert isinstance(fields, dict)
+    return fields
 
 
 def broken(message: tuple[object, ...], **fields: object) -> bytes:
@@ -173,15 +183,19 @@ def shape_cases() -> dict[str, tuple[bytes, int]]:
         "point is negative": (broken(READINGS, f1=-1), bad),
         "epoch beyond 32 bits": (broken(READINGS, f2=1 << 32), bad),
         "sequence 0": (broken(READINGS, f3=0), bad),
-        "base instant too late": (broken(READINGS, f4=S_MAX + 1), bad),
-        "register too high": (broken(READINGS, f5=WH_MAX + 1), bad),
-        "version is null": (broken(READINGS, f6=None), bad),
-        "no items": (broken(READINGS, f7=[]), bad),
-        "1025 items": (broken(READINGS, f7=[0] * 1025), units.OVERSIZED),
-        "items are a map": (broken(READINGS, f7={0: 1}), bad),
-        "state of eight": (broken(READINGS, f8=STATE[:8]), bad),
-        "state of ten": (broken(READINGS, f8=[*STATE, 0]), bad),
-        "field 9 is unknown": (broken(READINGS, f9=0), bad),
+        "point 0 is never written": (broken(READINGS, f1=0), bad),
+        "epoch 1 is never written": (broken(ACK, f1=1), bad),
+        "point is null": (cbor.encode(fields_of(READINGS) | {1: None}), bad),
+        "version is missing": (broken(READINGS, f4=None), bad),
+        "no items": (broken(READINGS, f5=[]), bad),
+        "1025 items": (broken(READINGS, f5=[0] * 1025), units.OVERSIZED),
+        "items are a map": (broken(READINGS, f5={0: 1}), bad),
+        "head of 15 bytes": (broken(READINGS, f6=HEAD[:15]), bad),
+        "head of 17 bytes": (broken(READINGS, f6=HEAD + b"h"), bad),
+        "head is a text": (broken(READINGS, f6="h" * 16), bad),
+        "state of eight": (broken(STATEMENT, f11=STATE[:8]), bad),
+        "state of ten": (broken(STATEMENT, f11=[*STATE, 0]), bad),
+        "field 7 is unknown": (broken(READINGS, f7=0), bad),
         "field 31 is unknown": (broken(EVENTS, f31=0), bad),
         "field -1 is unknown": (cbor.encode(fields_of(TIME) | {-1: 0}), bad),
         "events without items": (broken(EVENTS, f3=[]), bad),
@@ -263,7 +277,9 @@ def inner_cases() -> dict[str, tuple[tuple[object, ...], str]]:
         "top-up amount too high": [3, 0, 0, 2, 1, NCUR_MAX + 1],
         "top-up long ago": [3, -(1 << 32), 0, 2, 1, CUR],
         "adjustment with seven members": [5, 0, 0, 1, 1, 1, 1],
-        "opening with energy": [7, 0, 0, 1],
+        "opening without a register": [7, 0, 0],
+        "opening before 1970": [7, -1, 0, 1],
+        "opening register too high": [7, 0, 0, WH_MAX + 1],
     }
     for name, item in items.items():
         cases["item: " + name] = (READINGS._replace(items=[item]), "facts")
@@ -274,17 +290,20 @@ def inner_cases() -> dict[str, tuple[tuple[object, ...], str]]:
     config = settings.module_to_wire(MODULE)
     cases["shard 4096"] = (command(codes.CONFIG, [config | {3: 4096}], 255), "settings")
     cases["unknown setting"] = (command(codes.CONFIG, [config | {31: 1}], 255), "settings")
-    for name, event in {
+    wrong_events: dict[str, object] = {
         "of four": [AT_S, 0, 1, 255],
         "quality 3": [AT_S, 3, 1, 255, []],
         "point 9": [AT_S, 0, 1, 9, []],
         "17 arguments": [AT_S, 0, 1, 255, [1] * 17],
         "text argument": [AT_S, 0, 1, 255, ["1"]],
-    }.items():
+        "lost none": 0,
+        "lost fewer than none": -1,
+    }
+    for name, event in wrong_events.items():
         cases["event " + name] = (EVENTS._replace(items=[event]), "host")
     for number, value in ((0, NCUR_MAX + 1), (1, -1), (5, 65535), (7, 256), (8, HEAD[:15])):
         state = [*STATE[:number], value, *STATE[number + 1 :]]
-        cases[f"state member {number}"] = (READINGS._replace(statement=state), "host")
+        cases[f"state member {number}"] = (STATEMENT._replace(state=state), "host")
     return cases
 
 
@@ -296,15 +315,13 @@ def seal_cases(good: bytes) -> list[dict[str, object]]:
     up, down = MACS[False], MACS[True]
     rows = (
         ("tag off by one bit", flipped, False, units.FORGED),
-        ("reflected to its sender", cose.seal(short, KID, ack, up), True, units.FORGED),
-        ("short tag on a command", cose.seal(short, KID, order, down), True, units.FORGED),
-        ("full tag on readings", cose.seal(full, KID, messages.pack(READINGS), up), False,
+        ("reflected to its sender", cose.seal(short, ack, up), True, units.FORGED),
+        ("short tag on a command", cose.seal(short, order, down), True, units.FORGED),
+        ("full tag on readings", cose.seal(full, messages.pack(READINGS), up), False,
          units.FORGED),
-        ("acknowledgement sent up", cose.seal(short, KID, ack, up), False, units.WRONG_TOPIC),
-        ("readings sent down", cose.seal(short, KID, messages.pack(READINGS), down), True,
+        ("acknowledgement sent up", cose.seal(short, ack, up), False, units.WRONG_TOPIC),
+        ("readings sent down", cose.seal(short, messages.pack(READINGS), down), True,
          units.WRONG_TOPIC),
-        ("unknown module", cose.seal(short, b"meter-0043", messages.pack(READINGS), up), False,
-         units.UNKNOWN_MODULE),
         ("no seal", ack, True, units.MALFORMED),
         ("4097 bytes", good + bytes(4097 - len(good)), False, units.OVERSIZED),
     )  # fmt: skip
@@ -327,7 +344,7 @@ def plain(value: object) -> object:
 
 def sealed_row(name: str, payload: bytes, sealed_as: int, **more: object) -> dict[str, object]:
     down = messages.is_down(sealed_as)
-    data = cose.seal(messages.alg_of(sealed_as), KID, payload, MACS[down])
+    data = cose.seal(messages.alg_of(sealed_as), payload, MACS[down])
     row: dict[str, object] = {"name": name, "down": down, "sealed": data.hex()}
     return row | {"payload": payload.hex()} | more
 
@@ -354,7 +371,7 @@ def build() -> dict[str, object]:
         sealed_row(name, messages.pack(message), messages.kind_of(message), door=door)
         for name, (message, door) in inner_cases().items()
     ]
-    keys = {"kid": KID.hex(), "root_key": ROOT_KEY.hex()}
+    keys: dict[str, object] = {"root_key": ROOT_KEY.hex()}
     return keys | {"good": good, "bad": bad, "bad_inside": inner}
 
 

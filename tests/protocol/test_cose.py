@@ -5,7 +5,7 @@ import json
 from binascii import hexlify, unhexlify
 
 from protocol import cbor, cose
-from protocol.units import FORGED, MALFORMED, OVERSIZED, UNKNOWN_MODULE, UNSUPPORTED, Malformed
+from protocol.units import FORGED, MALFORMED, OVERSIZED, UNSUPPORTED, Malformed
 
 ROOT = __file__.rsplit("/", 3)[0]
 KEY = bytes(range(32))
@@ -45,41 +45,34 @@ RFC_4231 = (
     ),
 )
 
-# Sealed with kid b"k" and payload b"p" unless the words say otherwise; what each must mean.
+# Payload b"q" unless the words say otherwise; what each must mean.
 BAD_LAYOUTS = (
     ("", MALFORMED, "nothing"),
-    ("d1", MALFORMED, "only the tag"),
-    ("d18443a10104a104", MALFORMED, "cut before the kid"),
-    ("d28443a10104a104416b4170480000000000000000", MALFORMED, "COSE_Sign1 tag"),
-    ("8443a10104a104416b4170480000000000000000", MALFORMED, "untagged"),
-    ("d18543a10104a104416b417048000000000000000000", MALFORMED, "five members"),
-    ("d18440a1014104a104416b4170480000000000000000", MALFORMED, "empty protected"),
-    ("d1845803a10104a104416b4170480000000000000000", MALFORMED, "long form of protected"),
-    ("d18443a10104a0416b4170480000000000000000", MALFORMED, "no kid"),
-    ("d18443a10104a204416b054041704800000000000000", MALFORMED, "further unprotected header"),
-    ("d18443a10104a104404170480000000000000000", MALFORMED, "empty kid"),
-    ("d18443a10104a104616b4170480000000000000000", MALFORMED, "kid as text"),
-    ("d18443a10104a10458016b4170480000000000000000", MALFORMED, "long form of kid length"),
-    ("d18443a10104a1045821" + "6b" * 33 + "4170480000000000000000", MALFORMED, "kid of 33 bytes"),
-    ("d18443a10104a104416bf6480000000000000000", MALFORMED, "detached payload"),
-    ("d18443a10104a104416b5affffffff00", MALFORMED, "payload of 4 GB"),
-    ("d18443a10104a104416b417047" + "00" * 7, MALFORMED, "tag too short"),
-    ("d18443a10105a104416b417048" + "00" * 8, MALFORMED, "short tag under alg 5"),
-    ("d18443a10104a104416b41705820" + "00" * 32, MALFORMED, "long tag under alg 4"),
-    ("d18443a10104a104416b417048" + "00" * 9, MALFORMED, "trailing byte"),
-    ("d18443a10106a104416b41705830" + "00" * 48, UNSUPPORTED, "HMAC 384/384"),
-    ("d18443a10104a10441784170480000000000000000", UNKNOWN_MODULE, "kid nobody has"),
-    ("d18443a10104a104416b4170480000000000000000", FORGED, "tag of zeros"),
+    ("84", MALFORMED, "only the array"),
+    ("8443a10104", MALFORMED, "cut before the unprotected header"),
+    ("d18443a10104a04171480000000000000000", MALFORMED, "tagged"),
+    ("d28443a10104a04171480000000000000000", MALFORMED, "COSE_Sign1 tag"),
+    ("8543a10104a0417148000000000000000000", MALFORMED, "five members"),
+    ("8440a1014104a04171480000000000000000", MALFORMED, "empty protected"),
+    ("845803a10104a04171480000000000000000", MALFORMED, "long form of protected"),
+    ("8443a10104a104416b4171480000000000000000", MALFORMED, "a kid"),
+    ("8443a10104404171480000000000000000", MALFORMED, "unprotected is no map"),
+    ("8443a10104a0f6480000000000000000", MALFORMED, "detached payload"),
+    ("8443a10104a0580171480000000000000000", MALFORMED, "long form of payload length"),
+    ("8443a10104a05affffffff00", MALFORMED, "payload of 4 GB"),
+    ("8443a10104a0417147" + "00" * 7, MALFORMED, "tag too short"),
+    ("8443a10105a0417148" + "00" * 8, MALFORMED, "short tag under alg 5"),
+    ("8443a10104a041715820" + "00" * 32, MALFORMED, "long tag under alg 4"),
+    ("8443a10104a0417148" + "00" * 9, MALFORMED, "trailing byte"),
+    ("8443a10106a041715830" + "00" * 48, UNSUPPORTED, "HMAC 384/384"),
+    ("8443a10104a04171480000000000000000", FORGED, "tag of zeros"),
 )
-
-
-def mac_for_kid(kid):
-    return cose.Mac(KEY) if kid == b"k" else None
+MAC = cose.Mac(KEY)
 
 
 def reason_of(data, **limits):
     try:
-        cose.open_sealed(data, mac_for_kid, **limits)
+        cose.open_sealed(data, MAC, **limits)
     except Malformed as error:
         return error.reason
     return None
@@ -110,20 +103,18 @@ def test_messages_of_an_independent_implementation_are_sealed_and_opened_alike()
     assert len(vectors) == 7
     for vector in vectors:
         alg = vector["alg"]
-        kid, payload, key, sealed = [
-            unhexlify(vector[name]) for name in ("kid", "payload", "key", "sealed")
-        ]
+        payload, key, sealed = [unhexlify(vector[name]) for name in ("payload", "key", "sealed")]
         mac = cose.Mac(key)
-        assert cose.seal(alg, kid, payload, mac) == sealed
-        assert cose.open_sealed(sealed, {kid: mac}.get) == (kid, alg, payload)
+        assert cose.seal(alg, payload, mac) == sealed
+        assert cose.open_sealed(sealed, mac) == (alg, payload)
 
 
 def test_what_is_sealed_under_both_algorithms_opens():
     for alg in (cose.HMAC_256_64, cose.HMAC_256_256):
         for payload in (b"", b"p", b"q" * 300):
-            sealed = cose.seal(alg, b"k", payload, cose.Mac(KEY))
+            sealed = cose.seal(alg, payload, cose.Mac(KEY))
             for kind in (bytes, bytearray, memoryview):
-                assert cose.open_sealed(kind(sealed), mac_for_kid) == (b"k", alg, payload)
+                assert cose.open_sealed(kind(sealed), MAC) == (alg, payload)
 
 
 def test_every_bad_layout_has_its_reason():
@@ -133,7 +124,7 @@ def test_every_bad_layout_has_its_reason():
 
 def test_every_changed_bit_is_refused():
     for alg in (cose.HMAC_256_64, cose.HMAC_256_256):
-        sealed = bytearray(cose.seal(alg, b"k", cbor.encode({1: 7}), cose.Mac(KEY)))
+        sealed = bytearray(cose.seal(alg, cbor.encode({1: 7}), cose.Mac(KEY)))
         for place in range(len(sealed)):
             for bit in range(8):
                 sealed[place] ^= 1 << bit
@@ -143,34 +134,25 @@ def test_every_changed_bit_is_refused():
 
 
 def test_every_cut_is_malformed_not_forged():
-    sealed = cose.seal(cose.HMAC_256_256, b"k", b"payload", cose.Mac(KEY))
+    sealed = cose.seal(cose.HMAC_256_256, b"payload", cose.Mac(KEY))
     for length in range(len(sealed)):
         assert reason_of(sealed[:length]) == MALFORMED, length
 
 
 def test_a_good_payload_under_the_wrong_key_is_forged():
-    assert reason_of(cose.seal(5, b"k", b"p", cose.Mac(cose.derive(KEY, cose.UP)))) == FORGED
+    assert reason_of(cose.seal(5, b"p", cose.Mac(cose.derive(KEY, cose.UP)))) == FORGED
 
 
 def test_a_receiver_can_insist_on_the_long_tag():
-    short = cose.seal(cose.HMAC_256_64, b"k", b"p", cose.Mac(KEY))
+    short = cose.seal(cose.HMAC_256_64, b"p", cose.Mac(KEY))
     assert reason_of(short, algs=(cose.HMAC_256_256,)) == UNSUPPORTED
     assert reason_of(short, algs=(cose.HMAC_256_64,)) is None
 
 
 def test_size_is_bounded_before_the_tag_is_computed():
-    sealed = cose.seal(cose.HMAC_256_64, b"k", bytes(5000), cose.Mac(KEY))
+    sealed = cose.seal(cose.HMAC_256_64, bytes(5000), cose.Mac(KEY))
     assert reason_of(sealed) == OVERSIZED
     assert reason_of(sealed, size_max=6000) is None
-
-
-def test_a_kid_out_of_bounds_is_a_bug_of_the_sender():
-    for kid in (b"", b"k" * 33):
-        try:
-            cose.seal(cose.HMAC_256_64, kid, b"p", cose.Mac(KEY))
-        except ValueError:
-            continue
-        assert False, kid
 
 
 def test_comparison_notices_every_byte_and_length():

@@ -122,6 +122,22 @@ def test_a_top_up_number_is_folded_once():
     assert topped(state, 6).topups_ncur == 300 * CUR
 
 
+def test_a_token_that_sets_the_balance_moves_the_mark_once():
+    state = topped(opened(), 2)
+
+    def setting(number, reason=ledger.SET_BY_TOKEN):
+        return ledger.adjusted(state, START_S, 0, number, reason, -30 * CUR)
+
+    after = ledger.apply(state, setting(5))
+    assert after.mark == topup.Mark(0, 5, 5, 0)
+    assert (after.balance_ncur, after.topups_ncur) == (70 * CUR, 100 * CUR)
+    assert ledger.apply(state, setting(5, 3)).mark == state.mark  # a command's id is no number
+    for number in (1, 2, 65536):
+        assert refused(state, setting(number)) == CONTRADICTORY
+    state = after
+    assert refused(state, setting(5)) == CONTRADICTORY
+
+
 def test_a_balance_never_leaves_64_bits():
     state = topped(opened(), 2, NCUR_MAX)
     dear = books.book(books.rates(((10**12,),)))

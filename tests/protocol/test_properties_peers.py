@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol import ledger, reading, tariff, topup
+from protocol import facts, ledger, reading, tariff, topup
 from tests.bench import differential, histories
 
 SEEDS = st.integers(0, 1 << 32)
@@ -48,9 +48,9 @@ def test_a_batch_of_any_history_comes_back(seed, operations, data):  # type: ign
     items = []
     for before, _, entry in entries[start:]:
         items.append(reading.to_item(before.time_s, entry))
-    facts = reading.facts(state.time_s, 0, items)
-    for (_, book, entry), fact in zip(entries[start:], facts, strict=True):
-        again = reading.rebuild(state, book, fact, entry.register_wh - entry.energy_wh)
+    found = facts.of_items(state.time_s, 0, items)
+    for (_, book, entry), fact in zip(entries[start:], found, strict=True):
+        again = facts.rebuild(state, book, fact)
         assert again == entry
         state = ledger.apply(state, again)
 

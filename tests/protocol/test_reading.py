@@ -1,8 +1,8 @@
 # runs on: cpython micropython
 """Batches: delta-coded entries become facts again, and facts the very entries."""
 
-from protocol import ledger, reading
-from protocol.reading import Fact
+from protocol import facts, ledger, reading
+from protocol.facts import Fact
 from protocol.units import BAD_FIELD, HOLDOVER, SYNCHRONISED, Malformed
 from tests.protocol import books
 from tests.protocol.books import CUR, at
@@ -41,7 +41,7 @@ def items_of(pairs):
 def test_an_interval_by_a_good_clock_is_its_energy_alone():
     items = items_of(entries())
     assert items == [
-        [7, START_S, HOLDOVER],
+        [7, START_S, HOLDOVER, 1000],
         100,
         250,
         [3, 50, 0, 2, 2, 50 * CUR],
@@ -56,23 +56,22 @@ def test_an_interval_by_a_good_clock_is_its_energy_alone():
 
 def test_a_batch_comes_back_as_the_entries_it_was():
     pairs = entries()
-    facts = reading.facts(0, 1, items_of(pairs))
-    assert len(facts) == len(pairs)
+    found = facts.of_items(0, 1, items_of(pairs))
+    assert len(found) == len(pairs)
     for place, (before, entry) in enumerate(pairs):
-        base_wh = entry.register_wh - entry.energy_wh
-        assert reading.rebuild(before, BOOK, facts[place], base_wh) == entry
+        assert facts.rebuild(before, BOOK, found[place]) == entry
 
 
 def test_a_batch_may_begin_anywhere():
     pairs = entries()
     for start in range(len(pairs)):
-        facts = reading.facts(pairs[start][0].time_s, 1, items_of(pairs[start:]))
-        assert [fact.time_s for fact in facts] == [entry.time_s for _, entry in pairs[start:]]
-        assert [fact.quality for fact in facts] == [entry.quality for _, entry in pairs[start:]]
+        found = facts.of_items(pairs[start][0].time_s, 1, items_of(pairs[start:]))
+        assert [fact.time_s for fact in found] == [entry.time_s for _, entry in pairs[start:]]
+        assert [fact.quality for fact in found] == [entry.quality for _, entry in pairs[start:]]
 
 
 def test_facts_carry_the_version_that_priced_them():
-    assert {fact.version for fact in reading.facts(0, 7, [1, [2, 0, 0, 1]])} == {7}
+    assert {fact.version for fact in facts.of_items(0, 7, [1, [2, 0, 0, 1]])} == {7}
 
 
 def test_the_next_boundary_is_later():
@@ -81,25 +80,26 @@ def test_the_next_boundary_is_later():
 
 
 def test_the_least_and_the_greatest_item_are_facts():
-    high = reading.ENERGY_WH_MAX
-    assert reading.facts(0, 1, [0]) == [Fact(1, 900, 0, 0, 1, 0, 0, 0)]
-    assert reading.facts(0, 1, [high])[0].energy_wh == high
-    assert reading.facts(9, 1, [[1, 0, 2, 0]]) == [Fact(1, 9, 2, 0, 1, 0, 0, 0)]
-    assert reading.facts(9, 1, [[3, -9, 0, 2, 0, -5]]) == [Fact(3, 0, 0, 0, 1, 2, 0, -5)]
+    high = facts.ENERGY_WH_MAX
+    assert facts.of_items(0, 1, [0]) == [Fact(1, 900, 0, 0, 1, 0, 0, 0, 0)]
+    assert facts.of_items(0, 1, [high])[0].energy_wh == high
+    assert facts.of_items(9, 1, [[1, 0, 2, 0]]) == [Fact(1, 9, 2, 0, 1, 0, 0, 0, 0)]
+    assert facts.of_items(9, 1, [[3, -9, 0, 2, 0, -5]]) == [Fact(3, 0, 0, 0, 1, 2, 0, -5, 0)]
 
 
 def test_a_bad_item_spoils_its_batch_alone():
     for item in (
-        None, "1", b"1", True, -1, reading.ENERGY_WH_MAX + 1, [], [1], [1, 0], [1, 0, 0],
+        None, "1", b"1", True, -1, facts.ENERGY_WH_MAX + 1, [], [1], [1, 0], [1, 0, 0],
         [1, 0, 0, -1], [1, -1, 0, 5], [1, 0, 3, 5], [1, 0, -1, 5], [1, 0, 0, 5, 5],
         [1, 0, 0, "5"], [1, 0, 0, True], [1, 1 << 40, 0, 5], [2, 1, 0, 5], [2, 0, 0, -1],
-        [2, 0, 0, reading.DAY_MAX + 1], [3, 0, 0, 2, 1], [3, 0, 0, -2, 1, 5],
+        [2, 0, 0, facts.DAY_MAX + 1], [3, 0, 0, 2, 1], [3, 0, 0, -2, 1, 5],
         [3, 0, 0, 1 << 32, 1, 5], [3, 0, 0, 2, 1 << 16, 5], [3, 0, 0, 2, 1, 1 << 63],
-        [3, -(1 << 32), 0, 2, 1, 5], [6, 0, 0, 1, 1, 1], [6, 0, 0], [7, 0, 0, 0], [7, -1, 0],
+        [3, -(1 << 32), 0, 2, 1, 5], [6, 0, 0, 1, 1, 1], [6, 0, 0],
+        [7, 0, 0], [7, -1, 0, 5], [7, 0, 0, -1], [7, 1 << 40, 0, 5], [7, 0, 0, 5, 5],
         [0, 0, 0], [8, 0, 0], [-1, 0, 0],
     ):  # fmt: skip
         try:
-            reading.facts(START_S, 1, [5, item, 5])
+            facts.of_items(START_S, 1, [5, item, 5])
         except Malformed as error:
             assert error.reason == BAD_FIELD
             continue

@@ -5,7 +5,6 @@ import resource
 import shutil
 import subprocess
 from contextlib import AsyncExitStack
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -75,18 +74,19 @@ BROKEN_FILES = {
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory):
-    """What the console of each module with a broken file says before the prompt."""
+    """What the console of each module with a broken file says."""
     folder = tmp_path_factory.mktemp("broken")
     heard: dict[str, str] = {}
 
-    def listen(module: VirtualModule, case: str, kind: str, _: object) -> None:
-        if kind == "ended":
-            module.console.drain()
-            text = bytes(module.console.log).decode().replace("\r", "")
-            heard[case] = text.partition("MicroPython ")[0]
+    def listen(module: VirtualModule, case: str) -> None:
+        module.console.drain()
+        text = bytes(module.console.log).decode().replace("\r", "")
+        if text.endswith("\n"):
+            heard[case] = text
 
     async def story() -> None:
         time = VirtualTime(START_S, 1, folder / "time")
+        modules = {}
         async with AsyncExitStack() as stack, asyncio.timeout(30):
             stack.callback(time.close)
             for case, (name, content, _) in BROKEN_FILES.items():
@@ -94,10 +94,12 @@ def said(tmp_path_factory):
                 await stack.enter_async_context(module)
                 files = {path: data for path, data in GOOD.items() if path != name}
                 module.write_files(files if content is None else {**files, name: content})
-                module.on_event = partial(listen, module, case)
+                modules[case] = module
                 module.power_on()
             while len(heard) < len(BROKEN_FILES):
                 await asyncio.sleep(0.01)
+                for case, module in modules.items():
+                    listen(module, case)
 
     asyncio.run(story())
     return heard

@@ -13,7 +13,8 @@ CREATE TABLE modules (
   hello_s INTEGER,
   firmware TEXT,
   config_version INTEGER,
-  reset_cause INTEGER
+  reset_cause INTEGER,
+  gone_s INTEGER                         -- when the broker lost it; NULL while it is heard
 );
 
 CREATE TABLE tariffs (

@@ -1,0 +1,1 @@
+"""Answers of the console, one module a command: `async reply(console, words)`."""
