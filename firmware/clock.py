@@ -5,9 +5,13 @@ without a kept clock until the first setting, when it runs on from the last pers
 Never decides what a step means: the caller gets old and new.
 """
 
-from protocol.units import HOLDOVER, INVALID, SYNCHRONISED
+from protocol.units import HOLDOVER, INVALID, SYNCHRONISED, const
 
 SYNCHRONISED_MS = 86400000
+# An offered time further from the newest persisted instant waits for the host.
+_OUTAGE_MS_MAX = const(31 * 86400000)
+_OFFER_FROM_S = const(1767225600)  # 2026; earlier or after 2100 no server is believed
+_OFFER_TO_S = const(4102444800)
 
 
 class Clock:
@@ -41,3 +45,21 @@ class Clock:
         self.synchronised_until_ms = ticks + SYNCHRONISED_MS
         self.board.set_rtc_s(unix_ms // 1000)
         return old_s, unix_ms // 1000
+
+    def offer(self, unix_ms):
+        """A time that nobody vouches for: only a clock without time listens, and never goes back.
+
+        Certificates may be judged by it; intervals too, as holdover, unless it leads far away from
+        what the journal knows: no ledger is opened, and no year of daily charges posted, by it.
+        -> whether it was taken.
+        """
+        lead_ms = unix_ms - self.now_ms()
+        if self.quality != INVALID or lead_ms < 0:
+            return False
+        if not _OFFER_FROM_S * 1000 <= unix_ms < _OFFER_TO_S * 1000:
+            return False
+        self.board.set_rtc_s(unix_ms // 1000)
+        if lead_ms <= _OUTAGE_MS_MAX:
+            self.base_ms += lead_ms
+            self.quality = HOLDOVER
+        return True

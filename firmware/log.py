@@ -11,6 +11,7 @@ CONNECTED = 3
 REJECTED = 4
 METER_FAILED = 5
 CLOCK_STEP = 6
+TAMPER = 7
 
 
 class Log:
@@ -22,3 +23,6 @@ class Log:
         if len(self.records) >= RECORDS_MAX:
             self.records.pop(0)
         self.records.append((self.ticks_ms(), code, numbers))
+
+
+UNCONNECTED = 8  # reason of mqtt_stream, place in the list of brokers

@@ -8,7 +8,7 @@ every 15 minutes, and the relays hold.
 import asyncio
 import gc
 
-from firmware import config, lamp, log, metering, module, point, relay
+from firmware import config, lamp, log, metering, module, point, register, relay
 from firmware.clock import Clock
 from firmware.commands import Commands
 from firmware.events import TARGET as EVENTS_TARGET
@@ -71,6 +71,10 @@ class Firmware:
             self.health,
             self.log,
         )
+        if not self.safe:
+            from firmware.watch import Watch
+
+            self.metering.watch = Watch(self.metering, board.root, self.settings.plan)
         self.commands = Commands(
             board,
             self.settings,
@@ -84,6 +88,7 @@ class Firmware:
         self.uplink = self.network(Uplink, key) if Uplink else None
         make_meter = None  # it knows the settings module
         config.forget("settings")
+        config.forget("places")
         config.forget("tariff_book")
         self.shown = None  # what the lamp shows
         self.metering.on_poll = lambda: lamp.show(self)
@@ -160,23 +165,33 @@ def meter_factory(board, module_settings):
     """make_meter of Firmware for the kinds of settings.Point; drivers are imported when needed."""
     from protocol import settings
 
-    shared = []  # the one RS-485 bus, when some meter asked for it
+    buses = {}  # kind of meter: the RS-485 bus or the gateway that all of that kind share
 
     def make(item, pulses):
-        limit_mw = item.current_max_ma * metering.VOLTAGE_MAX_V
+        limit_mw = item.current_max_ma * register.VOLTAGE_MAX_V * item.pt_ratio
         if item.meter == settings.PULSE:
             from firmware.meters.pulse import PulseMeter
 
             base_wh, constant = item.register_base_wh, item.imp_per_kwh
-            return PulseMeter(board, item.pulse_channel, constant, pulses, base_wh, limit_mw)
-        from firmware.meters.reader import Bus, Meter
+            channel, ratio = item.pulse_channel, item.ct_ratio * item.pt_ratio
+            return PulseMeter(board, channel, constant, pulses, base_wh, limit_mw, ratio)
+        from firmware.meters.reader import Meter
 
-        if not shared:
-            board.rs485.configure(module_settings.rs485_baud, module_settings.rs485_parity)
-            shared.append(Bus(board.rs485, module_settings.rs485_baud))
+        if item.meter not in buses:
+            if item.meter == settings.MODBUS:
+                from firmware.meters.reader import Bus
+
+                board.rs485.configure(module_settings.rs485_baud, module_settings.rs485_parity)
+                buses[item.meter] = Bus(board.rs485, module_settings.rs485_baud)
+            else:
+                from firmware.meters.modbus_tcp import TcpBus
+
+                where = module_settings.gateway_host, module_settings.gateway_port
+                buses[item.meter] = TcpBus(board.link, *where, board.ticks_ms)
 
         def meter(compiled):
-            return Meter(compiled, item.unit, shared[0], board.ticks_ms)
+            ratios = item.ct_ratio, item.pt_ratio
+            return Meter(compiled, item.unit, buses[item.meter], board.ticks_ms, *ratios)
 
         return config.meter(board.root, item.meter_map, meter)
 

@@ -6,17 +6,14 @@ it acts. Works the same with and without a network, and never waits for one.
 
 import asyncio
 
-from firmware import log
+from firmware import log, register
 from firmware import point as points_module
-from firmware.meters import readings
 from firmware.supply import Supply
 from firmware.waits import sleep_ms
 from protocol import codes, ledger, reading
 from protocol.units import INTERVAL_S, INVALID, MODULE_TARGET, Malformed, Unavailable
 
 CHECKPOINT_MS = 10000
-VOLTAGE_MAX_V = 276  # 1.2 times nominal: no phase of a living supply carries more
-OUTAGE_MS_MAX = 7 * 86400000
 SILENT_POLLS = 3
 PLAIN = (ledger.CHARGE, ledger.FIXED, ledger.DEBT)  # may wait for others to travel with
 STEP_S = 10  # smaller corrections of the clock are no steps
@@ -35,7 +32,7 @@ class Metering:
         self.health = health
         self.log = device_log
         self.on_record = None  # told when something waits to be sent
-        self.watch = None  # what looks at supply quality and tamper, when some point wants it
+        self.watch = None  # what reads the meters and looks at supply quality and tamper
         self.supply = Supply(board, clock, events, self)
         self.on_poll = None  # told when all points have been looked at
         self.soon = asyncio.Event()  # some point may run out before the next poll
@@ -88,7 +85,7 @@ class Metering:
     async def read(self, point):
         """A plausible register total into point.seen_wh, or an event."""
         try:
-            seen = await point.meter.read()
+            seen = await (self.watch.read(point) if self.watch else point.meter.read())
         except (Malformed, Unavailable):
             point.silent += 1
             if point.silent == SILENT_POLLS:
@@ -100,27 +97,9 @@ class Metering:
         point.silent = 0
         point.pulses = seen.pulses
         point.current_ma = seen.current_ma
-        verdict = self.judge(point, seen.register_wh)
-        if verdict == readings.OK:
-            point.seen_wh = seen.register_wh
-            point.seen_ms = self.board.ticks_ms()
-        if verdict != point.verdict:
-            point.verdict = verdict
-            figures = (verdict, point.seen_wh, seen.register_wh)
-            self.events.add(codes.REGISTER_REFUSED, point.number, *figures)
-        if self.watch:
+        register.take(self, point, seen)
+        if self.watch:  # safe mode goes without it
             self.watch.look(point, seen)
-
-    def judge(self, point, register_wh):
-        """readings.OK, or why a total must not be charged. The first one opens the ledger."""
-        if not point.state.version:
-            return readings.OK
-        meter = point.meter
-        limit_mw = point.settings.current_max_ma * VOLTAGE_MAX_V * meter.phases
-        step_wh = readings.step_wh(register_wh, meter.resolution_wh)
-        # Since when is not known after a power-on: a whole outage may lie between.
-        dt_ms = self.board.ticks_ms() - point.seen_ms if point.seen_ms else OUTAGE_MS_MAX
-        return readings.check_total(point.seen_wh, register_wh, dt_ms, limit_mw, step_wh)
 
     def commit(self, point, slot):
         """Make a slot durable, then believe it, then offer its entry to the uplink."""

@@ -9,7 +9,7 @@ import asyncio
 from collections import namedtuple
 
 from firmware import mqtt_codec as codec
-from firmware.mqtt_stream import DENIED, GARBLED, NO_LINK, REFUSED, SILENT, Stream
+from firmware.mqtt_stream import DENIED, GARBLED, NO_LINK, REASONS, REFUSED, SILENT, Flight, Stream
 from firmware.waits import sleep_ms, wait_for_ms
 from protocol.units import MALFORMED, Malformed, Unavailable, const
 
@@ -17,34 +17,23 @@ _STABLE_MS = const(5000)  # a connection younger than this does not reset the ba
 
 Options = namedtuple(
     "Options",
-    "host port client_id subscriptions user password will keepalive_s connect_ms_max"
+    "brokers client_id subscriptions user password will keepalive_s connect_ms_max"
     " reply_ms_max backoff_ms_min backoff_ms_max packet_bytes_max inflight_max",
 )
 
 
 def options(
-    host, port, client_id, *, subscriptions=(), user=None, password=None, will=None,
+    brokers, client_id, *, subscriptions=(), user=None, password=None, will=None,
     keepalive_s=60, connect_ms_max=15000, reply_ms_max=5000, backoff_ms_min=1000,
     backoff_ms_max=300000, packet_bytes_max=4200, inflight_max=4
 ):  # fmt: skip
-    """Options with defaults. `subscriptions` are (filter, qos), `will` is (topic, payload, qos,
-    retain), `password` is bytes; `packet_bytes_max` bounds what is received."""
+    """Options with defaults. `brokers` are (host, port) in the order they are tried in,
+    `subscriptions` (filter, qos), `will` is (topic, payload, qos, retain), `password` is bytes;
+    `packet_bytes_max` bounds what is received."""
     return Options(
-        host, port, client_id, subscriptions, user, password, will, keepalive_s, connect_ms_max,
+        brokers, client_id, subscriptions, user, password, will, keepalive_s, connect_ms_max,
         reply_ms_max, backoff_ms_min, backoff_ms_max, packet_bytes_max, inflight_max
     )  # fmt: skip
-
-
-class _Flight:
-    """A QoS 1 message between PUBLISH and PUBACK."""
-
-    def __init__(self, topic, payload, sent_ms):
-        self.topic = topic
-        self.payload = payload
-        self.sent_ms = sent_ms
-        self.resent = False
-        self.acked = False
-        self.done = asyncio.Event()  # acknowledged, or the connection is gone
 
 
 class Client:
@@ -63,9 +52,11 @@ class Client:
         self._entropy = entropy
         self.connected = False  # subscribed, ready to publish
         self.session_present = False  # as the last CONNACK said; both values are fine
-        self.failures = [0] * 6  # ended connections by reason, see mqtt_stream
+        self.failures = [0] * REASONS  # ended connections by reason, see mqtt_stream
+        self.on_end = None  # told (reason, place in the list of brokers) when one ended
         self.traffic = [0, 0]  # bytes in, bytes out
         self.connects = self.publishes = self.resends = self.rejects = 0
+        self._place = 0  # in the list of brokers, from the first again after the last
         self._stream = None
         self._expected = 0  # kind of the answer awaited, 0 none
         self._answer = None
@@ -83,9 +74,13 @@ class Client:
         tries = 0
         try:
             while True:
-                self.failures[await self._session()] += 1
+                reason = await self._session()
+                self.failures[reason] += 1
+                if self.on_end:
+                    self.on_end(reason, self._place % len(self._options.brokers))
+                self._place += 1
                 if self.connected and self._ticks_ms() - self._up_ms >= _STABLE_MS:
-                    tries = 0
+                    tries = self._place = 0
                 await self._drop()
                 await sleep_ms(self._pause_ms(tries))
                 tries += 1
@@ -114,7 +109,7 @@ class Client:
             await stream.send(codec.publish(topic, payload))
             self.publishes += 1
             return True
-        flight = _Flight(topic, payload, self._ticks_ms())
+        flight = Flight(topic, payload, self._ticks_ms())
         self._packet_id = packet_id = self._packet_id % 0xFFFF + 1
         flights[packet_id] = flight
         try:
@@ -143,7 +138,7 @@ class Client:
     async def _open(self) -> None:
         o = self._options
         try:
-            connecting = self._link.connect(o.host, o.port)
+            connecting = self._link.connect(*o.brokers[self._place % len(o.brokers)])
             reader, writer = await wait_for_ms(connecting, o.connect_ms_max)
         except (OSError, asyncio.TimeoutError):
             raise Unavailable(NO_LINK)

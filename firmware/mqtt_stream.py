@@ -17,9 +17,24 @@ SILENT = const(2)  # no answer in time: half-open, or an overloaded broker
 REFUSED = const(3)  # CONNACK with a code: wrong user, password or client id
 DENIED = const(4)  # SUBACK 0x80: the broker does not allow a subscription
 GARBLED = const(5)  # not MQTT, or a packet above the bound
+UNTRUSTED = const(6)  # TLS: not the broker we know by its certificate, or a file of ours is unfit
+NO_TIME = const(7)  # TLS: no clock to judge a certificate by
+REASONS = const(8)
 
 _CLOSE_MS = const(1000)
 _READ_BYTES = const(512)
+
+
+class Flight:
+    """A QoS 1 message between PUBLISH and PUBACK."""
+
+    def __init__(self, topic, payload, sent_ms):
+        self.topic = topic
+        self.payload = payload
+        self.sent_ms = sent_ms
+        self.resent = False
+        self.acked = False
+        self.done = asyncio.Event()  # acknowledged, or the connection is gone
 
 
 class Stream:
@@ -47,6 +62,8 @@ class Stream:
                 through = True
             except (OSError, asyncio.TimeoutError):
                 raise Unavailable(NO_LINK)
+            except ValueError:  # in the handshake, which the first packet brings about
+                raise Unavailable(UNTRUSTED)
             finally:
                 if not through:  # cut short, by cancelling too: half a packet is out
                     self.broken = True
@@ -61,6 +78,8 @@ class Stream:
             return []
         except OSError:
             raise Unavailable(NO_LINK)
+        except ValueError:
+            raise Unavailable(UNTRUSTED)
         if not data:
             raise Unavailable(CLOSED)
         self._traffic[0] += len(data)

@@ -118,7 +118,11 @@ class Point:
         )
         self.seen_wh = 0  # newest plausible register total, charged or not
         self.seen_ms = 0  # when, 0 before the first one of this power-on
-        self.verdict = 0  # on the latest total, see meters/readings.py
+        self.meter_wh = None  # what the meter showed last, plausible or not
+        self.verdict = 0  # on it, see meters/readings.py
+        self.refused = 0  # totals refused in a row, the last of them, and when
+        self.refused_wh = self.refused_ms = 0
+        self.behind = False  # the host has settled more than this storage remembers
         self.pulses = None  # raw total of a pulse meter
         self.near = False  # its next pulses may exhaust the balance
         self.current_ma = None  # of the highest phase, where the meter tells it

@@ -49,22 +49,33 @@ class Uplink:
         self.mac_up = cose.Mac(cose.derive(key, cose.UP))
         self.mac_down = cose.Mac(cose.derive(key, cose.DOWN))
         self.topic = topics.up(settings.shard, settings.module)
+        from protocol import places  # the settings have brought it, and are forgotten with it
+
+        link = board.link
+        if settings.tls or settings.ntp_host:
+            from firmware.secure_link import SecureLink
+
+            link = SecureLink(board, clock, settings, events, device_log)
         self.client = mqtt.Client(
-            board.link,
+            link,
             mqtt.options(
-                settings.broker_host,
-                settings.broker_port,
+                ((settings.broker_host, settings.broker_port),)
+                + places.all_of("broker_fallbacks", settings.broker_fallbacks),
                 settings.module,
                 subscriptions=((topics.down(settings.shard, settings.module), 1),),
                 user=settings.broker_user or None,
                 password=settings.broker_password.encode() or None,
                 will=(topics.of(topics.WILL, settings.shard, settings.module), b"", 1, False),
                 keepalive_s=settings.keepalive_s,
+                # Under TLS the first write is the handshake, which takes a chip seconds.
+                reply_ms_max=15000 if settings.tls else 5000,
             ),
             self.receive,
             board.ticks_ms,
             board.entropy,
         )
+        self.client.on_end = self.unconnected
+        self.told = 0  # bits of the reasons for having no connection, as far as told
         self.sent = {}  # stream: highest sequence sent in this connection
         self.progress_ms = 0  # last time an acknowledgement moved something
         self.retry_ms = _RETRY_MS
@@ -121,6 +132,7 @@ class Uplink:
     async def send_all(self):
         if self.greeted != self.client.connects:
             self.greeted = self.client.connects
+            self.told = 0
             self.log.add(log.CONNECTED, self.greeted)
             self.again()
             self.retry_ms = _RETRY_MS
@@ -221,6 +233,8 @@ class Uplink:
         if ack.epoch != self.module.epoch:
             return
         for stream, seq in ack.streams.items():
+            if stream in self.points and seq > self.points[stream].state.seq:
+                self.points[stream].behind = True  # an older flash was put back
             before = self.outbox.acked.get(stream, 0)
             self.outbox.trim(stream, seq)
             if self.outbox.acked.get(stream, 0) > before:
@@ -245,3 +259,9 @@ class Uplink:
         if last_ms is None or now_ms - last_ms > REJECT_EVERY_MS:
             self.rejected_ms[reason] = now_ms
             self.events.add(codes.REJECTED, MODULE_TARGET, reason)
+
+    def unconnected(self, reason, place):
+        """A connection has ended; told once a reason, until there is one again."""
+        if not self.told >> reason & 1:
+            self.told |= 1 << reason
+            self.log.add(log.UNCONNECTED, reason, place)

@@ -47,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="[ID/]POINT=MAP",
-        help="a map of boards/meter_maps or pulse:IMPULSES_PER_KWH (first point: sdm120)",
+        help="a map of boards/meter_maps, tcp:MAP behind a gateway, or pulse:IMPULSES_PER_KWH"
+        " (first point: sdm120)",
     )
     parser.add_argument("--curve", choices=CURVES, default=CURVES[0], help="the households' load")
     parser.add_argument("--auto-close", action="store_true", help="relays close without the key")

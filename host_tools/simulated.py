@@ -8,7 +8,7 @@ gain a few Wh over a restart and never goes back.
 import json
 import struct
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from littlefs import LittleFSError
 
 from host_tools import Refused
+from host_tools.broker import HOST, free_port
 from host_tools.config import BrokerAddress
 from host_tools.files import write_whole
 from host_tools.keys import KeyFiles
@@ -26,7 +27,7 @@ from host_tools.simulator import image
 from host_tools.simulator.bridge import Options
 from host_tools.simulator.household import Household, load_curve
 from host_tools.simulator.virtual_time import VirtualTime
-from host_tools.simulator.wiring import BAUD, Place, module_settings, wired
+from host_tools.simulator.wiring import BAUD, Place, gateway, module_settings, wired
 from host_tools.store.database import Store
 from protocol import cbor, settings
 from protocol.units import Malformed
@@ -34,7 +35,7 @@ from protocol.units import Malformed
 MODULES_FOLDER = "modules"
 LOAD_FILE = "load.json"
 FIRST_METER = "sdm120"
-PULSE = "pulse:"
+PULSE, TCP = "pulse:", "tcp:"
 PULSE_CURRENT_MAX_MA = 60_000
 WARNINGS = (5, 2)
 UNSEEN_S = 10  # simulated time that a kill may have taken from the time file
@@ -83,9 +84,10 @@ def _meter(text: str) -> tuple[str, int, int]:
             raise Refused(f"--meter {text}: name the impulses per kWh, such as pulse:3200")
         return "", int(number), PULSE_CURRENT_MAX_MA
     known = sorted(path.stem for path in MAPS.glob("*.toml"))
-    if text not in known:
+    name = text.removeprefix(TCP)
+    if name not in known:
         raise Refused(f"--meter {text}: use one of {', '.join(known)}, or pulse:3200")
-    return text, 0, load(MAPS / f"{text}.toml").imax_ma
+    return name, 0, load(MAPS / f"{name}.toml").imax_ma
 
 
 class Simulated:
@@ -113,6 +115,8 @@ class Simulated:
             point: self._household(point, place, last_alive_s)
             for point, place in self.places.items()
         }
+        behind = any(place.tcp for place in self.places.values())
+        self._gateway_port = free_port() if behind else 0
         options = Options(baud=BAUD, relays_closed=self._closed(0))
         self.module = wired(name, time, self.folder, self.places, self.loads, options)
         self.module.on_relay = self._moved
@@ -121,7 +125,11 @@ class Simulated:
     async def mounted(self) -> AsyncIterator[None]:
         """Its terminals, and its flash: made the first time, else only its login brought up."""
         self.folder.parent.mkdir(mode=0o700, exist_ok=True)  # a flash image holds a root key
-        async with self.module:
+        async with AsyncExitStack() as stack:
+            if self._gateway_port:
+                meters = gateway(self._gateway_port, self._time, self.places, self.loads)
+                await stack.enter_async_context(meters)
+            await stack.enter_async_context(self.module)
             if self._new:
                 self.module.write_files(self._first_files())
             else:
@@ -209,7 +217,9 @@ class Simulated:
         for number, row in self._kept["places"].items():
             places[int(number)] = Place(**{**row, "warnings": tuple(row["warnings"])})
         for point, text in asked.items():
-            if _meter(text)[:2] != (places[point].meter_map, places[point].imp_per_kwh):
+            place = places[point]
+            was = (place.meter_map, place.imp_per_kwh, place.tcp)
+            if (*_meter(text)[:2], text.startswith(TCP)) != was:
                 raise self._anew(f"--meter {point}={text}: {self.name} has another meter there")
         return places
 
@@ -227,6 +237,7 @@ class Simulated:
             1000,
             current_max_ma,
             imp_per_kwh,
+            meter.startswith(TCP),
         )
 
     def _first_files(self) -> dict[str, bytes]:
@@ -244,12 +255,17 @@ class Simulated:
                 raise Refused(f"{self.name}/{point.point}: has no tariff in the store")
             books[point.point] = book
         wanted = module_settings(
-            self.name, self._shard, self.places, self._login, self._asked.poll_ms
+            self.name,
+            self._shard,
+            self.places,
+            self._login,
+            self._asked.poll_ms,
+            gateway_port=self._gateway_port,
         )
         return {**image.device_files(), **module_files(wanted, key, books)}
 
     def _renew_login(self) -> None:
-        """The broker may have moved since; all else on the flash stays the module's own."""
+        """Broker and gateway may have moved since; all else on the flash stays its own."""
         try:
             files = self.module.read_files()
             old = settings.module_from_wire(cbor.decode(files["config.cbor"], depth_max=8))
@@ -261,6 +277,8 @@ class Simulated:
             broker_user=self._login.user,
             broker_password=self._login.password,
         )
+        if self._gateway_port:
+            new = new._replace(gateway_host=HOST, gateway_port=self._gateway_port)
         if new != old:
             files["config.cbor"] = cbor.encode(settings.module_to_wire(new))
             self.module.write_files(files)

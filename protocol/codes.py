@@ -30,6 +30,33 @@ ALARM_END = const(7)  # (2B)
 HOLD = const(8)  # (3A) hold-supply [order, seconds]
 HOLD_END = const(9)  # (3B)
 
+# Kinds of tamper, as bits: of a TAMPER event, of the settings tamper_notify and tamper_trip.
+COVER = const(1)  # inputs of the board
+TERMINAL = const(2)
+MAGNET = const(4)
+REVERSE = const(8)  # a phase feeds back for a minute
+LEAK = const(16)  # current or energy through an open relay
+CONTACT = const(32)  # the relay is not where it was commanded
+IDENTITY = const(64)  # another meter, or another ratio
+REGISTER = const(128)  # the register was reset, replaced or turned back
+PULSES = const(256)  # faster than the wires can carry, or none for a week
+STORAGE = const(512)  # the host has seen more than this storage remembers
+PHASE = const(1024)  # a phase without voltage, or current without it
+
+# What a QUALITY event tells: mV, mHz, mA. The lowest value is the extreme of the first three, the
+# highest of all others.
+SUPPLY_LOST = const(1)  # below 0.05 Un; one sample is enough
+UNDERVOLTAGE = const(2)  # below 0.90 Un
+FREQUENCY_LOW = const(3)  # mean of 10 s
+OVERVOLTAGE = const(4)  # above 1.10 Un
+FREQUENCY_HIGH = const(5)
+UNBALANCE = const(6)  # U2/U1 above 2 % for a minute, in hundredths of a percent
+OVERCURRENT = const(7)  # above 1.1 Imax for a minute
+OVERCURRENT_HIGH = const(8)  # above 1.5 Imax for two seconds
+FREQUENCY_RATE = const(9)  # mHz in 5 s
+NEUTRAL_LOST = const(10)  # one phase above 1.20 Un while another is below 0.80
+EVENTS_DROPPED = const(11)  # begins that the hourly bound kept back
+
 # What CLEAR clears.
 CLEAR_TAMPER = const(1)
 CLEAR_LOCKOUT = const(2)
@@ -73,13 +100,14 @@ METER_IDENTITY = const(23)  # [quantity, old, new]
 METER_FROZEN = const(24)  # [register_wh, power_mw]
 CLOCK_REFUSED = const(25)  # [offered s, now s]
 QUALITY = const(26)  # [what, phase, 1 begin or 0 end, extreme, duration_s]
-AGGREGATE = const(27)  # [phase, samples, urms_mv, min_mv, max_mv, mean_mhz, mean_ma, max_ma]
+AGGREGATE = const(27)  # [phase, samples, urms_mv, min_mv, max_mv, mean_mhz, mean_ma, max_ma, gaps]
 TAMPER = const(28)  # [kind, 1 begin or 0 end, register_wh, voltage_mv, current_ma, power_mw]
 SAFE_MODE = const(29)  # [crashes]
 UPDATED = const(30)  # [outcome, version, why it was refused or 0]
 CONFIG_SET = const(31)  # [version in use, outcome]
 CRASH = const(32)  # [uptime_s at least, task failures, how, boot id]
 DEBT_LEFT = const(33)  # [which, left_ncur]
+MOMENTS = const(34)  # [quantity, value, quantity, value, ...]
 
 # Outcomes of UPDATED and CONFIG_SET.
 ARMED = const(1)  # whole and genuine; runs on trial after the restart that comes now

@@ -14,8 +14,10 @@ POWER_MW = const(64)
 VOLTAGE_MV = const(65)
 CURRENT_MA = const(66)
 FREQUENCY_MHZ = const(67)
+POWER_FACTOR_PERMILLE = const(70)
 VOLTAGE_L1_MV = const(72)
 CURRENT_L1_MA = const(75)
+POWER_L1_MW = const(78)
 
 # Register types, by number. 5 and 6 have the low word first, 8 is a float from its bits.
 TYPE_FORMATS = ("", ">H", ">h", ">I", ">i", ">HH", ">Hh", ">q", ">I")

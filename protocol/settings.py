@@ -7,7 +7,7 @@ nano-currency, currents milliampere. The root key has a file of its own.
 
 from collections import namedtuple
 
-from protocol import topics
+from protocol import places, topics
 from protocol.units import BAD_FIELD, NCUR_MAX, POINTS_MAX, Malformed, const
 from protocol.units import NO_RELAY as NO_RELAY
 
@@ -150,6 +150,9 @@ def module_from_wire(fields: object) -> Module:
     module = Module(*_values(_MODULE_CHECKS, fields, ""))
     if not topics.module_id_ok(module.module):
         raise _bad("module", "may hold lower-case letters, digits and hyphens only")
+    places.all_of("broker_fallbacks", module.broker_fallbacks)
+    if module.ntp_host:
+        places.one_of("ntp_host", module.ntp_host, 123)
     points = []
     seen = set()
     for number, item in enumerate(module.points):
@@ -174,6 +177,8 @@ def _point(fields: object, where: str) -> Point:
         raise _bad(where + "warning_2_ncur", "must lie between limit_ncur and warning_1_ncur")
     if point.rearm_ncur <= point.limit_ncur:
         raise _bad(where + "rearm_ncur", "must be above limit_ncur, or the relay would chatter")
+    if point.protect & 1 and not point.nominal_mv:
+        raise _bad(where + "nominal_mv", "must be set where protect has bit 1, the voltage limits")
     if point.emergency_limit_ncur and point.limit_ncur < 0:
         raise _bad(where + "limit_ncur", "must be 0 or more where emergency credit is offered")
     calendars = [_friendly(item, where + "friendly") for item in point.friendly]

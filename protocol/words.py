@@ -123,7 +123,49 @@ EVENTS = {
     31: "configuration set",
     32: "crash",
     33: "debt changed",
+    34: "momentary values",
 }
+
+# Verdicts on a register, in REGISTER_REFUSED and METER_REBASED.
+VERDICTS = {
+    0: "plausible again",
+    1: "fell",
+    2: "jumped",
+    3: "rolled over",
+    4: "replaced",
+}
+
+# What a QUALITY event tells.
+SUPPLY = {
+    1: "supply lost",
+    2: "undervoltage",
+    3: "frequency low",
+    4: "overvoltage",
+    5: "frequency high",
+    6: "unbalance",
+    7: "overcurrent",
+    8: "large overcurrent",
+    9: "frequency changes fast",
+    10: "neutral lost",
+    11: "events dropped",
+}
+
+# Kinds of tamper, by bit.
+TAMPERS = {
+    1: "cover open",
+    2: "terminal cover open",
+    4: "magnet",
+    8: "reverse flow",
+    16: "flow through an open relay",
+    32: "relay not where commanded",
+    64: "other meter or ratio",
+    128: "register reset or turned back",
+    256: "impossible pulses",
+    512: "storage rolled back",
+    1024: "phase missing",
+}
+
+PLANS = {0: "ordinary", 1: "customised", 2: "comprehensive"}
 
 RELAY_STATES = {0: "closed", 1: "open", 2: "armed", 3: "pending"}
 

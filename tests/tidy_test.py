@@ -24,13 +24,17 @@ ARROWS = {
     "firmware": ("firmware", "protocol"),
     "boards": (),
     "boards/virtual": ("boards.virtual", "boards.start"),
-    "boards/esp32_generic": ("boards.esp32_generic",),
+    "boards/esp32": ("boards.esp32",),
+    "boards/esp32_generic": ("boards.esp32", "boards.esp32_generic"),
+    "boards/esp32_s3": ("boards.esp32", "boards.esp32_s3"),
+    "boards/wt32_eth01": ("boards.esp32", "boards.wt32_eth01"),
     "host_tools": ("host_tools", "protocol"),
     "host_tools/simulator": ("host_tools", "protocol", "firmware", "boards.virtual"),
     "host_tools/demo": ("host_tools", "protocol", "firmware", "boards.virtual"),
 }
 # A board's main.py is where board and firmware meet.
-MEETING_POINTS = ("boards/esp32_generic/main.py", "boards/virtual/main.py")
+BOARDS = ("esp32_generic", "esp32_s3", "virtual", "wt32_eth01")
+MEETING_POINTS = tuple(f"boards/{board}/main.py" for board in BOARDS)
 PURE_IMPORTS = {"struct", "hashlib", "collections", "micropython"}
 HARDWARE = {"machine", "network", "esp32"}
 FLOAT_FREE = (

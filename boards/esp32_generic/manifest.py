@@ -9,10 +9,14 @@ package("firmware", base_path="../..")
 package(
     "boards",
     files=(
-        "esp32_generic/board.py",
-        "esp32_generic/console.py",
         "start.py",
-        "esp32_generic/parts.py",
+        "esp32/board.py",
+        "esp32/console.py",
+        "esp32/lights.py",
+        "esp32/parts.py",
+        "esp32/sockets.py",
+        "esp32/wifi.py",
+        "esp32_generic/board.py",
         "esp32_generic/pins.py",
     ),
     base_path="../..",

@@ -93,6 +93,10 @@ class Board:
         presses, self.hardware.keys = self.hardware.keys, 0
         return presses
 
+    def tampers(self):
+        self.hardware.control.drain()
+        return self.hardware.tampers
+
     def signal(self, code):
         self.hardware.control.send("signal", code)
 

@@ -30,10 +30,12 @@ class Chip:
         self.rtc_offset_ms = settings["rtc_offset_ms"]
         self.relays = list(settings["relays"])
         self.keys = 0
+        self.tampers = settings["tampers"]
         self.wdt_told_ms = None
         self.control.actions["cut"] = self.power.arm
         self.control.actions["key"] = self.press
         self.control.actions["relay"] = self.note_relay
+        self.control.actions["tamper"] = self.note_tampers
         self.start_ms = self.clock.now_ms()
         self.sleeper = clock.Sleeper(
             self.clock,
@@ -80,6 +82,9 @@ class Chip:
 
     def press(self, count):
         self.keys += count
+
+    def note_tampers(self, bits):
+        self.tampers = bits
 
     def note_relay(self, index, actual):
         self.relays[index] = actual

@@ -1,14 +1,18 @@
 """The network of the virtual board: real TCP sockets, and a Wi-Fi that the bridge can take away.
 
-Counts what was written and not yet answered, so that lockstep time can wait for a peer. No TLS,
-no name cache, no reconnecting: that is the firmware's.
+Counts what was written and not yet answered, so that lockstep time can wait for a peer. Knows no
+certificate, keeps no names and does not reconnect: that is the firmware's.
 """
 
 import asyncio
 import io
+import select
+import socket
 
-ECONNRESET = 104
+EINVAL = 22
 ENETUNREACH = 101
+ECONNRESET = 104
+ETIMEDOUT = 110
 
 
 class Wire(io.IOBase):
@@ -62,6 +66,25 @@ class Wire(io.IOBase):
         self.sock.close()
 
 
+class SealedWire(Wire):
+    """The same around a TLS socket, which may hold readable bytes when its descriptor does not."""
+
+    def __init__(self, sock, link):
+        super().__init__(sock, link)
+        self.poller = select.poll()
+        self.poller.register(sock)
+
+    def ioctl(self, op, arg):
+        if op == 10:
+            return -EINVAL  # no descriptor to poll: ask by op 3
+        if op == 3:
+            self.poller.modify(self.sock, arg)
+            for _, events in self.poller.ipoll(0):
+                return events
+            return 0
+        return super().ioctl(op, arg)
+
+
 class Link:
     """What `board.link` is; see firmware/README.md."""
 
@@ -84,20 +107,37 @@ class Link:
             timeout_ms -= step
         return self.is_up()
 
-    async def connect(self, host, port):
+    async def connect(self, host, port, tls=None):
         if not self.is_up():
             raise OSError(ENETUNREACH)
         self.wrote()
         try:
-            stream, _ = await asyncio.open_connection(host, port)
+            stream, _ = await asyncio.open_connection(host, port, ssl=tls)
         finally:
             self.answered()
         if not self.present:
             stream.s.close()
             raise OSError(ENETUNREACH)
-        stream.s = Wire(stream.s, self)
+        stream.s = (SealedWire if tls else Wire)(stream.s, self)
         self.wires.add(stream.s)
         return stream, stream
+
+    async def udp_exchange(self, host, port, data, bytes_max, timeout_ms):
+        if not self.is_up():
+            raise OSError(ENETUNREACH)
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            sock.setblocking(False)
+            sock.connect(socket.getaddrinfo(host, port)[0][-1])  # others are not heard
+            self.wrote()
+            sock.write(data)
+            reading = asyncio.StreamReader(sock).read(bytes_max)
+            return await asyncio.wait_for_ms(reading, timeout_ms)
+        except asyncio.TimeoutError:
+            raise OSError(ETIMEDOUT)
+        finally:
+            self.answered()
+            sock.close()
 
     def change(self, up):
         self.present = bool(up)

@@ -13,7 +13,8 @@ _UJ_PER_KWH = 3600000000000  # mW times ms is a millionth of a joule
 class PulseMeter:
     """Counts on from `base_pulses`, the total persisted before this power-on.
 
-    `offset_wh` is what the meter's own display showed at total 0, `limit_mw` Imax * Umax * phases.
+    `offset_wh` is what the meter's own display showed at total 0, `limit_mw` Imax * Umax * phases,
+    `ratio` that of transformers before a meter whose constant is for its secondary side.
     Pulses faster than the limit are contact bounce or noise: they go to `excess_pulses`, not into
     the total.
     """
@@ -21,13 +22,15 @@ class PulseMeter:
     pulsed = True
     phases = 1
 
-    def __init__(self, board, channel, imp_per_kwh, base_pulses, offset_wh, limit_mw):
+    def __init__(self, board, channel, imp_per_kwh, base_pulses, offset_wh, limit_mw, ratio=1):
         self._board = board
         self._channel = channel
         self._imp_per_kwh = imp_per_kwh
-        self.resolution_wh = (999 + imp_per_kwh) // imp_per_kwh  # one pulse, never less than it is
         self._offset_wh = offset_wh
-        self._limit_mw = limit_mw
+        self._wh_per_constant = 1000 * ratio
+        # One pulse, never less than it is.
+        self.resolution_wh = (self._wh_per_constant + imp_per_kwh - 1) // imp_per_kwh
+        self._limit_mw = limit_mw // ratio
         self.total_pulses = base_pulses
         self.excess_pulses = 0
         # Both count from power-on, so the first read covers the time since then.
@@ -42,7 +45,8 @@ class PulseMeter:
         self._seen_pulses, self._seen_ms = count, now_ms
         self.total_pulses += taken
         self.excess_pulses += fresh - taken
-        register_wh = self._offset_wh + self.total_pulses * 1000 // self._imp_per_kwh
+        counted_wh = self.total_pulses * self._wh_per_constant // self._imp_per_kwh
+        register_wh = self._offset_wh + counted_wh
         values = {IMPORT_WH: register_wh}
         return Reading(register_wh, self.total_pulses, None, None, None, None, values)
 
@@ -55,7 +59,8 @@ class PulseMeter:
         slot = point.slot
         if not relay.is_closed(slot.relay) or slot.warned == prepaid.EXHAUSTED:
             return False
-        spare_wh = self._limit_mw * 2 * poll_ms * 1000 // _UJ_PER_KWH + self.resolution_wh
+        spare_uj = self._limit_mw * 2 * poll_ms * self._wh_per_constant
+        spare_wh = spare_uj // _UJ_PER_KWH + self.resolution_wh
         left_ncur = slot.state.balance_ncur - point.pending_ncur(now_s, spare_wh)
         return left_ncur <= point.limit_ncur()
 

@@ -8,7 +8,7 @@ import asyncio
 import struct
 
 from firmware.meters import modbus
-from firmware.meters.readings import ENERGY, IDENTITY, Reading, in_group
+from firmware.meters.readings import ENERGY, IDENTITY, Reading, in_group, ratio
 from firmware.meters.registers import blocks, decode
 from firmware.waits import sleep_ms, wait_for_ms
 from protocol.quantities import (
@@ -85,22 +85,29 @@ class Bus:
 class Meter:
     """One meter on a bus. `compiled` is a map as host_tools.maps.compile_map makes it.
 
+    The ratios are those of transformers before a meter that shows its secondary side, 1 for none.
     Malformed when the map cannot be read; what it says is checked on the host.
     """
 
     pulsed = False
 
-    def __init__(self, compiled, unit, bus, ticks_ms):
+    def __init__(self, compiled, unit, bus, ticks_ms, ct_ratio=1, pt_ratio=1):
         try:
             self._function = compiled[MAP_FUNCTION]
             self._gap_max = compiled[MAP_GAP_MAX]
             self._registers_max = compiled[MAP_REGISTERS_MAX]
             self._registers = [
-                (quantity, address, kind, multiplier, struct.calcsize(TYPE_FORMATS[kind]) >> 1)
+                (
+                    quantity,
+                    address,
+                    kind,
+                    multiplier * ratio(quantity, ct_ratio, pt_ratio),
+                    struct.calcsize(TYPE_FORMATS[kind]) >> 1,
+                )
                 for quantity, address, kind, multiplier in compiled[MAP_REGISTERS]
             ]
             self.phases = compiled[MAP_PHASES]
-            self.resolution_wh = compiled[MAP_RESOLUTION_WH]
+            self.resolution_wh = compiled[MAP_RESOLUTION_WH] * ct_ratio * pt_ratio
             modbus.read_request(unit, self._function, 0, 1)
         except (KeyError, IndexError, TypeError, ValueError):
             raise Malformed(BAD_FIELD, "register map is not whole")
@@ -136,7 +143,13 @@ class Meter:
             raise self._failed(RESTING)
         values = {}
         for address, count, registers in plan:
-            data = await self._block(address, count)
+            try:
+                data = await self._block(address, count)
+            except Unavailable as error:
+                # Energy is billed even where the meter refuses or garbles one of the others.
+                if error.args[0] == SILENT or IMPORT_WH in [r[0] for r in registers]:
+                    raise
+                continue
             for quantity, start, kind, multiplier, _ in registers:
                 try:
                     value = decode(data, 2 * (start - address), kind, multiplier)

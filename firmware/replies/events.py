@@ -40,6 +40,7 @@ WORDS = (
     "configuration 参数已更新",
     "crash 异常复位",
     "debt 欠费分期",
+    "momentary values 瞬时量",
 )
 
 

@@ -1,1 +1,1 @@
-"""What goes onto modules: the bundle of an update and the commands that deliver it."""
+"""What goes onto modules: flash images, the bundle of an update, the commands that deliver it."""

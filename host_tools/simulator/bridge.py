@@ -84,6 +84,7 @@ class VirtualModule:
         self.on_relay: Callable[[int, bool, int], None] = lambda index, closed, at_ms: None
         self.relays = [self.options.relays_closed] * self.options.relays
         self.welded = [False] * self.options.relays
+        self.tampers = 0  # open protection inputs: 1 cover, 2 terminal cover, 4 magnet
         self.signal: int | None = None
         self.heap_peak = self.heap_board = 0
         self.link_up = True
@@ -127,8 +128,6 @@ class VirtualModule:
         self.bus.close()
         self.console.close()
 
-    # files
-
     @property
     def console_path(self) -> Path:
         return self.folder / "console"
@@ -154,13 +153,10 @@ class VirtualModule:
     def read_files(self) -> dict[str, bytes]:
         return image.read_vfs(self.read_partition("vfs"))
 
-    # power
-
     def power_on(self) -> None:
         if self.powered:
             raise RuntimeError(f"{self.name} is on")
-        self._rtc_offset_ms = None
-        self._power_on_ms = self.time.now_ms()
+        self._rtc_offset_ms, self._power_on_ms = None, self.time.now_ms()
         self._pulses_base = {}
         self._start(POWER_ON, run_main=True, raw=False)
 
@@ -216,6 +212,7 @@ class VirtualModule:
             "time": self.time.settings(),
             "link": self.link_up,
             "relays": self.relays,
+            "tampers": self.tampers,
             "rtc_offset_ms": self._rtc_offset_ms,
             "reset_cause": cause,
             "unique_id": self.unique_id,
@@ -252,6 +249,11 @@ class VirtualModule:
 
     def press_key(self, presses: int = 1) -> None:
         self._send("key", presses)
+
+    def tamper(self, bits: int) -> None:
+        """Protection inputs as they are from now on; they outlast a power-off."""
+        self.tampers = bits
+        self._send("tamper", bits)
 
     def weld(self, index: int, welded: bool = True) -> None:
         """A welded contact stays closed whatever the coil does."""
@@ -295,8 +297,6 @@ class VirtualModule:
         if self.idle:
             number, self.idle = self.idle.number, None
             self._send_line(b'["w",%d]\n' % number)
-
-    # control channel
 
     def _send(self, *message: object) -> None:
         self._send_line(json.dumps(message).encode() + b"\n")

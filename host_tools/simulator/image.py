@@ -5,7 +5,6 @@ virtual board boots and esptool writes. Never touches a running module's files.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from littlefs import LittleFS
@@ -17,30 +16,15 @@ from host_tools.flashing.device_code import (
     device_folder,
     write_folder,
 )
+from host_tools.flashing.partition_table import Partition, read_rows
 
 BOARD = ROOT / "boards" / "virtual"
 SECTOR = 4096
 
 
-@dataclass(frozen=True)
-class Partition:
-    name: str
-    subtype: int
-    offset: int
-    size: int
-
-
 def partitions(table: Path = BOARD / "partitions.csv") -> dict[str, Partition]:
-    """The rows of an ESP-IDF partition table in CSV form."""
-    subtypes = {"fat": 0x81, "factory": 0x00, "phy": 0x01, "nvs": 0x02}
-    found = {}
-    for line in table.read_text(encoding="utf-8").splitlines():
-        if not line.strip() or line.startswith("#"):
-            continue
-        name, _, subtype, offset, size = [field.strip() for field in line.split(",")][:5]
-        code = subtypes[subtype] if subtype in subtypes else int(subtype, 0)
-        found[name] = Partition(name, code, int(offset, 0), int(size, 0))
-    return found
+    """The rows of a board's partition table, the virtual board's where none is named."""
+    return read_rows(table)
 
 
 def _littlefs(size: int, *, fresh: bool) -> LittleFS:
@@ -106,7 +90,7 @@ def rom_image(with_firmware: bool) -> Path:
         board = {
             path: data
             for path, data in _files(folder, ("boards",)).items()
-            if "/lib/" not in path and "/esp32_generic/" not in path
+            if path.startswith(("boards/virtual/", "boards/start.")) and "/lib/" not in path
         }
         whole = {**board, **_files(folder, PACKAGES)}
         write_folder(images, {"board": build_rom(board), "whole": build_rom(whole)})

@@ -1,4 +1,4 @@
-"""The meters on one RS-485 bus: a pymodbus RTU server with a unit for each meter.
+"""Meters on one RS-485 bus or behind one TCP gateway: a pymodbus server, a unit for each.
 
 Registers are computed when they are read; function codes 3 and 4 only. A unit that is not there is
 silent, as on a real bus. Decides nothing about values: a getter gives each of them.
@@ -11,7 +11,7 @@ from typing import Any
 
 from pymodbus.constants import ExcCodes
 from pymodbus.exceptions import NoSuchIdException
-from pymodbus.server import ModbusSerialServer
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 # address: (type, getter of the value in the register's own unit, or of its words as they go out)
@@ -124,3 +124,24 @@ class Slave:
                 await asyncio.sleep(0)
             await self._server.shutdown()  # type: ignore[no-untyped-call]
             self._server = None
+
+
+class Gateway:
+    """`units` behind a Modbus TCP gateway of this machine, for as long as `async with` lasts.
+
+    Asked for a unit that is not there it is silent; the master's own time-out has to end that.
+    """
+
+    def __init__(self, port: int, units: Mapping[int, Registers]) -> None:
+        self.port = port
+        self._devices = [_device(unit, registers) for unit, registers in units.items()]
+
+    async def __aenter__(self) -> "Gateway":
+        where = ("127.0.0.1", self.port)
+        self._server = ModbusTcpServer(self._devices, address=where, ignore_missing_devices=True)
+        _silence_missing_units(self._server.context, lambda: None)
+        await self._server.serve_forever(background=True)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._server.shutdown()  # type: ignore[no-untyped-call]

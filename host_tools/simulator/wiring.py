@@ -1,4 +1,4 @@
-"""What hangs on a module, and the settings that tell it: meters of a bus, pulse meters, limits.
+"""What hangs on a module, and the settings that say so: meters on a bus or a gateway, pulses.
 
 Energies in Wh, currents in mA, money in whole units of the point's currency until it becomes a
 setting. Meters show what a household uses; who moves the household's relay is the caller's choice.
@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from host_tools.broker import HOST
 from host_tools.config import BrokerAddress
 from host_tools.maps import MAPS, load, to_slave
 from host_tools.simulator.bridge import Options, VirtualModule
 from host_tools.simulator.household import Household
-from host_tools.simulator.slave import Registers
+from host_tools.simulator.slave import Gateway, Registers
 from host_tools.simulator.virtual_time import VirtualTime
 from host_tools.tokens import UNIT_NCUR
 from protocol import settings
@@ -40,6 +41,7 @@ class Place:
     scale_permille: int
     current_max_ma: int
     imp_per_kwh: int = 0
+    tcp: bool = False  # behind the gateway instead of on the bus
 
 
 def pulse_channels(places: Mapping[int, Place]) -> dict[int, int]:
@@ -55,8 +57,13 @@ def module_settings(
     login: BrokerAddress,
     poll_ms: int,
     pulse_base_wh: int = 0,
+    gateway_port: int = 0,
 ) -> settings.Module:
-    """The configuration a module is provisioned with; a pulse meter showed `pulse_base_wh`."""
+    """The configuration a module is provisioned with; a pulse meter showed `pulse_base_wh`.
+
+    `gateway_port` of this machine is where the meters behind a gateway are.
+    """
+    gateway = {"gateway_host": HOST, "gateway_port": gateway_port} if gateway_port else {}
     channels = pulse_channels(places)
     points = tuple(
         _point(point, place, channels.get(point, 0), pulse_base_wh)
@@ -76,13 +83,14 @@ def module_settings(
         rs485_baud=BAUD,
         rs485_parity=0,
         points=points,
+        **gateway,
     )
 
 
 def _point(point: int, place: Place, channel: int, pulse_base_wh: int) -> settings.Point:
     return settings.point_of(
         point=point,
-        meter=settings.MODBUS if place.meter_map else settings.PULSE,
+        meter=_kind(place),
         meter_map=place.meter_map,
         unit=place.unit,
         pulse_channel=channel,
@@ -99,6 +107,12 @@ def _point(point: int, place: Place, channel: int, pulse_base_wh: int) -> settin
         auto_close=int(place.auto_close),
         token_unit_ncur=UNIT_NCUR,
     )
+
+
+def _kind(place: Place) -> int:
+    if not place.meter_map:
+        return settings.PULSE
+    return settings.MODBUS_TCP if place.tcp else settings.MODBUS
 
 
 def wired(
@@ -118,12 +132,29 @@ def wired(
             return 0
         return households[point].pulses(at_ms, places[point].imp_per_kwh)
 
-    units = {
+    units = _units(places, households, time, tcp=False)
+    return VirtualModule(module, time, folder, units=units, pulses=pulses, options=options)
+
+
+def gateway(
+    port: int, time: VirtualTime, places: Mapping[int, Place], households: Mapping[int, Household]
+) -> Gateway:
+    """The gateway with those meters of a module that are behind one."""
+    return Gateway(port, _units(places, households, time, tcp=True))
+
+
+def _units(
+    places: Mapping[int, Place],
+    households: Mapping[int, Household],
+    time: VirtualTime,
+    *,
+    tcp: bool,
+) -> dict[int, Registers]:
+    return {
         place.unit: _registers(place.meter_map, households[point], time.now_ms)
         for point, place in places.items()
-        if place.meter_map
+        if place.meter_map and place.tcp == tcp
     }
-    return VirtualModule(module, time, folder, units=units, pulses=pulses, options=options)
 
 
 def _registers(meter_map: str, household: Household, now_ms: Callable[[], int]) -> Registers:
@@ -135,4 +166,8 @@ def _registers(meter_map: str, household: Household, now_ms: Callable[[], int]) 
         "current_ma": lambda: household.current_ma(now_ms()),
         "frequency_mhz": lambda: FREQUENCY_MHZ,
     }
+    for phase in (1, 2, 3):  # a household spread evenly over the phases of a three-phase meter
+        values[f"voltage_l{phase}_mv"] = lambda: household.voltage_mv
+        values[f"current_l{phase}_ma"] = lambda: household.current_ma(now_ms()) // 3
+        values[f"power_l{phase}_mw"] = lambda: household.power_mw(now_ms()) // 3
     return to_slave(load(MAPS / f"{meter_map}.toml"), values)

@@ -55,6 +55,9 @@ class Uncut:
         gc.collect()  # or images would find no place in one piece
         blank = worlds.blank(worlds.JOURNAL_SECTORS)
         self.disk_before = worlds.provisioned()
+        # What is replayed, and what every cut works on.
+        self.replayed = [bytearray(blank), bytearray(self.disk_before)]
+        self.worked_on = [bytearray(blank), bytearray(self.disk_before)]
         self.world = worlds.World(blank, bytearray(self.disk_before))
         self.steps = steps
         self.chosen = chosen  # of an operation's number: whether it is to be cut
@@ -81,10 +84,8 @@ class Uncut:
             self.copies[number] = self.world.copy_of()
 
     def images(self):
-        """(number, journal, disk) before every operation to be cut; the images move on."""
-        gc.collect()
-        journal = flash.Ram(worlds.blank(worlds.JOURNAL_SECTORS))
-        disk = flash.Ram(bytearray(self.disk_before))
+        """(number, journal, disk) before every operation to be cut, once; the images move on."""
+        journal, disk = [flash.Ram(cells) for cells in self.replayed]
         for number, (_, on_disk, at, pattern, size) in enumerate(self.operations):
             if number in self.copies:
                 yield number, journal.cells, disk.cells
@@ -147,13 +148,12 @@ def lost_at_boot(world, firmware):
 
 
 class Bench:
-    """Two images that every cut uses again; `count` is what was found so far."""
+    """The cuts of an uncut run; `count` is what was found so far."""
 
     def __init__(self, uncut):
         self.uncut = uncut
         self.steps = uncut.steps
-        self.journal = bytearray(worlds.JOURNAL_SECTORS * flash.SECTOR)
-        self.disk = bytearray(worlds.DISK_SECTORS * flash.SECTOR)
+        self.journal, self.disk = uncut.worked_on
         self.count = Count()
         self.count.operations = len(uncut.operations)
 

@@ -93,6 +93,7 @@ class World:
         self.meter = desks.Meter()  # of point 0; point 1 has pulses
         self.pulses = 0
         self.saved_pulses = 0
+        self.tampers = 0
         self.now_ms = desks.START_S * 1000
         self.log = []
         self.kept_from = 0

@@ -4,7 +4,7 @@
 from firmware import metering, outbox
 from tests.bench import wear_child
 
-SECTORS = 32, 32
+SECTORS = 16, 16
 
 
 def replaced(owner, name, value, *arguments):

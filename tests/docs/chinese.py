@@ -100,6 +100,52 @@ EVENTS = {
     31: "参数已更新",
     32: "异常复位",
     33: "欠费分期",
+    34: "瞬时量",
+}
+
+VERDICTS = {
+    0: "恢复可信",
+    1: "倒走",
+    2: "突变",
+    3: "翻转（走满归零）",
+    4: "换表",
+}
+
+# The word; limit, time and unit of the extreme.
+SUPPLY = {
+    1: ("失压", "U < 0.05 Un, one sample; ends at 0.07; mV"),
+    2: ("欠压", "U < 0.90 Un, two samples; ends at 0.92; mV"),
+    3: ("频率偏低", "mean of 10 s more than 0.2 Hz below 50 or 60 Hz; ends at 0.18; mHz"),
+    4: ("过压", "U > 1.10 Un, two samples; ends at 1.08; mV"),
+    5: ("频率偏高", "mean of 10 s more than 0.2 Hz above; ends at 0.18; mHz"),
+    6: ("三相不平衡", "U2/U1 > 2 % for 60 s; ends at 1.8 %; hundredths of a percent"),
+    7: ("过流", "I > 1.1 Imax for 60 s; ends below Imax; mA"),
+    8: ("严重过流", "I > 1.5 Imax for 2 s; ends below Imax; mA"),
+    9: ("频率突变", "more than 2.5 Hz in 5 s, three samples; mHz"),
+    10: ("断零线", "one phase > 1.20 Un and another < 0.80 Un, two samples; mV"),
+    11: ("事件被抑制", "how many begins the bound of an hour kept back"),
+}
+
+# The word; when it begins.
+TAMPERS = {
+    1: ("开盖", "input of the board for 1 s"),
+    2: ("开端子盖", "input of the board for 1 s"),
+    4: ("磁场干扰", "input of the board for 1 s"),
+    8: ("反向用电", "a phase or all of them below -20 W for 60 s"),
+    16: ("跳闸后有电流", "above 0.1 A for 60 s, or more than 10 Wh and one step in a minute"),
+    32: ("继电器拒动", "the contact is elsewhere for 5 s"),
+    64: ("电表身份改变", "serial number, type or ratio differs; asked at start and daily"),
+    128: ("表码清零或倒走", "the total is below the last good one"),
+    256: ("脉冲异常", "10 in a minute beyond what the wires carry, or none for a week"),
+    512: ("存储回退", "the host has settled entries that this storage does not know"),
+    1024: ("缺相", "a phase below a fifth of another, or current without voltage, for 30 s"),
+}
+
+# The word; what is read beside the billing register, and what is told.
+PLANS = {
+    0: ("普通监护", "all registers every 15 minutes", "nothing beside events"),
+    1: ("订制监护", "all registers every minute", "`MOMENTS` every 5 minutes"),
+    2: ("全面监护", "all registers every second", "`MOMENTS` every minute"),
 }
 
 STATUSES = {

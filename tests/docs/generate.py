@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from boards.esp32_generic import pins
+from boards.esp32 import lights
 from firmware import lamp, prepaid, relay
 from host_tools.settlement import settle
 from protocol import codes, cose, messages, messages_up, settings, words
@@ -187,7 +187,7 @@ EVENT_NAMES = (
     " METER_BACK REGISTER_REFUSED TASK_RESTARTED RELAY_MISMATCH TARIFF_SET OUTBOX_FULL"
     " RELAY_DISARMED RELAY_PENDING EMERGENCY LOAD_LIMIT HOLD_SUPPLY TOKEN_LOCKED TOKEN"
     " METER_REBASED METER_IDENTITY METER_FROZEN CLOCK_REFUSED QUALITY AGGREGATE TAMPER"
-    " SAFE_MODE UPDATED CONFIG_SET CRASH DEBT_LEFT"
+    " SAFE_MODE UPDATED CONFIG_SET CRASH DEBT_LEFT MOMENTS"
 )
 
 
@@ -238,7 +238,7 @@ def lamps() -> str:
     rows = []
     for name, told in reversed(chinese.LAMPS.items()):
         number = getattr(lamp, name)
-        light = "".join("●" if pins.SIGNALS[number] >> step & 1 else "·" for step in range(16))
+        light = "".join("●" if lights.SIGNALS[number] >> step & 1 else "·" for step in range(16))
         condition, translated, remedy, translated_remedy = told
         cell = "-" if remedy == "-" else f"{remedy}<br>{translated_remedy}"
         rows.append((number, f"`{light}`", condition, translated, cell))
@@ -256,6 +256,15 @@ def settings_point() -> str:
     return table(SETTINGS_HEADS, settings_rows(settings._POINT_CHECKS))
 
 
+def explained(
+    heads: Sequence[str],
+    english: Mapping[int, str],
+    translated: Mapping[int, tuple[str, ...]],
+) -> str:
+    rows = [(number, word, *translated[number]) for number, word in english.items()]
+    return table(heads, rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "relay-table": relay_table,
     "relay-events": relay_events,
@@ -269,6 +278,16 @@ TABLES: dict[str, Callable[[], str]] = {
     "relay-orders": lambda: worded(words.RELAY_ORDERS, chinese.RELAY_ORDERS),
     "statuses": lambda: worded(words.STATUSES, chinese.STATUSES),
     "events": events,
+    "verdicts": lambda: worded(words.VERDICTS, chinese.VERDICTS),
+    "supply": lambda: explained(
+        ("what", "word", "中文", "limit, time, extreme"), words.SUPPLY, chinese.SUPPLY
+    ),
+    "tampers": lambda: explained(
+        ("kind", "word", "中文", "begins"), words.TAMPERS, chinese.TAMPERS
+    ),
+    "plans": lambda: explained(
+        ("plan", "word", "中文", "reads", "tells"), words.PLANS, chinese.PLANS
+    ),
     "entries": lambda: worded(words.ENTRIES, chinese.ENTRIES),
     "qualities": lambda: worded(words.QUALITIES, chinese.QUALITIES),
     "reasons": reasons,

@@ -1,16 +1,18 @@
 """The pages against the code: what they name exists, what exists is named, tables are current."""
 
+import importlib
 import re
 from pathlib import Path
 
 import pytest
 
-from boards.esp32_generic import pins
-from firmware import config, lamp, relay
+from boards.esp32 import lights
+from firmware import config, lamp, mqtt_stream, relay
 from host_tools import cli
 from host_tools.demo import run as demo_run
 from host_tools.demo.story import STEPS
-from protocol import codes, messages, settings, words
+from host_tools.flashing import device_image
+from protocol import codes, messages, places, settings, words
 from tests.docs import chinese, generate
 from tests.docs.generate import ROOT
 
@@ -127,25 +129,36 @@ def test_every_settings_key_is_in_the_technicians_page(key: str) -> None:
         "must lie between ",
         "must be above limit_ncur, ",
         "must be the constant printed on the pulse meter",
+        "must be host:port, ",
     ),
 )
 def test_the_technicians_error_lines_are_those_of_the_code(line: str) -> None:
-    sources = text(Path(config.__file__)) + text(Path(settings.__file__))
+    sources = "".join(text(Path(each.__file__)) for each in (config, places, settings))
     assert line in sources and line.strip() in page("technician.md")
 
 
-def test_the_technicians_wiring_is_that_of_the_board() -> None:
+@pytest.mark.parametrize("board", device_image.boards())
+def test_the_technicians_wiring_is_that_of_the_board(board: str) -> None:
+    pins = importlib.import_module(f"boards.{board}.pins")
+    section = page("technician.md").split(f"\n### {board}\n")[1].split("\n#")[0]
     rows = [
         (pins.RS485_TX, pins.RS485_RX),
         (pins.RS485_DE,),
         pins.PULSES,
         *pins.RELAYS,
-        (pins.KEY,),
+        (pins.KEY_INPUT,),
         (pins.LED,),
     ]
     for row in rows:
-        assert f"| {', '.join(str(pin) for pin in row)} |" in page("technician.md")
+        assert f"| {', '.join(str(pin) for pin in row)} |" in section
     assert f"{pins.COIL_MS} ms" in page("technician.md")
+    assert f"| `{board}` |" in page("technician.md")
+
+
+def test_every_reason_for_no_connection_is_in_the_technicians_page() -> None:
+    section = page("technician.md").split("\n## Network")[1].split("\n## ")[0]
+    found = re.findall(r"^\| (\d) \|", section, re.MULTILINE)
+    assert [int(number) for number in found] == list(range(mqtt_stream.REASONS))
 
 
 def test_every_make_target_is_in_the_contributors_page() -> None:
@@ -253,4 +266,4 @@ def test_only_a_demo_that_passed_becomes_the_transcript(tmp_path: Path) -> None:
 def test_every_code_of_the_lamp_has_a_light_of_its_own() -> None:
     for number, name in enumerate(chinese.LAMPS):
         assert getattr(lamp, name) == number
-    assert len(set(pins.SIGNALS)) == len(pins.SIGNALS) == len(chinese.LAMPS)
+    assert len(set(lights.SIGNALS)) == len(lights.SIGNALS) == len(chinese.LAMPS)

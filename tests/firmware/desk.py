@@ -7,8 +7,9 @@ import os
 
 from boards.virtual import flash
 from firmware import main
-from firmware.meters import readings
+from firmware.meters import reader, readings
 from protocol import cbor, messages, settings, tariff, tariff_book
+from protocol.quantities import IMPORT_WH
 
 CUR = 1000000000
 START_S = 1772726400  # 2026-03-05 16:00:00 UTC, midnight of the 6th in China
@@ -21,7 +22,7 @@ def Seen(register_wh, pulses, current_ma=None):
 
 
 class Meter:
-    """A register that the test turns."""
+    """A register that the test turns; `moments` and `identity` are further values by quantity."""
 
     pulsed = False
     phases = 3
@@ -31,14 +32,30 @@ class Meter:
         self.register_wh = 1000000
         self.answers = True
         self.pulses = None
-        self.current_ma = None
+        self.current_ma = None  # in every reading, where moments have none
+        self.excess_pulses = 0
+        self.moments = {}
+        self.identity = {}
+        self.asked = []  # groups, in order
 
-    async def read(self):
+    async def read(self, group=readings.ENERGY):
         from protocol.units import Unavailable
 
         if not self.answers:
             raise Unavailable("silent")
-        return Seen(self.register_wh, self.pulses, self.current_ma)
+        self.asked.append(group)
+        if group == readings.IDENTITY:
+            return reader.reading(self.identity)
+        values = {IMPORT_WH: self.register_wh}
+        for quantity, value in self.moments.items():
+            if readings.in_group(quantity, group):
+                values[quantity] = value
+        power_mw, voltage_mv, current_ma, mhz, values = reader.reading(values)[2:]
+        if current_ma is None:
+            current_ma = self.current_ma
+        return readings.Reading(
+            self.register_wh, self.pulses, power_mw, voltage_mv, current_ma, mhz, values
+        )
 
 
 class Contact:
@@ -65,7 +82,7 @@ class NoLink:
     async def up(self, timeout_ms):
         return False
 
-    async def connect(self, host, port):
+    async def connect(self, host, port, tls=None):
         raise OSError(113)
 
 
@@ -79,6 +96,7 @@ class Desk:
         self.meter = Meter()
         self.contact = Contact()
         self.link = NoLink()
+        self.tampers = 0
         self.now_ms = START_S * 1000
         clean(root)
 
@@ -106,6 +124,9 @@ class Board:
         self.relays = [desk.contact]
         self.presses = 0
         self.signals = []
+
+    def tampers(self):
+        return self.desk.tampers
 
     def ticks_ms(self):
         return self.desk.now_ms - self.on_ms

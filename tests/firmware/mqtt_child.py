@@ -26,6 +26,79 @@ class Link:
         return await asyncio.open_connection(host, port)
 
 
+class Board:
+    """A board as far as a broker is concerned; its link is the real one, also that of an ESP32."""
+
+    def __init__(self, root, esp32):
+        self.actions = {}  # of the control wire
+        self.root = root
+        if esp32:
+            self.link = esp32_link()
+        else:
+            from boards.virtual.link import Link as VirtualLink
+
+            self.link = VirtualLink(self, True)
+        self.ticks_ms = ticks_ms
+        self.entropy = os.urandom
+
+    def drain(self):
+        pass
+
+    def set_rtc_s(self, unix_s):
+        tell("rtc", unix_s=unix_s)
+
+    def rtc_s(self):
+        return None
+
+
+def esp32_link():
+    """What Wi-Fi and Ethernet share; here the name is always that of this machine."""
+    from boards.esp32.sockets import Sockets
+
+    class Wired(Sockets):
+        connected = False
+
+        def is_up(self):
+            return self.connected
+
+        async def _bring_up(self, timeout_ms):
+            await sleep_ms(10)
+            self.connected = True
+            return True
+
+        def _resolve(self, host):
+            tell("resolved", host=host)
+            return "127.0.0.1"
+
+    return Wired()
+
+
+def secured(order):
+    """firmware.secure_link as the firmware builds it; `order`: root, tls, ntp_host, floor_s."""
+    from firmware.clock import Clock
+    from firmware.log import Log
+    from firmware.secure_link import SecureLink
+    from protocol.units import SYNCHRONISED
+
+    board = Board(order["root"], order.get("esp32"))
+    clock = Clock(board, order.get("floor_s", 0))
+    if "floor_s" not in order:
+        clock.quality = SYNCHRONISED
+        clock.synchronised_until_ms = 1 << 60
+    settings = Wanted()
+    settings.tls, settings.ntp_host = order["tls"], order.get("ntp_host", "")
+    return SecureLink(board, clock, settings, Events(), Log(ticks_ms))
+
+
+class Events:
+    def add(self, code, point, old_s, new_s):
+        tell("step", code=code, point=point, old_s=old_s, new_s=new_s)
+
+
+class Wanted:
+    pass
+
+
 def tell(event, **more):
     more["event"] = event
     print(json.dumps(more))
@@ -90,7 +163,11 @@ async def main(o):
         o["password"] = o["password"].encode()
     if "will" in o:
         o["will"] = (o["will"][0], o["will"][1].encode(), 1, False)
-    client = Client(Link(), options("127.0.0.1", **o), on_message, ticks_ms, os.urandom)
+    port = o.pop("port")
+    brokers = [(host, number) for host, number in o.pop("brokers", [["127.0.0.1", port]])]
+    link = secured(o.pop("secured")) if "secured" in o else Link()
+    client = Client(link, options(brokers, **o), on_message, ticks_ms, os.urandom)
+    client.on_end = lambda reason, place: tell("end", reason=reason, place=place)
     running = asyncio.create_task(client.run())
     watching = asyncio.create_task(watch(client))
     while not client.connected and orders:

@@ -134,7 +134,7 @@ def test_a_set_token_is_one_adjustment_and_only_where_allowed():
     desk, _, firmware = commissioned("set-on", token_set=1)
     type_in(firmware, token(2, 20))
     desk.meter.register_wh += 2000  # one unit of currency, before the balance is set
-    desk.now_ms += 60000
+    desk.now_ms += 300000
     asyncio.run(firmware.metering.poll())
     assert type_in(firmware, token(3, 7)) == (results.ACCEPTED, 3, -12 * CUR)
     state = firmware.points[0].state

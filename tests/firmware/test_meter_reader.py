@@ -6,7 +6,7 @@ import time
 
 from firmware.meters import modbus
 from firmware.meters.reader import EXCEPTION, GARBLED, INVALID, RESTING, SILENT, Bus, Meter
-from firmware.meters.readings import ALL, ENERGY, IDENTITY
+from firmware.meters.readings import ALL, ENERGY, IDENTITY, LIVE
 from firmware.waits import sleep_ms
 from protocol.units import BAD_FIELD, Malformed, Unavailable
 
@@ -160,6 +160,43 @@ def test_chosen_quantities_are_read_by_number():
     line = Line({1: words(FLOATS)})
     assert asyncio.run(meter_on(line).values([VOLTAGE, 99])) == {VOLTAGE: 230200}
     assert line.requests == [(1, 0, 2)]
+
+
+def test_the_live_group_has_energy_voltage_current_power_and_frequency_only():
+    compiled = dict(SINGLE)
+    compiled[5] = SINGLE[5] + [[68, 0x18, F32, 1000], [78, 0x20, F32, 1000]]
+    line = Line({1: words(FLOATS)})
+    reading = asyncio.run(meter_on(line, compiled).read(LIVE))
+    assert sorted(reading.values) == [IMPORT, POWER, VOLTAGE, 78]
+
+
+def test_energy_is_read_although_the_meter_refuses_or_garbles_something_else():
+    compiled = dict(SINGLE)
+    compiled[5] = SINGLE[5] + [[CURRENT, 0x2000, F32, 1000]]
+    line = Line({1: words(FLOATS)})
+    meter = meter_on(line, compiled)
+    reading = asyncio.run(meter.read(ALL))
+    assert reading.register_wh == 8192001 and reading.voltage_mv == 230200
+    assert reading.current_ma is None and meter.failures[EXCEPTION] == 1
+    line.fault = lambda answer: answer if len(answer) < 15 else answer[:-1] + b"?"
+    reading = asyncio.run(meter.read(ALL))
+    assert reading.register_wh == 8192001 and reading.voltage_mv is None
+
+
+def test_ratios_of_transformers_multiply_exactly_what_lies_behind_them():
+    line = Line({1: words({0x00: 0x42CD6666, 0x0C: 0xC4FA2000, 0x48: 0x46000001})})
+    meter = Meter(SINGLE, 1, Bus(line, 19200), Clock().ticks_ms, 40, 100)
+    reading = asyncio.run(meter.read(ALL))
+    # 8 192.0009765625 kWh times 4 000, rounded once: not 4 000 times the rounded 8 192 001 Wh
+    assert reading.register_wh == 32768003906
+    assert reading.voltage_mv == 10270000  # 102.7 V times 100
+    assert reading.power_mw == -2001000 * 4000
+    assert asyncio.run(meter.read(IDENTITY)).values == {SERIAL: 4711}
+    three = Meter(THREE, 1, Bus(line, 19200), Clock().ticks_ms, 20, 1)
+    line.units[1] = {0: 2300, 1: 2300, 2: 2310, 3: 500, 4: 7000, 5: 0, 6: 2, 7: 1}
+    reading = asyncio.run(three.read(ALL))
+    assert reading.voltage_mv == 230000 and reading.current_ma == 140000
+    assert reading.register_wh == 100 * 0x10002 * 20 and three.resolution_wh == 2000
 
 
 def test_three_phases_give_their_worst_voltage_and_current():

@@ -31,7 +31,7 @@ CONFIG = """
 server_name: {name}
 listen: "127.0.0.1:-1"
 jetstream {{ store_dir: "{store}" }}
-mqtt {{ listen: "127.0.0.1:{port}" }}
+mqtt {{ listen: "127.0.0.1:{port}"{tls} }}
 authorization {{
   users: [
     {{ user: host, password: host }}
@@ -51,11 +51,11 @@ def free_port():
 class Broker:
     """nats-server with an MQTT listener that keeps its port and store across restarts."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, tls=""):
         self.port = free_port()
         self.config = folder / "nats.conf"
         store = folder / "store"
-        self.config.write_text(CONFIG.format(name="t", store=store, port=self.port))
+        self.config.write_text(CONFIG.format(name="t", store=store, port=self.port, tls=tls))
         self.process = None
 
     def start(self):
@@ -79,7 +79,7 @@ class Broker:
 class Host:
     """What a host sees: a paho client with its own session."""
 
-    def __init__(self, port):
+    def __init__(self, port, ca_file=None):
         self.got = queue.Queue()
         self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="host")
         self.client.username_pw_set("host", "host")
@@ -87,7 +87,9 @@ class Host:
         self.client.on_connect = lambda c, *_: c.subscribe([("up/#", 1), ("will/#", 1)])
         self.client.on_subscribe = lambda *_: ready.set()
         self.client.on_message = lambda _c, _u, m: self.got.put((m.topic, m.payload.decode()))
-        self.client.connect("127.0.0.1", port)
+        if ca_file:
+            self.client.tls_set(str(ca_file))
+        self.client.connect("localhost" if ca_file else "127.0.0.1", port)
         self.client.loop_start()
         assert ready.wait(WAIT_S)
 

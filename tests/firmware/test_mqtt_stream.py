@@ -55,7 +55,7 @@ class Peer:
 
 
 def stream_on(peer):
-    o = options("h", 1, "c", reply_ms_max=60, packet_bytes_max=50)
+    o = options((("h", 1),), "c", reply_ms_max=60, packet_bytes_max=50)
     return Stream(peer, peer, o, lambda: 7, [0, 0])
 
 

@@ -71,6 +71,15 @@ def test_noise_beyond_the_largest_load_is_not_charged_and_is_counted():
     assert meter.excess_pulses == 461
 
 
+def test_a_ratio_multiplies_the_total_and_the_limit_is_the_primary_sides():
+    board = Board()
+    meter = PulseMeter(board, 0, 1000, 0, 500, LIMIT_MW, 40)
+    board.now_ms, board.counts[0] = 60000, 6  # 230 Wh on the primary side are 5.75 pulses
+    assert read(meter).register_wh == 500 + 6 * 40
+    board.now_ms, board.counts[0] = 120000, 16
+    assert read(meter).pulses == 12 and meter.excess_pulses == 4
+
+
 def test_the_largest_load_itself_is_never_cut():
     board = Board()
     meter = PulseMeter(board, 0, 1000, 0, 0, LIMIT_MW)

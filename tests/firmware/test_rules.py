@@ -518,7 +518,7 @@ def test_a_clock_step_splits_the_interval_at_the_old_and_at_the_new_instant():
     house = House("step", credit=100 * CUR)
     house.wait(900 + 310)
     house.desk.meter.register_wh += 500
-    house.poll()
+    house.wait(20)
     count = len(house.entries)
     old_s = house.desk.now_ms // 1000
     house.firmware.metering.set_clock((old_s + 7200) * 1000)

@@ -3,9 +3,10 @@
 
 import asyncio
 
-from firmware import uplink
+from firmware import log, uplink
+from firmware.mqtt_stream import NO_LINK, UNTRUSTED
 from protocol import cbor, codes, cose, messages
-from protocol.units import FORGED, HOLDOVER, INVALID, OVERSIZED, SYNCHRONISED
+from protocol.units import FORGED, HOLDOVER, INVALID, OVERSIZED, SYNCHRONISED, Unavailable
 from tests.firmware import desk as desks
 
 DOWN = cose.Mac(cose.derive(desks.ROOT_KEY, cose.DOWN))
@@ -140,3 +141,36 @@ def test_a_contact_that_strays_is_commanded_back_and_told_once():
     told = [values[4][2] for values in records if values[3] == 0]
     assert told.count(codes.RELAY_MISMATCH) == 1
     assert desk.contact.moves == ["open"] * len(desk.contact.moves) and desk.contact.moves
+
+
+def test_why_there_is_no_connection_is_told_once_a_reason_until_there_is_one():
+    _, _, firmware = powered("reasons")
+    link = firmware.uplink
+
+    def told():
+        return [numbers for _, code, numbers in firmware.log.records if code == log.UNCONNECTED]
+
+    for place in range(5):
+        link.unconnected(NO_LINK, place % 2)
+        link.unconnected(UNTRUSTED, 1)
+    assert told() == [(NO_LINK, 0), (UNTRUSTED, 1)]
+    link.client.connects += 1
+    link.statements = []
+    try:
+        asyncio.run(link.send_all())
+    except Unavailable:
+        pass  # there is no broker: only the beginning of a connection counts here
+    link.unconnected(NO_LINK, 0)
+    assert told() == [(NO_LINK, 0), (UNTRUSTED, 1), (NO_LINK, 0)]
+
+
+def test_the_brokers_are_those_of_the_settings_in_their_order():
+    desk = desks.Desk("/tmp/gridpurse-brokers")
+    book, points = desks.flat_book(), [desks.point_settings()]
+    desks.provision(desk.root, points, book, broker_fallbacks="b2:8883, 10.0.0.9:1884")
+    _, firmware = desk.power_on()
+    options = firmware.uplink.client._options
+    assert options.brokers == (("localhost", 1883), ("b2", 8883), ("10.0.0.9", 1884))
+    desks.provision(desk.root, points, book)
+    _, firmware = desk.power_on()
+    assert firmware.uplink.client._options.brokers == (("localhost", 1883),)

@@ -248,7 +248,9 @@ def test_parameters_that_no_call_names_share_their_names():
 
 def test_no_number_of_ours_is_left_on_a_module():
     for path, text in fold(device_code.sources(), device_code.KEPT).items():
-        for node in ast.parse(text).body if "/lib/" not in path else []:
+        if "/lib/" in path or path.endswith("/pins.py"):  # asked by hand, or handed over whole
+            continue
+        for node in ast.parse(text).body:
             if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
                 assert type(node.value.value) is not int, f"{path}: {ast.unparse(node)}"
 

@@ -1,15 +1,17 @@
 """Maps beyond the demo meters: what each is shipped for, and what must never be shipped."""
 
+import asyncio
 import struct
 
 import pytest
 
 from firmware.meters import modbus
-from firmware.meters.readings import ALL, ENERGY, OK, check_total, in_group, step_wh
+from firmware.meters.reader import INVALID, Meter
+from firmware.meters.readings import ALL, ENERGY, LIVE, OK, check_total, in_group, step_wh
 from firmware.meters.registers import blocks, decode
-from host_tools.maps import MAPS, load_all
+from host_tools.maps import MAPS, compile_map, encode, load_all
 from protocol.quantity_names import quantity_numbers, type_numbers
-from protocol.units import BAD_FIELD, Malformed
+from protocol.units import BAD_FIELD, Malformed, Unavailable
 
 ALL_MAPS = load_all()
 NUMBERS, TYPES = quantity_numbers(), type_numbers()
@@ -22,6 +24,84 @@ BILLED = {
     "em340": (4, 3, 0x0034, "s32lw", 100, 100),
     "pzem004t_v3": (4, 1, 0x0005, "u32lw", 1, 1),
 }
+
+F1000 = ("f32", 1000)
+SDM_SINGLE = {
+    "voltage_mv": (0x0000, *F1000), "current_ma": (0x0006, *F1000),
+    "power_mw": (0x000C, *F1000), "apparent_mva": (0x0012, *F1000),
+    "reactive_mvar": (0x0018, *F1000), "power_factor_permille": (0x001E, *F1000),
+    "frequency_mhz": (0x0046, *F1000), "import_wh": (0x0048, *F1000),
+    "export_wh": (0x004A, *F1000), "import_varh": (0x004C, *F1000),
+    "export_varh": (0x004E, *F1000), "total_wh": (0x0156, *F1000),
+    "total_varh": (0x0158, *F1000),
+}  # fmt: skip
+
+
+def phased(name: str, first: int, step: int, kind: str, multiplier: int) -> dict[str, tuple]:
+    """The registers of three phases: the phase stands before the unit, or before what is of it."""
+    head, _, unit = name.rpartition("_")
+    return {
+        f"{head}_l{phase}_{unit}": (first + step * (phase - 1), kind, multiplier)
+        for phase in (1, 2, 3)
+    }
+
+
+# Every quantity that the documents list, retyped: address, type and multiplier.
+LISTED = {
+    "sdm120": SDM_SINGLE,
+    "sdm230": SDM_SINGLE | {"phase_angle_mdeg": (0x0024, *F1000)},
+    "sdm630": {
+        **phased("voltage_mv", 0x0000, 2, *F1000), **phased("current_ma", 0x0006, 2, *F1000),
+        **phased("power_mw", 0x000C, 2, *F1000), **phased("apparent_mva", 0x0012, 2, *F1000),
+        **phased("reactive_mvar", 0x0018, 2, *F1000),
+        **phased("power_factor_permille", 0x001E, 2, *F1000),
+        "power_mw": (0x0034, *F1000), "apparent_mva": (0x0038, *F1000),
+        "reactive_mvar": (0x003C, *F1000), "power_factor_permille": (0x003E, *F1000),
+        "phase_angle_mdeg": (0x0042, *F1000), "frequency_mhz": (0x0046, *F1000),
+        "import_wh": (0x0048, *F1000), "export_wh": (0x004A, *F1000),
+        "import_varh": (0x004C, *F1000), "export_varh": (0x004E, *F1000),
+        "total_wh": (0x0156, *F1000), **phased("import_wh", 0x015A, 2, *F1000),
+        **phased("export_wh", 0x0160, 2, *F1000), **phased("total_wh", 0x0166, 2, *F1000),
+        **phased("voltage_thd_mpct", 0x00EA, 2, *F1000), "voltage_thd_mpct": (0x00F8, *F1000),
+    },
+    "dtsu666": {
+        **phased("voltage_mv", 0x2006, 2, "f32", 100), **phased("current_ma", 0x200C, 2, "f32", 1),
+        "power_mw": (0x2012, "f32", 100), **phased("power_mw", 0x2014, 2, "f32", 100),
+        "reactive_mvar": (0x201A, "f32", 100), **phased("reactive_mvar", 0x201C, 2, "f32", 100),
+        "power_factor_permille": (0x202A, "f32", 1),
+        **phased("power_factor_permille", 0x202C, 2, "f32", 1),
+        "frequency_mhz": (0x2044, "f32", 10), "import_wh": (0x101E, *F1000),
+        **phased("import_wh", 0x1020, 2, *F1000), "export_wh": (0x1028, *F1000),
+        **phased("export_wh", 0x102A, 2, *F1000),
+    },
+    "ddsu666": {
+        "voltage_mv": (0x2000, *F1000), "current_ma": (0x2002, *F1000),
+        "power_mw": (0x2004, "f32", 1000000), "reactive_mvar": (0x2006, "f32", 1000000),
+        "power_factor_permille": (0x200A, *F1000), "frequency_mhz": (0x200E, *F1000),
+        "import_wh": (0x4000, *F1000), "export_wh": (0x400A, *F1000),
+    },
+    "iem3155": {
+        **phased("voltage_mv", 0x0BD3, 2, *F1000), **phased("current_ma", 0x0BB7, 2, *F1000),
+        **phased("power_mw", 0x0BED, 2, "f32", 1000000), "power_mw": (0x0BF3, "f32", 1000000),
+        "reactive_mvar": (0x0BFB, "f32", 1000000), "apparent_mva": (0x0C03, "f32", 1000000),
+        "frequency_mhz": (0x0C25, *F1000), "import_wh": (0x0C83, "s64", 1),
+        **phased("import_wh", 0x0DBD, 4, "s64", 1), "export_wh": (0x0C87, "s64", 1),
+        "import_varh": (0x0C93, "s64", 1), "export_varh": (0x0C97, "s64", 1),
+    },
+    "em340": {
+        **phased("voltage_mv", 0x00, 2, "s32lw", 100), **phased("current_ma", 0x0C, 2, "s32lw", 1),
+        **phased("power_mw", 0x12, 2, "s32lw", 100), "power_mw": (0x28, "s32lw", 100),
+        **phased("power_factor_permille", 0x2E, 1, "s16", 1),
+        "power_factor_permille": (0x31, "s16", 1), "frequency_mhz": (0x33, "s16", 100),
+        "import_wh": (0x34, "s32lw", 100), **phased("import_wh", 0x40, 2, "s32lw", 100),
+        "export_wh": (0x4E, "s32lw", 100),
+    },
+    "pzem004t_v3": {
+        "voltage_mv": (0x0000, "u16", 100), "current_ma": (0x0001, "u32lw", 1),
+        "power_mw": (0x0003, "u32lw", 100), "import_wh": (0x0005, "u32lw", 1),
+        "frequency_mhz": (0x0007, "u16", 100), "power_factor_permille": (0x0008, "u16", 10),
+    },
+}  # fmt: skip
 
 # Frames as published, with their CRC: the words of an example must be their data.
 FRAMES = {
@@ -80,6 +160,43 @@ def test_every_quoted_example_of_these_maps_has_its_frame():
         if row.origin != "constructed"
     }
     assert quoted == set(FRAMES)
+
+
+@pytest.mark.parametrize("name", sorted(ALL_MAPS))
+def test_every_quantity_that_the_documents_list_is_in_the_map_and_no_other(name):
+    found = {
+        row.quantity: (row.address, row.type, row.multiplier)
+        for row in ALL_MAPS[name].registers.values()
+    }
+    assert found == LISTED[name]
+
+
+@pytest.mark.parametrize("name", sorted(ALL_MAPS))
+def test_voltage_current_power_and_energy_come_within_a_second_at_the_factory_baud(name):
+    """Request, 50 ms of the meter, answer and the pause between frames, at 11 bits a byte."""
+    meter_map = ALL_MAPS[name]
+    requests = plan(meter_map, LIVE)
+    characters = sum(8 + 5 + 2 * count + 4 for _, count in requests)
+    assert characters * 11_000 // meter_map.baud + 50 * len(requests) < 900
+    assert len(requests) <= 5
+
+
+@pytest.mark.parametrize("name", sorted(ALL_MAPS))
+def test_a_negative_total_of_any_map_is_refused(name):
+    """Wherever the type can hold one: through the module's own reader."""
+    register = ALL_MAPS[name].registers["import_wh"]
+    if register.type.startswith("u"):
+        return
+    words = encode(register.type, -register.multiplier, register.multiplier)
+
+    class Bus:
+        async def request(self, unit, function, address, count):
+            return struct.pack(f">{count}H", *words)
+
+    meter = Meter(compile_map(ALL_MAPS[name]), 1, Bus(), lambda: 0)
+    with pytest.raises(Unavailable) as caught:
+        asyncio.run(meter.read())
+    assert caught.value.args == (INVALID,)
 
 
 def test_low_word_first_maps_have_an_example_that_the_other_order_reads_differently():

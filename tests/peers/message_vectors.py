@@ -147,6 +147,9 @@ GOOD = {
     ),
     "command: update ends": command(codes.UPDATE, [codes.FINISH], units.MODULE_TARGET),
     "command: statement": command(codes.STATE, []),
+    "command: plan": command(codes.PLAN, [2, 1, AT_S + 86400], units.MODULE_TARGET),
+    "command: clear tamper": command(codes.CLEAR, [codes.CLEAR_TAMPER]),
+    "command: meter": command(codes.METER, [250_400]),
     "time": TIME,
     "time: greatest values": messages.Time(U32, WH_MAX, WH_MAX),
 }  # fmt: skip

@@ -200,6 +200,34 @@ asyncio.run(main())
     asyncio.run(story())
 
 
+def test_protection_inputs_reach_the_module_and_outlast_a_power_off(bench):
+    program = """
+import asyncio
+from boards.virtual import board
+b = board.build()
+async def main():
+    for _ in range(3):
+        print(b.tampers())
+        await asyncio.sleep_ms(10000)
+asyncio.run(main())
+"""
+
+    async def story():
+        start_ms = bench.start_s * 1000
+        async with bench.run(program) as (driver, module):
+            driver.time.call_at(start_ms + 4000, lambda: module.tamper(5))
+            driver.time.call_at(start_ms + 14_000, lambda: module.tamper(0))
+            await driver.run_for(25)
+            assert bench.said(module)[:3] == ["0", "5", "0"]
+            module.power_cut()
+            module.tamper(1)
+            module.power_on()
+            await driver.run_for(5)
+            assert bench.said(module)[3:4] == ["1"]
+
+    asyncio.run(story())
+
+
 def test_scaled_time_agrees_between_host_and_module(bench):
     program = """
 import asyncio

@@ -55,6 +55,22 @@ def test_from_setup_to_a_reconciled_bill(site):
     none_left(site.data)
 
 
+def test_a_meter_behind_a_gateway_is_found_again_after_a_restart(site):
+    words = ("--module", "gp-1", "--meter", "0=tcp:iem3155", "--factor", 10, "--poll-ms", 5000)
+    for amounts in (1, 2):
+        with running(site, *words) as (modules, settle):
+            site.top_up("gp-1", "5.00", f"cash-{amounts}")
+            # Credited only where the meter has been read and has opened a ledger.
+            paid_ncur = amounts * 5 * 10**9
+
+            def credited(paid_ncur=paid_ncur):
+                return site.point("gp-1").state.topups_ncur == paid_ncur
+
+            site.until("credited", credited)
+            assert [modules.end(), settle.end()] == [0, 0]
+    none_left(site.data)
+
+
 def test_setup_twice_keeps_everything_and_tells_no_secret(tmp_path):
     data = tmp_path / "new" / "host"
     first = done("setup", "--data", data, "--port", 2883, "--shards", "0,3")
@@ -108,6 +124,8 @@ def test_a_second_simulator_and_a_busy_port_are_one_line(site):
 BAD_WORDS = (
     (("--module", "gp-9"), "gp-9: no such module"),
     (("--module", "gp-1", "--meter", "0=abc"), "--meter abc: use one of "),
+    (("--module", "gp-1", "--meter", "0=tcp:abc"), "--meter tcp:abc: use one of "),
+    (("--module", "gp-1", "--meter", "0=tcp:pulse:9"), "--meter tcp:pulse:9: use one of "),
     (("--module", "gp-1", "--meter", "0=pulse:x"), "name the impulses per kWh"),
     (("--module", "gp-1", "--meter", "7=sdm120"), "gp-1 has no such point"),
     (("--module", "gp-1", "--meter", "gp-2/0=sdm120"), "not among the modules named"),

@@ -9,7 +9,6 @@ import time
 
 import esp32
 import machine
-import network
 
 _ENODEV = 19
 
@@ -42,8 +41,8 @@ class PinPulses:
     Interrupts wait while flash is erased; edges inside such a stall collapse into one.
     """
 
-    def __init__(self, number: int, width_ms_min: int) -> None:
-        self._pin = _input(number)
+    def __init__(self, pin: machine.Pin, width_ms_min: int) -> None:
+        self._pin = pin
         self._width_ms_min = width_ms_min
         self._low = False
         self._low_since = time.ticks_ms()
@@ -65,12 +64,12 @@ class PinPulses:
 
 
 def pulse_counter(
-    unit: int, number: int, filter_ns: int, width_ms_min: int
+    unit: int, pin: machine.Pin, filter_ns: int, width_ms_min: int
 ) -> "machine.Counter | PinPulses":
     """An object whose `value()` is the raw pulse total: hardware counter, else pin interrupt."""
     if not hasattr(machine, "Counter"):  # chips without PCNT
-        return PinPulses(number, width_ms_min)
-    return machine.Counter(unit, _input(number), edge=machine.Counter.FALLING, filter_ns=filter_ns)
+        return PinPulses(pin, width_ms_min)
+    return machine.Counter(unit, pin, edge=machine.Counter.FALLING, filter_ns=filter_ns)
 
 
 class Rs485:
@@ -124,13 +123,11 @@ class Relay:
     """Latching relay: one coil pulse a change, both coils never driven together."""
 
     def __init__(
-        self, open_coil: int, close_coil: int, contact: "int | None", coil_ms: int
+        self, open_coil: int, close_coil: int, contact: "machine.Pin | None", coil_ms: int
     ) -> None:
         self._open_coil = machine.Pin(open_coil, machine.Pin.OUT, value=0)
         self._close_coil = machine.Pin(close_coil, machine.Pin.OUT, value=0)
-        self._contact = None
-        if contact is not None:
-            self._contact = _input(contact)
+        self._contact = contact
         self._coil_ms = coil_ms
 
     def open(self) -> None:
@@ -171,70 +168,8 @@ class Signal:
         self._step = (self._step + 1) & 15
 
 
-class Link:
-    """Wi-Fi station. Network name and password are blobs `ssid` and `psk` in NVS `gridpurse`."""
-
-    def __init__(self) -> None:
-        self._wlan = network.WLAN(network.WLAN.IF_STA)
-        self._addresses: dict[str, str] = {}
-
-    def is_up(self) -> bool:
-        return self._wlan.isconnected()
-
-    async def up(self, timeout_ms: int) -> bool:
-        """True once there is an address; tries for `timeout_ms`, then lets go of the attempt."""
-        if self.is_up():
-            return True
-        ssid = _nvs_text("ssid")
-        if not ssid:
-            return False
-        self._wlan.active(True)
-        start_ms = time.ticks_ms()
-        try:
-            self._wlan.connect(ssid, _nvs_text("psk"))
-        except OSError:  # still busy with the attempt before
-            self._wlan.active(False)
-            return False
-        while not self.is_up():
-            if time.ticks_diff(time.ticks_ms(), start_ms) >= timeout_ms:
-                self._wlan.disconnect()
-                return False
-            await asyncio.sleep_ms(100)
-        return True
-
-    async def connect(
-        self, host: str, port: int
-    ) -> "tuple[asyncio.StreamReader, asyncio.StreamWriter]":
-        """(reader, writer), or OSError. Resolving blocks the loop, so an address is kept."""
-        address = self._addresses.get(host)
-        if address is None:
-            address = _resolve(host, port)
-        try:
-            streams = await asyncio.open_connection(address, port)
-        except OSError:
-            self._addresses.pop(host, None)
-            raise
-        self._addresses = {host: address}
-        return streams
-
-
-def _resolve(host: str, port: int) -> str:
-    import socket
-
-    return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)[0][-1][0]
-
-
-def _nvs_text(key: str) -> str:
-    blob = bytearray(64)
-    try:
-        length = esp32.NVS("gridpurse").get_blob(key, blob)
-    except OSError:  # not provisioned
-        return ""
-    return str(blob[:length], "utf-8")
-
-
-def _input(number: int) -> machine.Pin:
-    """Input with a pull-up, where the chip has one: GPIO 34 to 39 have none."""
-    if number >= 34:
+def input_pin(number: int, pull_less: "tuple[int, ...]") -> machine.Pin:
+    """Input with a pull-up, where the chip has one."""
+    if number in pull_less:
         return machine.Pin(number, machine.Pin.IN)
     return machine.Pin(number, machine.Pin.IN, machine.Pin.PULL_UP)

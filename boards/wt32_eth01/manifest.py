@@ -1,0 +1,24 @@
+"""Frozen content of a firmware build: make -C ports/esp32 FROZEN_MANIFEST=<this file>.
+
+Read by MicroPython's tools/manifestfile.py, never imported.
+"""
+
+include("$(PORT_DIR)/boards/manifest.py")
+package("protocol", base_path="../..")
+package("firmware", base_path="../..")
+package(
+    "boards",
+    files=(
+        "start.py",
+        "esp32/board.py",
+        "esp32/console.py",
+        "esp32/lights.py",
+        "esp32/parts.py",
+        "esp32/sockets.py",
+        "esp32/ethernet.py",
+        "wt32_eth01/board.py",
+        "wt32_eth01/pins.py",
+    ),
+    base_path="../..",
+)
+module("main.py")

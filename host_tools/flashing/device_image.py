@@ -1,0 +1,95 @@
+"""`gridpurse image`: everything but MicroPython itself that goes into the flash of a board.
+
+Partition table, file system with the program as .mpy, blank journal, and a manifest.json that says
+where each belongs. No settings and no key: those are a module's own. Writes to no device.
+"""
+
+import argparse
+import hashlib
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+from host_tools.files import write_whole
+from host_tools.flashing import partition_table
+from host_tools.flashing.device_code import BUILD, PACKAGES, ROOT, device_folder
+from host_tools.simulator import image
+
+BOARDS = ROOT / "boards"
+SHARED, START = "boards/esp32", "boards/start.mpy"
+OUT = BUILD / "device"
+TABLE, FILE_SYSTEM, JOURNAL, MANIFEST = (
+    "partition-table.bin",
+    "vfs.bin",
+    "journal.bin",
+    "manifest.json",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--board", choices=boards(), required=True, help="a folder of boards/")
+    parser.add_argument("--out", type=Path, help="where to (build/device/BOARD)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    folder = arguments.out or OUT / arguments.board
+    files = device_image(arguments.board)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    manifest = manifest_of(arguments.board, files)
+    write_whole(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    for part in manifest["files"]:
+        print(f"made  {folder / part['file']}: {part['size']} bytes for {part['offset']}")
+    print(f"new module, in {folder}, its MicroPython already written:")
+    words = " ".join(f"{part['offset']} {part['file']}" for part in manifest["files"])
+    print(f"  esptool --chip {manifest['chip']} write-flash {words}")
+    print(
+        f"module in service: {FILE_SYSTEM} takes its settings, {JOURNAL} its ledger; write neither"
+    )
+    return 0
+
+
+def boards() -> list[str]:
+    return sorted(path.parent.name for path in BOARDS.glob("*/pins.py"))
+
+
+def module_files(board: str) -> dict[str, bytes]:
+    """The program of a board as it lies on a module's file system: main.py, the rest as .mpy."""
+    files = image.device_files((*PACKAGES, SHARED, f"boards/{board}"))
+    del files[f"boards/{board}/main.mpy"]
+    files[START] = (device_folder() / START).read_bytes()
+    return {**files, "main.py": (BOARDS / board / "main.py").read_bytes()}
+
+
+def device_image(board: str) -> dict[str, bytes]:
+    """File name -> content."""
+    rows = partition_table.read_rows(BOARDS / board / "partitions.csv")
+    return {
+        TABLE: partition_table.to_binary(rows),
+        JOURNAL: image.blank(rows["journal"].size),
+        FILE_SYSTEM: image.build_vfs(module_files(board), rows["vfs"].size),
+    }
+
+
+def manifest_of(board: str, files: dict[str, bytes]) -> dict[str, Any]:
+    rows = partition_table.read_rows(BOARDS / board / "partitions.csv")
+    offsets = {
+        TABLE: partition_table.AT,
+        JOURNAL: rows["journal"].offset,
+        FILE_SYSTEM: rows["vfs"].offset,
+    }
+    return {
+        "board": board,
+        "chip": importlib.import_module(f"boards.{board}.pins").CHIP,
+        "files": [
+            {
+                "file": name,
+                "offset": hex(offsets[name]),
+                "size": len(content),
+                "sha256": hashlib.sha256(content).hexdigest(),
+            }
+            for name, content in files.items()
+        ],
+    }
