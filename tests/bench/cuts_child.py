@@ -11,6 +11,7 @@ import json
 
 from boards.virtual import flash
 from firmware import point as points
+from firmware import relay
 from protocol import codes
 from protocol.units import Malformed, Unavailable
 from tests.bench import cuts_day as days
@@ -122,7 +123,7 @@ def judged(count, world, firmware, steps, base_pulses):
             continue
         said = (state.topups_ncur, state.charged_ncur, state.balance_ncur, taken)
         wrong = f"point {number} ends with {said}, owed {topups, charged, adjusted, most}"
-    if world.contact.closed != (firmware.points[0].slot.relay == 0):
+    if world.contact.closed != relay.is_closed(firmware.points[0].slot.relay):
         count.wrong_ends += 1
         wrong = "the contact disagrees"
     return wrong
