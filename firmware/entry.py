@@ -48,10 +48,10 @@ async def take(commands, point, text, token_keys=None):
         if lockout.locked(remaining(commands.board, point)):
             return lockout.LOCKED, 0, 0
         if len(text) == _VOUCHER_DIGITS:
-            found = _checked(form, commands, point, typed)
+            found = _checked(commands, point, typed)
         else:
             siphash, code = (token_keys or _token_keys)(commands, point)
-            found = await _walked(form, siphash, code, point, typed)
+            found = await _walked(siphash, code, point, typed)
         return _settled(commands, point, *found)
     finally:
         point.typing = False
@@ -72,8 +72,10 @@ def _token_keys(commands, point):
     return hashing, openpaygo.starting_code(hashing, key)
 
 
-async def _walked(openpaygo, siphash, code, point, token):
+async def _walked(siphash, code, point, token):
     """-> (result, mark it was found under, number, amount or new balance, channel, is it SET)."""
+    from protocol import openpaygo
+
     mark = point.state.mark
     walk = openpaygo.Walk(siphash, code, mark, token)
     while not walk.step(_HASHES):
@@ -89,9 +91,9 @@ async def _walked(openpaygo, siphash, code, point, token):
     return result, mark, found.number, amount_ncur, ledger.BY_TOKEN, is_set
 
 
-def _checked(voucher, commands, point, fields):
+def _checked(commands, point, fields):
     """The same of a voucher, which only adds."""
-    from protocol import cose
+    from protocol import cose, voucher
 
     mark = point.state.mark
     mac = cose.Mac(voucher.derived_key(_mac(commands.root), point.number))

@@ -90,7 +90,7 @@ class Tamper:
             self._ms[8] = _LEAK_MS  # measured over its time already
         stuck = self._frozen and seen.pulses is not None
         if stuck or excess - self._excess >= _EXCESS_PULSES:
-            now |= codes.PULSES
+            now |= codes.PULSE_INPUT
         self._minute_ms += dt_ms
         if self._minute_ms >= _LEAK_MS:
             self._minute_ms, self._open_wh, self._excess = 0, wh, excess

@@ -7,7 +7,7 @@ PUBACK with a record, and never lets a message through whose seal is not right.
 
 import asyncio
 
-from firmware import log, mqtt
+from firmware import config, log
 from firmware.waits import sleep_ms, wait_for_ms
 from protocol import codes, cose, messages, topics
 from protocol.units import (
@@ -49,31 +49,10 @@ class Uplink:
         self.mac_up = cose.Mac(cose.derive(key, cose.UP))
         self.mac_down = cose.Mac(cose.derive(key, cose.DOWN))
         self.topic = topics.up(settings.shard, settings.module)
-        from protocol import places  # the settings have brought it, and are forgotten with it
+        from firmware import brokers  # given back with what only it needs
 
-        link = board.link
-        if settings.tls or settings.ntp_host:
-            from firmware.secure_link import SecureLink
-
-            link = SecureLink(board, clock, settings, events, device_log)
-        self.client = mqtt.Client(
-            link,
-            mqtt.options(
-                ((settings.broker_host, settings.broker_port),)
-                + places.all_of("broker_fallbacks", settings.broker_fallbacks),
-                settings.module,
-                subscriptions=((topics.down(settings.shard, settings.module), 1),),
-                user=settings.broker_user or None,
-                password=settings.broker_password.encode() or None,
-                will=(topics.of(topics.WILL, settings.shard, settings.module), b"", 1, False),
-                keepalive_s=settings.keepalive_s,
-                # Under TLS the first write is the handshake, which takes a chip seconds.
-                reply_ms_max=15000 if settings.tls else 5000,
-            ),
-            self.receive,
-            board.ticks_ms,
-            board.entropy,
-        )
+        self.client = brokers.client(board, clock, settings, events, device_log, self.receive)
+        config.forget("brokers", "firmware")
         self.client.on_end = self.unconnected
         self.told = 0  # bits of the reasons for having no connection, as far as told
         self.sent = {}  # stream: highest sequence sent in this connection

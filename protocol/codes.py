@@ -39,7 +39,7 @@ LEAK = const(16)  # current or energy through an open relay
 CONTACT = const(32)  # the relay is not where it was commanded
 IDENTITY = const(64)  # another meter, or another ratio
 REGISTER = const(128)  # the register was reset, replaced or turned back
-PULSES = const(256)  # faster than the wires can carry, or none for a week
+PULSE_INPUT = const(256)  # faster than the wires can carry, or none for a week
 STORAGE = const(512)  # the host has seen more than this storage remembers
 PHASE = const(1024)  # a phase without voltage, or current without it
 
@@ -108,6 +108,8 @@ CONFIG_SET = const(31)  # [version in use, outcome]
 CRASH = const(32)  # [uptime_s at least, task failures, how, boot id]
 DEBT_LEFT = const(33)  # [which, left_ncur]
 MOMENTS = const(34)  # [quantity, value, quantity, value, ...]
+TARIFF_SWITCHED = const(35)  # [from when s, register_wh, used_wh of the tier period]
+RELAY_WORN = const(36)  # [operations]
 
 # Outcomes of UPDATED and CONFIG_SET.
 ARMED = const(1)  # whole and genuine; runs on trial after the restart that comes now

@@ -189,7 +189,7 @@ def test_pulses_faster_than_the_wires_are_tamper_and_a_bounce_is_not():
     assert tampers(firmware) == []
     desk.meter.excess_pulses += 10
     seconds(desk, firmware, 2)
-    assert tampers(firmware) == [(codes.PULSES, 1)]
+    assert tampers(firmware) == [(codes.PULSE_INPUT, 1)]
 
 
 def test_a_phase_without_voltage_or_current_without_it_is_told():
@@ -307,7 +307,7 @@ def test_a_pulse_input_that_fell_silent_for_a_week_is_told():
     assert told(firmware, codes.METER_FROZEN) == []
     seconds(desk, firmware, 2 * 86400, step_s=600)
     assert len(told(firmware, codes.METER_FROZEN)) == 1
-    assert (codes.PULSES, 1) in tampers(firmware)
+    assert (codes.PULSE_INPUT, 1) in tampers(firmware)
 
 
 def test_a_point_without_a_relay_never_leaks():

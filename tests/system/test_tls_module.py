@@ -42,12 +42,11 @@ class Settlement(Host):
         """The messages so far."""
         out = []
         while not self.got.empty():
-            _, message = messages.unseal(self.got.get(), lambda kid: self.mac_up, False)
-            out.append(message)
+            out.append(messages.unseal(self.got.get(), self.mac_up, False))
         return out
 
     def say(self, message):
-        sealed = messages.seal(message, b"m", self.mac_down)
+        sealed = messages.seal(message, self.mac_down)
         self.client.publish(topics.down(0, "m"), sealed, qos=1)
 
 
