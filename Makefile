@@ -9,7 +9,7 @@ DEVICE_FILES = $(shell find protocol firmware boards -name '*.py' | sort)
 DEMO_FLAGS := $(if $(filter live,$(DEMO)),--live)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check device-image proof-chain clean
+.PHONY: help setup demo test check device-image proof-chain bench-module proof-module clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' \
@@ -39,6 +39,12 @@ device-image: $(STAMP) ## partition table, file system and journal of BOARD=esp3
 
 proof-chain: $(STAMP) ## the long proofs: power cuts, fuzzing, two interpreters; writes build/bench/chain.json
 	@$(BIN)/python -m tests.bench.proof_chain
+
+bench-module: $(STAMP) ## times, bytes, heap and flash wear of the module into build/bench/module.json
+	@$(BIN)/python -m tests.bench.module bench $(PARTS)
+
+proof-module: $(STAMP) ## the module's long proofs: cuts, fuzzing, relay, tokens, weeks; same report
+	@$(BIN)/python -m tests.bench.module proof $(PARTS)
 
 clean: ## remove .venv, build and caches
 	rm -rf $(VENV) build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache

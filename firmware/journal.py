@@ -36,6 +36,7 @@ class Ring:
         self.buffer = bytearray(slot_bytes)
         self.newest = 0  # number of the newest valid slot, 0 when blank
         self.next = self.per_sector  # number the next slot gets; the first write erases its sector
+        self.erased = 0  # number of the first slot of a sector that was erased ahead
 
     def _at(self, number):
         sector, place = divmod(number % self.slots, self.per_sector)
@@ -86,7 +87,7 @@ class Ring:
         for _ in range(RETRIES):
             number = self.next
             self.next = number + 1
-            if number % self.per_sector == 0:
+            if number % self.per_sector == 0 and number != self.erased:
                 self.flash.erase(self._at(number))
             slot = bytearray(b"\xff" * self.slot_bytes)
             struct.pack_into(HEADER, slot, 0, number, kind, len(payload))
@@ -99,6 +100,13 @@ class Ring:
                 self.newest = number
                 return number
         raise Unavailable("journal: flash does not keep what is written")
+
+    def prepare(self):
+        """Erase the next sector before the ring enters it: that lasts longer than a relay may."""
+        entered = (self.newest // self.per_sector + 1) * self.per_sector
+        if self.newest and self.next <= entered != self.erased:
+            self.flash.erase(self._at(entered))
+            self.erased = entered
 
     def doomed(self, number):
         """True when a slot lies in the sector that the ring erases next, or is gone already."""
@@ -146,7 +154,10 @@ class Journal:
 
     def aging(self, number):
         """True when the ring has gone half round since a slot: what only it holds must move."""
-        return self.states.newest - number > self.states.slots // 2
+        states = self.states
+        return states.newest - number > min(
+            states.slots // 2, states.slots - 2 * states.per_sector
+        )
 
     def state(self, target):
         """The newest committed payload of a target, or None."""
@@ -159,6 +170,11 @@ class Journal:
         self.newest[target] = (number, payload)
         self._carry()
         return number
+
+    def prepare(self):
+        """While nobody waits: what the next commits would have to wait for."""
+        self.states.prepare()
+        self.counters.prepare()
 
     def _carry(self):
         """Copy what lives in the sector that will be erased next; it fits into one sector."""

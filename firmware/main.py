@@ -149,6 +149,8 @@ class Firmware:
         poll_ms = self.settings.poll_ms
         self.health.vital("metering", METERING_LIMIT_MS + METERING_LIMIT_POLLS * poll_ms)
         self.health.start("metering", lambda: self.metering.run(poll_ms))
+        if any([point.meter.pulsed for point in self.points.values()]):
+            self.health.start("pulses", self.metering.watch_pulses)
         if self.uplink:
             self.health.start("mqtt", self.uplink.client.run)
             self.health.start("uplink", self.uplink.run)

@@ -1,5 +1,4 @@
-"""The metering loop: read each meter, charge closed intervals, keep balance, warn, move the
-relay.
+"""The metering loop: read meters, charge closed intervals, keep balances, warn, move relays.
 
 Polls are aligned to the clock, so one falls on every interval boundary. Each step persists before
 it acts. Works the same with and without a network, and never waits for one.
@@ -10,6 +9,7 @@ import asyncio
 from firmware import log, register
 from firmware import point as points_module
 from firmware.supply import Supply
+from firmware.waits import sleep_ms
 from protocol import codes, ledger, reading
 from protocol.units import INTERVAL_S, INVALID, MODULE_TARGET, Malformed, Unavailable
 
@@ -17,6 +17,7 @@ CHECKPOINT_MS = 10000
 SILENT_POLLS = 3
 PLAIN = (ledger.CHARGE, ledger.FIXED, ledger.DEBT)  # may wait for others to travel with
 STEP_S = 10  # smaller corrections of the clock are no steps
+WATCH_MS = 10  # between looks at the pulses of a point that may run out before the next poll
 LAG_S = 5  # a poll this soon after a boundary reads the boundary
 
 
@@ -34,15 +35,32 @@ class Metering:
         self.watch = None  # what reads the meters and looks at supply quality and tamper
         self.supply = Supply(board, clock, events, self)
         self.on_poll = None  # told when all points have been looked at
-        self.checked_ms = 0
+        self.soon = asyncio.Event()  # some point may run out before the next poll
+        self.poll_ms = self.checked_ms = 0
+        self.turn = 0  # place of the point whose pulses were kept last
         self.failures = 0  # task failures, as far as told
         self.lost = (0, 0)  # records dropped and files damaged in the outbox, as far as told
 
     async def run(self, poll_ms):
+        self.poll_ms = poll_ms
         while True:
-            await asyncio.sleep_ms(poll_ms - self.clock.now_ms() % poll_ms)
+            await sleep_ms(poll_ms - self.clock.now_ms() % poll_ms)
             await self.poll()
             self.health.beat("metering")
+
+    async def watch_pulses(self):
+        """A pulse that may exhaust a balance is taken when it comes, beside the polls."""
+        while True:
+            near = [point for point in self.points.values() if point.near]
+            if not near:
+                self.soon.clear()
+                await self.soon.wait()
+                continue
+            await sleep_ms(WATCH_MS)
+            for point in near:
+                if point.meter.moved():
+                    await self.read(point)
+                    self.supply.decide(point)
 
     async def poll(self):
         presses = self.board.key_presses()
@@ -51,6 +69,9 @@ class Metering:
             self.account(point)
             self.supply.decide(point, presses)
         self.checkpoint()
+        if not any([point.near for point in self.points.values()]):
+            self.journal.prepare()
+            self.outbox.tidy()
         if self.on_poll:
             self.on_poll()
         lost = (self.outbox.dropped, self.outbox.damaged)
@@ -180,14 +201,19 @@ class Metering:
             self.charge(point, now_s, quality)
 
     def checkpoint(self):
-        """Keep raw pulse totals between entries, at most every ten seconds and only when moved."""
+        """Keep raw pulse totals between entries: every ten seconds one of those that moved, in
+        turn. More points would wear the flash out faster."""
         now_ms = self.board.ticks_ms()
         if now_ms - self.checked_ms < CHECKPOINT_MS:
             return
         self.checked_ms = now_ms
-        for point in self.points.values():
-            self.keep_pulses(point)
+        points = list(self.points.values())
+        for point in points:
             self.keep_lockout(point, now_ms)
+        for _ in points:
+            self.turn = (self.turn + 1) % len(points)
+            if self.keep_pulses(points[self.turn]):
+                return
 
     def keep_lockout(self, point, now_ms):
         """Count a lock-out of token entry down each minute, so that no restart prolongs it."""
@@ -199,6 +225,9 @@ class Metering:
             self.commit(point, point.with_more(point.plain(), points_module.M_LOCKED_S, left_s))
 
     def keep_pulses(self, point):
+        """-> True when there was something to keep."""
         pulses = point.pulses
-        if pulses is not None and pulses != self.journal.pulses(point.number):
+        moved = pulses is not None and pulses != self.journal.pulses(point.number)
+        if moved:
             self.journal.checkpoint(point.number, pulses)
+        return moved

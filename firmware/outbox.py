@@ -17,6 +17,7 @@ from protocol.units import Unavailable, const
 
 FOLDER = "/outbox"
 _PENDING_MAX = const(40)
+_TIDY_AT = const(30)  # files are written between polls then: nothing that acts waits for it
 # Of the 448 blocks of a 1.75 MB file system; the rest is for two sets of the application.
 _LEDGER_FILES = const(208)
 _EVENT_FILES = const(48)
@@ -65,6 +66,11 @@ class Outbox:
         self.newest[stream] = max(self.newest.get(stream, 0), seq)
         oldest = self.pending[1] & ((1 << _STREAM_BIT) - 1)
         if len(self.pending) >= 2 * _PENDING_MAX or self.journal.aging(oldest):
+            self.flush()
+
+    def tidy(self):
+        """While nobody waits: the file that would be due soon."""
+        if len(self.pending) >= 2 * _TIDY_AT:
             self.flush()
 
     def waiting_slots(self):
@@ -123,7 +129,10 @@ class Outbox:
         for files in self.shelves:
             files.give_up()
         if code == _NO_ROOM:  # telemetry goes before the ledger
-            self._drop(self.shelves[self.shelves[1].first <= self.shelves[1].last])
+            for files in (self.shelves[1], self.shelves[0]):
+                if files.first <= files.last:
+                    self._drop(files)
+                    break
         if len(self.pending) > 8 * _PENDING_MAX:
             self.pending = self.pending[2:]
             self.dropped += 1

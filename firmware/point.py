@@ -124,6 +124,7 @@ class Point:
         self.refused_wh = self.refused_ms = 0
         self.behind = False  # the host has settled more than this storage remembers
         self.pulses = None  # raw total of a pulse meter
+        self.near = False  # its next pulses may exhaust the balance
         self.current_ma = None  # of the highest phase, where the meter tells it
         self.waiting_ms = None  # since when an opening waits for the current to fall
         self.counted_ms = 0  # up to when countdowns have run
@@ -190,10 +191,10 @@ class Point:
         """The present slot without an entry, to change something else in it."""
         return Slot(*(self.slot[:11] + (0, None)))
 
-    def pending_ncur(self, now_s):
-        """What the energy since the last entry costs so far."""
+    def pending_ncur(self, now_s, spare_wh=0):
+        """What the energy since the last entry costs so far, and so much more of it."""
         state = self.slot.state
-        energy_wh = self.seen_wh - state.register_wh
+        energy_wh = self.seen_wh + spare_wh - state.register_wh
         if energy_wh <= 0 or not state.seq:
             return 0
         position = tariff.Position(state.period, state.used_wh)

@@ -70,6 +70,8 @@ class Shelf:
                 elif look(stream, first, first + count - 1, body):
                     return True
                 head = file.read(_HEAD_BYTES)
+        except OSError:
+            return None  # the flash does not give it back
         finally:
             file.close()
         return None if head else whole

@@ -47,6 +47,10 @@ class Supply:
             keeps = self.keeping(point, balance_ncur, now_s, quality)
             self.steer(point, holds, keeps, (balance_ncur, limit, zone), presses, freed_by)
             point.contact.recall(point.slot.relay, point.number, self.events)
+        if point.meter.pulsed:
+            point.near = point.meter.runs_out(point, now_s, self.metering.poll_ms)
+            if point.near:
+                self.metering.soon.set()
 
     def warn(self, point, zone, balance_ncur):
         worse = zone > point.slot.warned

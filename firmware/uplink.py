@@ -13,6 +13,7 @@ from protocol import codes, cose, messages, topics
 from protocol.units import (
     INTERVAL_S,
     MODULE_TARGET,
+    OVERSIZED,
     SYNCHRONISED,
     Malformed,
     Unavailable,
@@ -204,8 +205,8 @@ class Uplink:
                 self.set_clock(message)
             else:
                 self.commands.take(message)
-        except Malformed as error:
-            self.refuse(error.reason)
+        except (Malformed, MemoryError) as error:  # the host sends again what had no room
+            self.refuse(getattr(error, "reason", OVERSIZED))
 
     def trim(self, ack):
         if ack.epoch != self.module.epoch:

@@ -20,6 +20,8 @@ class Chip:
         self.settings = settings
         self.control = control.Control(open(settings["control_fd"], "r+b"))
         self.power = flash.Power(self.cut)
+        if "flash_us" in settings:
+            self.power.pace = self.take_time
         self.vfs = self.partition("vfs")
         self.journal = self.partition("journal")
         self.clock = self.build_clock(settings["time"])
@@ -54,6 +56,11 @@ class Chip:
         if mode[0] == "lockstep":
             return clock.Lockstep(open(mode[1], "rb"))
         return clock.Scaled(mode[1], mode[2], mode[3])
+
+    def take_time(self, size):
+        """What an erase or a page takes on a chip, where nothing else runs meanwhile."""
+        page_us, erase_us = self.settings["flash_us"]
+        time.sleep_us(erase_us if size == flash.SECTOR else (size + 255) // 256 * page_us)
 
     def cut(self):
         """The supply is gone: nothing may execute any more, so wait for the bridge's SIGKILL."""

@@ -49,6 +49,7 @@ class Power:
 
     def __init__(self, on_cut=None):
         self.on_cut = on_cut
+        self.pace = None  # called with the bytes of each operation, to take a chip's time for it
         self.ops = 0
         self.programs = 0
         self.erases = 0
@@ -74,6 +75,8 @@ class Power:
         self.ops += 1
         if not fatal:
             put(cells, at, pattern, size)
+            if self.pace:
+                self.pace(size)
             return 0
         self.dead = True
         self.tear(cells, at, pattern, size)

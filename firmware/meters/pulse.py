@@ -3,6 +3,7 @@
 Increments are never converted: at 3 200 imp/kWh a pulse is 0.3125 Wh, and rounding each drifts.
 """
 
+from firmware import prepaid, relay
 from firmware.meters.readings import ENERGY, Reading
 from protocol.quantities import IMPORT_WH
 
@@ -18,7 +19,7 @@ class PulseMeter:
     the total.
     """
 
-    resolution_wh = 1
+    pulsed = True
     phases = 1
 
     def __init__(self, board, channel, imp_per_kwh, base_pulses, offset_wh, limit_mw, ratio=1):
@@ -27,6 +28,8 @@ class PulseMeter:
         self._imp_per_kwh = imp_per_kwh
         self._offset_wh = offset_wh
         self._wh_per_constant = 1000 * ratio
+        # One pulse, never less than it is.
+        self.resolution_wh = (self._wh_per_constant + imp_per_kwh - 1) // imp_per_kwh
         self._limit_mw = limit_mw // ratio
         self.total_pulses = base_pulses
         self.excess_pulses = 0
@@ -46,6 +49,20 @@ class PulseMeter:
         register_wh = self._offset_wh + counted_wh
         values = {IMPORT_WH: register_wh}
         return Reading(register_wh, self.total_pulses, None, None, None, None, values)
+
+    def moved(self) -> bool:
+        """Whether pulses have come since the last read."""
+        return self._board.pulse(self._channel) != self._seen_pulses
+
+    def runs_out(self, point, now_s, poll_ms) -> bool:
+        """Whether a closed relay's balance can be exhausted before the next poll but one."""
+        slot = point.slot
+        if not relay.is_closed(slot.relay) or slot.warned == prepaid.EXHAUSTED:
+            return False
+        spare_uj = self._limit_mw * 2 * poll_ms * self._wh_per_constant
+        spare_wh = spare_uj // _UJ_PER_KWH + self.resolution_wh
+        left_ncur = slot.state.balance_ncur - point.pending_ncur(now_s, spare_wh)
+        return left_ncur <= point.limit_ncur()
 
     def _pulses_max(self, dt_ms) -> int:
         """A window holds at most rate times length pulses, and one more at its edge."""

@@ -89,6 +89,8 @@ class Meter:
     Malformed when the map cannot be read; what it says is checked on the host.
     """
 
+    pulsed = False
+
     def __init__(self, compiled, unit, bus, ticks_ms, ct_ratio=1, pt_ratio=1):
         try:
             self._function = compiled[MAP_FUNCTION]

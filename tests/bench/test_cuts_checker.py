@@ -1,9 +1,12 @@
 # runs on: micropython
 """The look after a power cut would notice: broken rules make its figures rise."""
 
-from tests.bench import cuts_child, cuts_world
+from firmware import metering
+from protocol import topup
+from tests.bench import cuts_child, cuts_day, cuts_world
 
 EVERY = 23
+POLL_S = 300
 
 
 class ActsBeforeCommit(cuts_world.Watched):
@@ -14,8 +17,7 @@ class ActsBeforeCommit(cuts_world.Watched):
     def program(self, at, data):
         self.flush()
         self.cached = (at, bytes(data))
-        if len(data) == 256:
-            self.kept.append((data[4], bytes(data[6 : 6 + data[5]])))
+        self.note(data)
 
     def erase(self, at):
         self.flush()
@@ -33,52 +35,66 @@ class ActsBeforeCommit(cuts_world.Watched):
             self.settle(self.flash.program(at, data))
 
 
-def snapshots():
-    """(steps, some snapshots of the uncut run)."""
-    steps = cuts_world.workload()
-    uncut = cuts_child.Uncut(0, 1, EVERY, cuts_world.Watched)
-    uncut.run(steps)
-    return steps, uncut.snapshots
+def tried(**changes):
+    return cuts_child.tried(0, 1, EVERY, POLL_S, **changes)
 
 
-def test_an_honest_journal_loses_nothing():
-    count = cuts_child.tried(0, 1, EVERY)
+def replaced(owner, name, value):
+    """Puts a broken rule in place for one run. -> the count of that run."""
+    kept = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        return tried()
+    finally:
+        setattr(owner, name, kept)
+
+
+def test_an_honest_module_loses_and_doubles_nothing():
+    count = tried()
     assert count.first == "", count.first
-    assert count.tried == 4 * (count.operations // EVERY + 1)
-    assert count.records_lost == count.double_charges == count.mount_failures == 0
+    assert count.tried == 4 * -(-count.operations // EVERY)
+    assert count.records_lost == count.double_charges == count.double_credits == 0
+    assert count.mount_failures == count.wrong_ends == 0
 
 
 def test_a_journal_that_acts_before_commit_loses_records():
-    count = cuts_child.tried(0, 1, EVERY, make_journal=ActsBeforeCommit)
-    assert count.records_lost > 0
+    assert tried(make_journal=ActsBeforeCommit).records_lost > 0
 
 
-def test_a_payment_sent_again_under_a_new_number_charges_twice():
-    steps, taken = snapshots()
-    careless = list(steps)
-    # `expected` counts orders only: what is resent under a new number was never owed.
-    careless.insert(-2, ("resend", 13, 1, 1, (10, 0, cuts_world.CUR)))
-    count = cuts_child.Count()
-    cuts_child.cut(count, taken[3], "none", steps, cuts_world.Watched)
-    assert count.double_charges == 0
-    cuts_child.cut(count, taken[3], "none", careless, cuts_world.Watched)
-    assert count.double_charges == 1
+def test_a_payment_without_its_watermark_is_credited_twice():
+    count = replaced(topup, "check", lambda mark, number: topup.FRESH)
+    assert count.double_credits > 0
+
+
+def test_pulses_that_are_not_kept_are_charged_twice():
+    count = replaced(metering.Metering, "keep_pulses", lambda self, point: None)
+    assert count.double_charges > 0
+
+
+def test_an_entry_that_forgets_its_energy_is_found():
+    honest = metering.Metering.charge
+
+    def careless(self, point, at_s, quality):
+        point.seen_wh = max(point.state.register_wh, point.seen_wh - 1)
+        honest(self, point, at_s, quality)
+
+    assert replaced(metering.Metering, "charge", careless).records_lost > 0
 
 
 def test_a_file_system_that_is_gone_is_a_mount_failure():
-    steps, taken = snapshots()
-    number, step, copy, journal, disk, _, _, _, _ = taken[3]
-    wiped = (number, step, copy, journal, bytes(len(disk)), True, 0, b"\x00", 32)
-    count = cuts_child.Count()
-    cuts_child.cut(count, wiped, "all", steps, cuts_world.Watched)
-    assert count.mount_failures == 1
+    uncut = cuts_child.Uncut(cuts_day.workload(POLL_S), lambda number: number == 3)
+    uncut.run()
+    bench = cuts_child.Bench(uncut)
+    for number, journal, disk in uncut.images():
+        bench.cut(number, journal, bytes(len(disk)), "none")
+    assert bench.count.mount_failures == 1
 
 
-def test_the_workload_goes_round_the_ring_and_moves_the_relay():
-    steps = cuts_world.workload()
-    uncut = cuts_child.Uncut(0, 1, 1 << 30, cuts_world.Watched)
-    firmware = uncut.run(steps)
+def test_the_day_goes_round_the_ring_fills_files_and_moves_the_relay():
+    uncut = cuts_child.Uncut(cuts_day.workload(POLL_S), lambda number: False)
+    firmware = uncut.run()
     assert firmware.journal.states.newest > 2 * firmware.journal.states.slots
     assert firmware.outbox.waiting() == 0 and uncut.filed >= 2
     assert [shelf.first > shelf.last for shelf in firmware.outbox.shelves] == [True, True]
-    assert uncut.world.contact.moves == ["close", "open", "close", "open", "close"]
+    # Opened by a trip and by running out twice.
+    assert uncut.world.contact.moves == ["close", "open"] * 3 + ["close"]

@@ -5,13 +5,69 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import cuts, differential, figures, fuzz, heap, mutations, proof_chain, tokens
+from tests.bench import (
+    cuts,
+    cuts_updates,
+    differential,
+    figures,
+    flash_life,
+    fuzz,
+    heap,
+    module,
+    mutations,
+    peers,
+    proof_chain,
+    pulses,
+    relay_open,
+    tokens,
+    wires,
+)  # fmt: skip
 
 
 def test_short_power_cuts_break_nothing() -> None:
-    values = cuts.measure(every=29)
+    values = cuts.measure(every=29, poll_s=300)
     assert values.pop("cuts_tried") >= 40
     assert set(values.values()) == {0}
+
+
+def test_short_power_cuts_of_updates_leave_something_that_boots() -> None:
+    values = cuts_updates.measure(every=211)
+    assert values.pop("life_cuts_tried") >= 8
+    assert set(values.values()) == {0}
+    assert {f"life_cuts_{name}" for name in cuts_updates.FIGURES} <= set(figures.MODULE)
+
+
+def test_a_short_stretch_wears_little() -> None:
+    assert flash_life.measure(days=1, poll_s=60)["flash_life_years"] >= 50
+    assert flash_life.years(5, 1, 1) == 54
+    assert flash_life.years(6, 1, 1) == 45
+
+
+def test_a_few_openings_are_seen() -> None:
+    """Not how fast: this runs beside other tests."""
+    values = relay_open.measure(openings=4, modules=1)
+    assert set(values) <= set(figures.MODULE) and "relay_open_trials" in values
+    assert values.get("relay_open_ms_p99", 0) < relay_open.MISSED_MS
+
+
+def test_the_slowest_of_a_hundred_is_told() -> None:
+    assert relay_open.p99([*range(100)]) == 98
+    assert relay_open.p99([5] * 98 + [70, 80]) == 70
+    assert relay_open.p99([3]) == 3
+
+
+def test_a_few_pulses_are_not_lost() -> None:
+    assert pulses.measure(seconds=2) == {"pulses_sent": 200, "pulses_lost": 0}
+
+
+def test_peers_are_only_reported() -> None:
+    values = peers.measure()
+    assert 2 * values["peer_sealed_bytes"] < values["peer_tasmota_bytes"]
+    assert all(row["ok"] for row in figures.rows(values))
+
+
+def test_short_fuzzing_of_the_wires_finds_nothing() -> None:
+    assert wires.measure(8000) == {"fuzz_inputs": 8000, "fuzz_failures": 0}
 
 
 def test_short_fuzzing_finds_nothing() -> None:
@@ -31,7 +87,7 @@ def test_a_short_differential_finds_nothing() -> None:
 
 @pytest.mark.parametrize("kind", ("1_point", "1_point_romfs"))
 def test_a_short_week_measures_the_heap(kind: str) -> None:
-    values = heap.measure(kind, heap_bytes=1 << 18, day_s=1800)
+    values = heap.measured(kind, heap_bytes=1 << 18, day_s=1800)
     assert 60_000 < values[f"heap_peak_bytes_{kind}"] < 1 << 18
     assert values.get("heap_board_bytes", 20_000) > 10_000
 
@@ -69,18 +125,55 @@ def test_a_digest_that_differs_is_a_difference() -> None:
 
 
 def test_every_figure_has_a_target_that_it_can_miss() -> None:
-    for figure, (_, op, target) in figures.TARGETS.items():
-        missed = target - 1 if op == ">=" else target + 1
-        for value, ok in ((target, True), (missed, False)):
-            (row,) = figures.rows({figure: value})
-            assert row["ok"] is ok
-            assert set(row) == {"figure", "value", "unit", "op", "target", "ok"}
+    for targets in figures.TARGETS.values():
+        for figure, (_, op, target) in targets.items():
+            if op == figures.REPORTED:
+                continue
+            missed = target - 1 if op == ">=" else target + 1
+            for value, ok in ((target, True), (missed, False)):
+                (row,) = figures.rows({figure: value}, targets)
+                assert row["ok"] is ok
+                assert set(row) == {"figure", "value", "unit", "op", "target", "ok"}
 
 
 def test_a_figure_that_falls_short_ends_with_status_1(tmp_path: Path) -> None:
-    assert figures.write("a", {"cuts_tried": 1000}, tmp_path) == 0
-    assert figures.write("a", {"cuts_tried": 999}, tmp_path) == 1
+    assert figures.write("a", {"cuts_tried": 20_000}, tmp_path) == 0
+    assert figures.write("a", {"cuts_tried": 19_999}, tmp_path) == 1
     assert json.loads((tmp_path / "a.json").read_text())[0]["ok"] is False
+
+
+def test_a_reported_figure_cannot_fall_short(tmp_path: Path) -> None:
+    targets = {"peer": ("bytes", figures.REPORTED, 0)}
+    assert figures.write("a", {"peer": 123}, tmp_path, targets) == 0
+
+
+def keep_part(folder: Path, part: str, values: dict[str, int], sources: str) -> None:
+    figures.write(part, values, folder)
+    (folder / f"{part}.sources").write_text(sources)
+
+
+def test_a_figure_that_nobody_measured_falls_short(tmp_path: Path) -> None:
+    keep_part(tmp_path, "cuts", {"cuts_tried": 20_000}, module.fingerprint())
+    everything, own = module.merged("proof", tmp_path)
+    short = {row["figure"] for row in own if not row["ok"]}
+    assert "cuts_tried" not in short
+    assert {"cuts_records_lost", "fuzz_inputs"} <= short
+    assert "pulses_lost" not in {row["figure"] for row in everything}
+
+
+def test_a_figure_of_other_sources_is_not_merged(tmp_path: Path) -> None:
+    keep_part(tmp_path, "cuts", {"cuts_tried": 20_000}, "0" * 16)
+    _, own = module.merged("proof", tmp_path)
+    assert "cuts_tried" in {row["figure"] for row in own if not row["ok"]}
+
+
+def test_a_part_that_dies_is_named_and_takes_nothing_along(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    keep_part(tmp_path, "no_such_part", {"cuts_tried": 20_000}, module.fingerprint())
+    assert not module.run("no_such_part", tmp_path)
+    assert "no_such_part: ended with 1" in capfd.readouterr().err
+    assert module.measured("no_such_part", tmp_path) == []
 
 
 def test_short_token_histories_credit_once_and_keep_the_lock_out() -> None:

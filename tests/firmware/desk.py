@@ -24,6 +24,7 @@ def Seen(register_wh, pulses, current_ma=None):
 class Meter:
     """A register that the test turns; `moments` and `identity` are further values by quantity."""
 
+    pulsed = False
     phases = 3
     resolution_wh = 1
 

@@ -219,3 +219,41 @@ def test_a_slot_of_counters_is_one_program_operation():
     journal.commit(0, b"x")
     assert (power.erases, power.programs) == (2, 3)
     assert journal.counters.per_sector == flash.SECTOR // COUNTER_SLOT_BYTES
+
+
+def test_a_sector_erased_ahead_is_not_erased_again_when_the_ring_enters_it():
+    ring = Ring()
+    power = flash.Power()
+    journal = ring.on(power)
+    for number in range(200):
+        journal.prepare()
+        erases = power.erases
+        journal.commit(number % 5, payload(number))
+        journal.checkpoint(0, number + 1)
+        # Only the very first slot of each ring had nobody to erase for it.
+        assert power.erases == erases or number == 0
+    again = ring.on()
+    assert [again.state(target) for target in range(5)] == [payload(195 + k) for k in range(5)]
+    assert again.pulses(0) == 200
+
+
+def test_a_cut_while_erasing_ahead_loses_nothing():
+    for torn in flash.TORN:
+        ring = Ring()
+        journal = ring.on()
+        for number in range(90):
+            journal.commit(number % 3, payload(number))
+        power = flash.Power()
+        journal = ring.on(power)
+        power.arm(0, torn, 5)
+        try:
+            journal.prepare()
+        except OSError:
+            pass  # the power is gone
+        assert power.dead
+        again = ring.on()
+        assert [again.state(k) for k in range(3)] == [payload(87 + k) for k in range(3)]
+        for number in range(90, 200):
+            again.prepare()
+            again.commit(number % 3, payload(number))
+        assert ring.on().state(1) == payload(199)

@@ -6,7 +6,7 @@ import asyncio
 from firmware import log, uplink
 from firmware.mqtt_stream import NO_LINK, UNTRUSTED
 from protocol import cbor, codes, cose, messages
-from protocol.units import FORGED, HOLDOVER, INVALID, SYNCHRONISED, Unavailable
+from protocol.units import FORGED, HOLDOVER, INVALID, OVERSIZED, SYNCHRONISED, Unavailable
 from tests.firmware import desk as desks
 
 DOWN = cose.Mac(cose.derive(desks.ROOT_KEY, cose.DOWN))
@@ -74,6 +74,24 @@ def test_nothing_sealed_with_another_key_or_for_the_other_direction_does_anythin
     firmware.uplink.receive("d/3/desk-1", b"\x84\x43")
     assert firmware.points[0].state.balance_ncur == 0
     assert FORGED in rejected(firmware) and len(rejected(firmware)) == 2
+
+
+def test_a_message_that_finds_no_room_on_the_heap_is_refused():
+    _, _, firmware = powered("no-room")
+    gift = messages.Command(1, 0, codes.TOPUP, 0, 1 << 33, [2, 0, 10 * desks.CUR])
+    honest = messages.unseal
+
+    def full(*arguments):
+        raise MemoryError
+
+    messages.unseal = full
+    try:
+        receive(firmware, gift)
+    finally:
+        messages.unseal = honest
+    assert rejected(firmware) == [OVERSIZED]
+    receive(firmware, gift)
+    assert firmware.points[0].state.balance_ncur == 10 * desks.CUR
 
 
 def test_a_flood_of_forgeries_is_told_once_a_minute():
