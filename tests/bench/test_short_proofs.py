@@ -31,7 +31,7 @@ def test_short_power_cuts_break_nothing() -> None:
 
 
 def test_short_power_cuts_of_updates_leave_something_that_boots() -> None:
-    values = cuts_updates.measure(every=211)
+    values = cuts_updates.measure(every=97)
     assert values.pop("life_cuts_tried") >= 8
     assert set(values.values()) == {0}
     assert {f"life_cuts_{name}" for name in cuts_updates.FIGURES} <= set(figures.MODULE)
