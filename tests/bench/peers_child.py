@@ -19,7 +19,7 @@ TOPIC = "tele/tasmota_4F2A11/SENSOR"
 
 
 def records():
-    """Packed slots of eight intervals of a household."""
+    """(sequence, packed slot) of eight intervals of a household."""
     desk = desks.Desk("/tmp/gridpurse-peers")
     desks.provision(desk.root, [desks.point_settings()], desks.flat_book())
     _, firmware = desk.power_on()
@@ -27,7 +27,7 @@ def records():
         asyncio.run(firmware.metering.poll())
         desk.now_ms += 900000
         desk.meter.register_wh += 130 + 17 * number
-    return [record for _, record in firmware.outbox.take(0, 1, READINGS)]
+    return list(firmware.outbox.take(0, 1, READINGS))
 
 
 def tasmota(entry):
@@ -70,16 +70,14 @@ def measured(cbor2_folder):
     if count != READINGS:
         raise ValueError(count)
     mac = cose.Mac(cose.derive(desks.ROOT_KEY, cose.UP))
-    sealed = messages.seal(message, b"desk-1", mac)
+    sealed = messages.seal(message, mac)
     plain = cbor.decode(messages.pack(message), 10)
-    sensors = [tasmota(points.unpack(record).entry) for record in packed]
+    sensors = [tasmota(points.unpack(record).entry) for _, record in packed]
     texts = [json.dumps(sensor) for sensor in sensors]
     found = {
         "peer_sealed_bytes": len(sealed) // READINGS,
-        "peer_sealed_write_us": us_each(lambda it: messages.seal(it, b"desk-1", mac), message),
-        "peer_sealed_read_us": us_each(
-            lambda it: messages.unseal(it, lambda kid: mac, False), sealed
-        ),
+        "peer_sealed_write_us": us_each(lambda it: messages.seal(it, mac), message),
+        "peer_sealed_read_us": us_each(lambda it: messages.unseal(it, mac, False), sealed),
         "peer_cbor_bytes": len(cbor.encode(plain)) // READINGS,
         "peer_cbor_write_us": us_each(cbor.encode, plain),
         "peer_cbor_read_us": us_each(lambda it: cbor.decode(it, 10), cbor.encode(plain)),

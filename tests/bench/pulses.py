@@ -43,7 +43,6 @@ class Host:
     def __init__(self, broker: Broker, prepared: rig.Prepared) -> None:
         self.mac = cose.Mac(cose.derive(desks.ROOT_KEY, cose.DOWN))
         self.topic = topics.down(prepared.module.shard, prepared.module.module)
-        self.kid = prepared.module.module.encode()
         self.ids = itertools.count(100)
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="bench")
         self.client.username_pw_set(broker.address.user, broker.address.password)
@@ -55,7 +54,7 @@ class Host:
         command = messages.Command(
             number, point, codes.TOPUP, 0, 1 << 33, [2 * number, 0, amount_ncur]
         )
-        self.client.publish(self.topic, messages.seal(command, self.kid, self.mac), 1)
+        self.client.publish(self.topic, messages.seal(command, self.mac), 1)
 
     def stop(self) -> None:
         self.client.disconnect()

@@ -12,7 +12,7 @@ from binascii import hexlify
 
 from firmware import mqtt_codec
 from firmware.meters import modbus, modbus_tcp, registers
-from protocol import cbor, messages, openpaygo, settings, tariff_book, voucher
+from protocol import cbor, cose, messages, openpaygo, settings, tariff_book, voucher
 from protocol.quantities import TYPE_FORMATS
 from protocol.units import Malformed, Unavailable
 from tests.bench import mutations
@@ -181,7 +181,7 @@ def wire_rows(corpus, action):
     for down, payload in corpus:
         if not down:
             continue
-        message = messages.unpack(payload)
+        message = messages.unpack(payload, True)
         if messages.kind_of(message) == messages.COMMAND and message.action == action:
             found.append(cbor.encode(message.args[0]))
     return found
@@ -260,6 +260,8 @@ def forged(corpus, root):
     module = Module(root)
     before = module.state()
     doors = mutations.Doors(False)
+    for down, direction in ((False, cose.UP), (True, cose.DOWN)):
+        doors.macs[down] = cose.Mac(cose.derive(bytes(32), direction))
 
     def made(dice):
         data, _, _ = mutations.damaged(dice, corpus, doors)
