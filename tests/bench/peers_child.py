@@ -66,20 +66,18 @@ def us_each(run, data):
 
 def measured(cbor2_folder):
     packed = records()
-    message, count = points.batch(0, packed)
+    message, count = points.batch(0, [(points.unpack(each).entry.seq, each) for each in packed])
     if count != READINGS:
         raise ValueError(count)
     mac = cose.Mac(cose.derive(desks.ROOT_KEY, cose.UP))
-    sealed = messages.seal(message, b"desk-1", mac)
+    sealed = messages.seal(message, mac)
     plain = cbor.decode(messages.pack(message), 10)
     sensors = [tasmota(points.unpack(record).entry) for record in packed]
     texts = [json.dumps(sensor) for sensor in sensors]
     found = {
         "peer_sealed_bytes": len(sealed) // READINGS,
-        "peer_sealed_write_us": us_each(lambda it: messages.seal(it, b"desk-1", mac), message),
-        "peer_sealed_read_us": us_each(
-            lambda it: messages.unseal(it, lambda kid: mac, False), sealed
-        ),
+        "peer_sealed_write_us": us_each(lambda it: messages.seal(it, mac), message),
+        "peer_sealed_read_us": us_each(lambda it: messages.unseal(it, mac, False), sealed),
         "peer_cbor_bytes": len(cbor.encode(plain)) // READINGS,
         "peer_cbor_write_us": us_each(cbor.encode, plain),
         "peer_cbor_read_us": us_each(lambda it: cbor.decode(it, 10), cbor.encode(plain)),

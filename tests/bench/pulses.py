@@ -55,7 +55,7 @@ class Host:
         command = messages.Command(
             number, point, codes.TOPUP, 0, 1 << 33, [2 * number, 0, amount_ncur]
         )
-        self.client.publish(self.topic, messages.seal(command, self.kid, self.mac), 1)
+        self.client.publish(self.topic, messages.seal(command, self.mac), 1)
 
     def stop(self) -> None:
         self.client.disconnect()

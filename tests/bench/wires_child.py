@@ -12,7 +12,7 @@ from binascii import hexlify
 
 from firmware import mqtt_codec
 from firmware.meters import modbus, modbus_tcp, registers
-from protocol import cbor, messages, openpaygo, settings, tariff_book, voucher
+from protocol import cbor, cose, messages, openpaygo, settings, tariff_book, voucher
 from protocol.quantities import TYPE_FORMATS
 from protocol.units import Malformed, Unavailable
 from tests.bench import mutations
@@ -181,7 +181,7 @@ def wire_rows(corpus, action):
     for down, payload in corpus:
         if not down:
             continue
-        message = messages.unpack(payload)
+        message = messages.unpack(payload, True)
         if messages.kind_of(message) == messages.COMMAND and message.action == action:
             found.append(cbor.encode(message.args[0]))
     return found
@@ -258,6 +258,8 @@ class Module:
 def forged(corpus, root):
     """Messages sealed with another module's key, or damaged after sealing."""
     module = Module(root)
+    other = cose.Mac(cose.derive(bytes(32), cose.DOWN))  # the corpus is sealed for another
+    module.firmware.uplink.mac_down = other
     before = module.state()
     doors = mutations.Doors(False)
 
