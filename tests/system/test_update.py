@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from host_tools import tariffs
 from host_tools.config import BrokerAddress
 from host_tools.flashing.bundle import bundle
+from host_tools.flashing.device_code import compile_text
 from host_tools.keys import RootKey
 from host_tools.provisioning.module_files import module_files
 from host_tools.simulator import image
@@ -59,9 +60,7 @@ def test_the_next_start_runs_the_new_program(tmp_path):
 
 
 def test_a_program_that_does_not_start_is_tried_three_times_and_left(tmp_path):
-    raising = tmp_path / "main.py"
-    raising.write_text("raise ValueError('no program')\n")
-    broken = image.compile_mpy(raising, "firmware/main.py", tmp_path)
+    broken = compile_text("raise ValueError('no program')\n", "firmware/main.py")
     files = with_update(**{"firmware/main.mpy": broken})
     events, left = run(tmp_path, files, lambda module, _: module.signal is not None)
     assert events.count("reset") == 3

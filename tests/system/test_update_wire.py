@@ -1,5 +1,6 @@
 """An update from the host's store through broker and module to a program that is trusted."""
 
+from host_tools.flashing import device_code
 from host_tools.flashing.bundle import Bundle, bundle
 from host_tools.settlement import commands
 from host_tools.simulator import image
@@ -13,13 +14,12 @@ SIMULATE = ("--module", MODULE, "--factor", 60, "--poll-ms", 10_000)
 LIFE_S = 1 << 34
 
 
-def newer(folder) -> Bundle:
+def newer() -> Bundle:
     """The program as it is, but for its version."""
-    source = (image.ROOT / "firmware" / "uplink.py").read_text(encoding="utf-8")
-    changed = folder / "uplink.py"
-    changed.write_text(source.replace('FIRMWARE = "0.1.0"', 'FIRMWARE = "9.0.0"'))
-    device = image.device_files()
-    device["firmware/uplink.mpy"] = image.compile_mpy(changed, "firmware/uplink.py", folder)
+    texts = device_code.sources()
+    uplink = texts["firmware/uplink.py"]
+    texts["firmware/uplink.py"] = uplink.replace('FIRMWARE = "0.1.0"', 'FIRMWARE = "9.0.0"')
+    device = {**image.device_files(), **device_code.compiled(texts)}
     return bundle(device, "9.0.0")
 
 
@@ -57,8 +57,8 @@ def test_an_update_over_the_wire_is_tried_and_trusted_while_metering_goes_on(tmp
     with running(site, *SIMULATE) as (modules, settle):
         site.top_up(MODULE, "50.00", "cash")
         site.until("credited", lambda: site.point(MODULE).state.topups_ncur)
-        assert firmware_of(site) == "0.1.0"
-        *steps, finish = list(newer(tmp_path).steps())
+        site.until("greeted", lambda: firmware_of(site) == "0.1.0")
+        *steps, finish = list(newer().steps())
         while steps:  # what came in another order is refused, and sent again
             ids = [order(site, step) for step in steps]
             site.until("answers", lambda ids=ids: states(site, ids) <= {"done", "refused"})
