@@ -16,11 +16,15 @@ _OFFER_TO_S = const(4102444800)
 
 class Clock:
     def __init__(self, board, floor_s):
-        """floor_s: newest instant the journal knows, where an invalid clock starts."""
+        """floor_s: newest instant the journal knows, where an invalid clock starts.
+
+        A kept clock far ahead of it may have been set for certificates only, see offer().
+        """
         self.board = board
         kept_s = board.rtc_s()
         self.quality = HOLDOVER
-        if kept_s is None or kept_s < floor_s:
+        far_s = floor_s + _OUTAGE_MS_MAX // 1000
+        if kept_s is None or kept_s < floor_s or (floor_s and kept_s > far_s):
             kept_s = floor_s
             self.quality = INVALID
         self.base_ms = kept_s * 1000 - board.ticks_ms()

@@ -105,21 +105,36 @@ class Metering:
             if quality == INVALID:
                 return  # a ledger opens at a known time; until then supply stays off
             self.enter(point, ledger.opening(state, point.book, now_s, quality, point.seen_wh))
-        elif now_s >= reading.next_boundary_s(state.time_s):
-            self.charge(point, self.label_s(now_s, state.time_s), quality)
+            return
+        due_s = self.due_s(point.book, state.time_s)
+        if now_s >= due_s:
+            self.charge(point, self.label_s(now_s, due_s), quality)
         elif point.slot.more[points_module.M_DEBTS]:
             self.recover(point, 0)
 
-    def label_s(self, now_s, after_s):
+    def due_s(self, book, after_s):
+        """When the running interval ends: at the next quarter, or where a dated set begins."""
+        end_s = reading.next_boundary_s(after_s)
+        for dated in (book.rates, book.ladders):
+            for from_s, _ in dated:
+                if after_s < from_s < end_s:
+                    end_s = from_s
+        return end_s
+
+    def label_s(self, now_s, due_s):
         """A poll just after a boundary reads the boundary; a later one is what it is."""
-        boundary_s = now_s - now_s % INTERVAL_S
-        lag_s = now_s - boundary_s
-        return boundary_s if lag_s <= LAG_S and boundary_s > after_s else now_s
+        boundary_s = max(due_s, now_s - now_s % INTERVAL_S)
+        return boundary_s if now_s - boundary_s <= LAG_S else now_s
 
     def charge(self, point, at_s, quality):
         self.keep_pulses(point)  # or a cut would count them again from before this entry
         state = point.state
         self.enter(point, ledger.charge(state, point.book, at_s, quality, point.seen_wh))
+        for dated in (point.book.rates, point.book.ladders):
+            for from_s, _ in dated:
+                if state.time_s < from_s <= at_s:  # a freeze of the register at the switch
+                    figures = (from_s, point.state.register_wh, point.state.used_wh)
+                    self.events.add(codes.TARIFF_SWITCHED, point.number, *figures)
         for day in range(*ledger.fixed_days_due(point.state, point.book, at_s)):
             slot = point.with_entry(ledger.fixed(point.state, point.book, quality, day))
             self.commit(point, point.with_day_over(slot))

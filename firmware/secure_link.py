@@ -44,15 +44,18 @@ class SecureLink:
         from firmware import ntp
 
         try:
-            self._dated = self._clock.offer(await ntp.ask(self._board, self._ntp_host))
+            offered_ms = await ntp.ask(self._board, self._ntp_host)
         except (Malformed, OSError):
             return  # at the next connection again
         finally:
             ntp = None
             config.forget("ntp", "firmware")
             config.forget("places")
+        self._dated = self._clock.offer(offered_ms)
         now_s, quality = self._clock.now()
-        if quality != INVALID:
+        if not self._dated:
+            self._events.add(codes.CLOCK_REFUSED, MODULE_TARGET, offered_ms // 1000, now_s)
+        elif quality != INVALID:
             self._log.add(log.CLOCK_STEP, before_s, now_s)
             self._events.add(codes.CLOCK_SET, MODULE_TARGET, before_s, now_s)
 

@@ -215,6 +215,8 @@ class Supply:
         slot = point.with_relay(state, rule if action else before.rule, holds, moved)
         self.metering.commit(point, self.episode_after(point, slot, rule, moved))
         point.contact.move(action)
+        if moved and slot.operations == relay.OPERATIONS_WARN:
+            self.events.add(codes.RELAY_WORN, point.number, slot.operations)
         if action == relay.DO_WAIT:
             left_s = slot.more[points.M_LEFT_S]
             self.events.add(codes.RELAY_PENDING, point.number, rule, left_s, figures[0])

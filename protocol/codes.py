@@ -108,6 +108,8 @@ CONFIG_SET = const(31)  # [version in use, outcome]
 CRASH = const(32)  # [uptime_s at least, task failures, how, boot id]
 DEBT_LEFT = const(33)  # [which, left_ncur]
 MOMENTS = const(34)  # [quantity, value, quantity, value, ...]
+TARIFF_SWITCHED = const(35)  # [from when s, register_wh, used_wh of the tier period]
+RELAY_WORN = const(36)  # [operations]
 
 # Outcomes of UPDATED and CONFIG_SET.
 ARMED = const(1)  # whole and genuine; runs on trial after the restart that comes now

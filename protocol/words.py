@@ -124,6 +124,8 @@ EVENTS = {
     32: "crash",
     33: "debt changed",
     34: "momentary values",
+    35: "tariff switched",
+    36: "relay worn",
 }
 
 # Verdicts on a register, in REGISTER_REFUSED and METER_REBASED.

@@ -41,6 +41,8 @@ WORDS = (
     "crash 异常复位",
     "debt 欠费分期",
     "momentary values 瞬时量",
+    "tariff switched 费率切换",
+    "relay worn 继电器寿命将尽",
 )
 
 

@@ -130,3 +130,10 @@ def test_an_absurd_year_is_refused():
         clock = Clock(board, 0)
         assert not clock.offer(offered_s * 1000)
         assert clock.now() == (0, INVALID) and board.kept_s is None
+
+
+def test_a_kept_clock_far_ahead_of_the_journal_waits_for_the_host():
+    kept = Board(rtc_s=START_S + 32 * DAY_S)
+    assert Clock(kept, START_S).now() == (START_S, INVALID)
+    assert Clock(kept, START_S + 2 * DAY_S).now()[1] == HOLDOVER
+    assert Clock(kept, 0).now()[1] == HOLDOVER

@@ -5,7 +5,7 @@ import asyncio
 
 from firmware import point as points
 from firmware import prepaid, relay
-from protocol import codes, ledger, messages
+from protocol import codes, ledger, messages, tariff
 from tests.firmware import desk as desks
 
 CUR = desks.CUR
@@ -541,3 +541,32 @@ def test_a_clock_that_goes_back_charges_nothing_twice():
     assert state.time_s > before.time_s
     assert state.register_wh - before.register_wh <= 3000
     assert state.charged_ncur == (state.register_wh - 1000000) * 500000
+
+
+def test_a_dated_tariff_switch_freezes_the_register_where_it_happens():
+    switch_s = MIDNIGHT_S + 7800  # ten minutes into a quarter
+    old, new = desks.flat_book(), desks.flat_book(price=900000)
+    rates = (old.rates[0], (switch_s, new.rates[0][1]))
+    book = tariff.Book(1, "CNY", old.zone, rates, old.ladders)
+    house = House("switch", credit=100 * CUR, book=book)
+    house.wait(9000, mw=3600000)
+    switched = house.events(codes.TARIFF_SWITCHED)
+    assert len(switched) == 1 and switched[0][0] == switch_s
+    at = [entry for entry in house.entries if entry.time_s == switch_s]
+    assert [entry.register_wh for entry in at] == [switched[0][1]]
+    later_wh = house.point.state.register_wh - switched[0][1]
+    before_wh = switched[0][1] - 1000000
+    assert house.point.state.charged_ncur == before_wh * 500000 + later_wh * 900000
+
+
+def test_a_worn_contact_is_told_once():
+    house = House("worn")
+    slot = house.point.slot
+    fields = list(slot)
+    fields[5] = relay.OPERATIONS_WARN - 1
+    house.firmware.metering.commit(house.point, points.Slot(*(fields[:11] + [0, None])))
+    house.order(codes.RELAY, codes.TRIP)
+    house.wait(20)
+    house.order(codes.RELAY, codes.DIRECT_CLOSE)
+    house.wait(60)
+    assert house.events(codes.RELAY_WORN) == [[relay.OPERATIONS_WARN]]
