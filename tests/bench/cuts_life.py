@@ -19,7 +19,7 @@ from boards import start
 from boards.virtual import flash
 from firmware import config, slots
 from firmware import main as firmware_main
-from protocol import cbor, codes, messages, settings
+from protocol import codes, messages, settings
 from protocol.units import MODULE_TARGET, Malformed, Unavailable
 from tests.bench import cuts_world as worlds
 from tests.firmware import desk as desks
@@ -120,9 +120,9 @@ class World:
         self.firmware.commands.take(command)
         outbox = self.firmware.outbox
         seq = self.firmware.events.seq
-        values = cbor.decode(outbox.take(8, seq - 1, 1)[0][1])[4]
+        answer = messages.unpack(outbox.batch(8, seq - 1, 1)[0])
         outbox.trim(8, seq)  # the host has it
-        return values[3], values[4]
+        return answer.status, answer.detail
 
     def deliver(self, version):
         """An update from wherever it stands until it is armed."""

@@ -119,13 +119,13 @@ class Board:
         self.rtc = rtc
         self.power = power
         self.journal = flash.Journal(flash.Flash(desk.cells, desk.sectors * flash.SECTOR, power))
-        self.link = desk.link
+        self.link = getattr(desk, "link", None) or NoLink()
         self.relays = [desk.contact]
         self.presses = 0
         self.signals = []
 
     def tampers(self):
-        return self.desk.tampers
+        return getattr(self.desk, "tampers", 0)
 
     def ticks_ms(self):
         return self.desk.now_ms - self.on_ms

@@ -5,8 +5,8 @@ from contextlib import AsyncExitStack
 
 from host_tools import tariffs
 from host_tools.config import BrokerAddress
+from host_tools.flashing import device_code
 from host_tools.flashing.bundle import bundle
-from host_tools.flashing.device_code import compile_text
 from host_tools.keys import RootKey
 from host_tools.provisioning.module_files import module_files
 from host_tools.simulator import image
@@ -60,7 +60,8 @@ def test_the_next_start_runs_the_new_program(tmp_path):
 
 
 def test_a_program_that_does_not_start_is_tried_three_times_and_left(tmp_path):
-    broken = compile_text("raise ValueError('no program')\n", "firmware/main.py")
+    raising = "raise ValueError('no program')\n"
+    broken = device_code.compile_text(raising, "firmware/main.py", tmp_path)
     files = with_update(**{"firmware/main.mpy": broken})
     events, left = run(tmp_path, files, lambda module, _: module.signal is not None)
     assert events.count("reset") == 3
