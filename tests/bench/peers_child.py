@@ -66,7 +66,7 @@ def us_each(run, data):
 
 def measured(cbor2_folder):
     packed = records()
-    message, count = points.batch(0, packed)
+    message, count = points.batch(0, [(points.unpack(each).entry.seq, each) for each in packed])
     if count != READINGS:
         raise ValueError(count)
     mac = cose.Mac(cose.derive(desks.ROOT_KEY, cose.UP))

@@ -258,6 +258,8 @@ class Module:
 def forged(corpus, root):
     """Messages sealed with another module's key, or damaged after sealing."""
     module = Module(root)
+    other = cose.Mac(cose.derive(bytes(32), cose.DOWN))  # the corpus is sealed for another
+    module.firmware.uplink.mac_down = other
     before = module.state()
     doors = mutations.Doors(False)
     for down, direction in ((False, cose.UP), (True, cose.DOWN)):
