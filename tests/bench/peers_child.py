@@ -19,7 +19,7 @@ TOPIC = "tele/tasmota_4F2A11/SENSOR"
 
 
 def records():
-    """(sequence, packed slot) of eight intervals of a household."""
+    """Packed slots of eight intervals of a household."""
     desk = desks.Desk("/tmp/gridpurse-peers")
     desks.provision(desk.root, [desks.point_settings()], desks.flat_book())
     _, firmware = desk.power_on()
@@ -27,7 +27,7 @@ def records():
         asyncio.run(firmware.metering.poll())
         desk.now_ms += 900000
         desk.meter.register_wh += 130 + 17 * number
-    return list(firmware.outbox.take(0, 1, READINGS))
+    return [record for _, record in firmware.outbox.take(0, 1, READINGS)]
 
 
 def tasmota(entry):
@@ -72,7 +72,7 @@ def measured(cbor2_folder):
     mac = cose.Mac(cose.derive(desks.ROOT_KEY, cose.UP))
     sealed = messages.seal(message, mac)
     plain = cbor.decode(messages.pack(message), 10)
-    sensors = [tasmota(points.unpack(record).entry) for _, record in packed]
+    sensors = [tasmota(points.unpack(record).entry) for record in packed]
     texts = [json.dumps(sensor) for sensor in sensors]
     found = {
         "peer_sealed_bytes": len(sealed) // READINGS,

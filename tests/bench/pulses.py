@@ -43,6 +43,7 @@ class Host:
     def __init__(self, broker: Broker, prepared: rig.Prepared) -> None:
         self.mac = cose.Mac(cose.derive(desks.ROOT_KEY, cose.DOWN))
         self.topic = topics.down(prepared.module.shard, prepared.module.module)
+        self.kid = prepared.module.module.encode()
         self.ids = itertools.count(100)
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="bench")
         self.client.username_pw_set(broker.address.user, broker.address.password)
@@ -136,7 +137,8 @@ def prepare() -> rig.Prepared:
 
 def measure(seconds: int = SECONDS) -> dict[str, int]:
     rig.hurry(os.getpid())
-    sent, raw, wh = asyncio.run(counted(prepare(), seconds))
+    with prepare() as prepared:
+        sent, raw, wh = asyncio.run(counted(prepared, seconds))
     print(f"pulses: sent {sent}, {raw} in the journal, {wh} Wh in the ledger")
     # Raw totals are kept whole; of energy a rest of less than one Wh stays for the next entry.
     lost = max(abs(sent - raw), abs(sent * 1000 // rig.IMP_PER_KWH - wh))

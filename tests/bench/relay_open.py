@@ -143,8 +143,8 @@ def measure(openings: int = OPENINGS, modules: int = MODULES) -> dict[str, int]:
         rig.modbus_point(3),
     ]
     rig.hurry(os.getpid())
-    prepared = rig.Prepared(points, LEFT_WH)
-    found = asyncio.run(measured(prepared, openings, modules))
+    with rig.Prepared(points, LEFT_WH) as prepared:
+        found = asyncio.run(measured(prepared, openings, modules))
     values = {"relay_open_ms_p99": p99([ms for _, ms in found])} if found else {}
     for kind in ("pulse", "modbus"):
         own = [ms for other, ms in found if other == kind]

@@ -61,6 +61,12 @@ class Prepared:
         self.meters = {point.point: desks.Meter() for point in points}
         self._use(left_wh)
 
+    def __enter__(self) -> "Prepared":
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.folder.cleanup()
+
     def _use(self, left_wh: int) -> None:
         board = desks.Board(self.desk, True, flash.Power())
         board.relays = [desks.Contact() for _ in self.points]

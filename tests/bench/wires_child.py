@@ -262,8 +262,6 @@ def forged(corpus, root):
     module.firmware.uplink.mac_down = other
     before = module.state()
     doors = mutations.Doors(False)
-    for down, direction in ((False, cose.UP), (True, cose.DOWN)):
-        doors.macs[down] = cose.Mac(cose.derive(bytes(32), direction))
 
     def made(dice):
         data, _, _ = mutations.damaged(dice, corpus, doors)
