@@ -20,6 +20,7 @@ HOLD_NOT_CREDIT = const(4)  # ordered, and does not wait
 HOLD_TAMPER = const(8)  # latched until cleared
 HOLD_LOAD = const(16)  # load limit, restores itself
 HOLD_SAFETY = const(32)  # voltage or current beyond the hard limits
+HOLD_ORDERED = const(6)  # the two that the host orders and frees
 # What keeps the supply closed.
 KEEP_SUPPLY = const(64)  # hold-supply 保电
 KEEP_FRIENDLY = const(128)  # friendly hours, or a clock that does not know

@@ -10,7 +10,6 @@ from protocol import codes
 from protocol.units import INVALID, const
 
 SAVE_MS = const(60000)  # countdowns are persisted this often while they run
-LATCHED = prepaid.HOLD_REMOTE | prepaid.HOLD_NOT_CREDIT
 
 
 class Supply:
@@ -107,7 +106,7 @@ class Supply:
         episode = slot.more[points.M_EPISODE]
         if slot.more[points.M_ORDER] == codes.TRIP_THEN_CLOSE:
             episode |= prepaid.CLOSE_ORDERED
-        freed = point.with_relay(slot.relay, slot.rule, slot.holds & ~LATCHED, False)
+        freed = point.with_relay(slot.relay, slot.rule, slot.holds & ~prepaid.HOLD_ORDERED, False)
         changed = point.with_more(freed, points.M_ORDER, 0, points.M_EPISODE, episode)
         self.metering.commit(point, changed)
 

@@ -6,7 +6,6 @@ from firmware.commands import integers
 from protocol import codes
 
 SECONDS_MAX = 31 * 86400
-REMOTE = prepaid.HOLD_REMOTE | prepaid.HOLD_NOT_CREDIT
 
 
 def apply(commands, point, command):
@@ -18,7 +17,7 @@ def apply(commands, point, command):
     if order >= codes.ALARM:
         return keep(commands, point, command, order, given)
     slot = point.slot
-    held = slot.holds & ~REMOTE
+    held = slot.holds & ~prepaid.HOLD_ORDERED
     episode = slot.more[points.M_EPISODE] & ~prepaid.CLOSE_ORDERED
     rule = relay.BY_REMOTE_PERMIT
     timed = 0
