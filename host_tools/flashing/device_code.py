@@ -5,13 +5,14 @@ files of two builds do not mix.
 """
 
 import hashlib
+import json
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from host_tools.flashing import folding, parameters, scopes, sweeping
+from host_tools.flashing import folding, names, parameters, scopes, sweeping
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
@@ -20,7 +21,7 @@ NOT_FOR_DEVICES = ("manifest.py",)  # read by MicroPython's own build
 KEPT = ("boards.virtual.lib",)  # for whoever types at the prompt
 _PASS = [
     Path(__file__),
-    *[Path(str(module.__file__)) for module in (folding, parameters, scopes, sweeping)],
+    *[Path(str(module.__file__)) for module in (folding, names, parameters, scopes, sweeping)],
 ]
 
 
@@ -35,21 +36,24 @@ def sources() -> dict[str, str]:
 
 
 def device_folder(build: Path = BUILD) -> Path:
-    """An import root of .mpy files: firmware, protocol and boards."""
+    """An import root of .mpy files: firmware, protocol and boards.
+
+    names.json in it tells the short name of every name that has one, for readers of tracebacks.
+    """
     texts = sources()
     digest = hashlib.sha256(repr(sorted(texts.items())).encode())
     for path in _PASS:
         digest.update(path.read_bytes())
     folder = build / "device" / digest.hexdigest()[:24]
     if not folder.exists():
-        folded = folding.fold(texts, KEPT)
-        write_folder(
-            folder,
-            {
-                path.removesuffix(".py") + ".mpy": compile_text(text, path, build)
-                for path, text in folded.items()
-            },
-        )
+        short: dict[str, str] = {}
+        folded = folding.fold(texts, KEPT, PACKAGES, short)
+        files = {
+            path.removesuffix(".py") + ".mpy": compile_text(text, path, build)
+            for path, text in folded.items()
+        }
+        listed = json.dumps(short, indent=1, sort_keys=True) + "\n"
+        write_folder(folder, {**files, "names.json": listed.encode()})
     return folder
 
 

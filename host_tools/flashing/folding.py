@@ -11,7 +11,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from host_tools.flashing import parameters, sweeping
+from host_tools.flashing import names, parameters, sweeping
 from host_tools.flashing.scopes import Imported, Scope, assigned_names
 
 _BINARY: dict[type[ast.operator], Callable[[int, int], int]] = {
@@ -39,11 +39,17 @@ class _Module:
     constants: dict[str, ast.expr] = field(default_factory=dict)
 
 
-def fold(sources: Mapping[str, str], kept: Sequence[str] = ()) -> dict[str, str]:
+def fold(
+    sources: Mapping[str, str],
+    kept: Sequence[str] = (),
+    shared: Sequence[str] = (),
+    short: dict[str, str] | None = None,
+) -> dict[str, str]:
     """The folded text of each source, by its slash-separated path under the import root.
 
     `sources` must hold everything that runs together. The packages in `kept` lose no definition:
-    they are for somebody outside. Methods are never dropped, because C code may call them.
+    they are for somebody outside. Methods are never dropped, because C code may call them. The
+    packages in `shared` get short names, which are added to `short`.
     """
     trees = {_dotted(path): ast.parse(text, path) for path, text in sources.items()}
     before = sweeping.Uses(trees)
@@ -54,6 +60,9 @@ def fold(sources: Mapping[str, str], kept: Sequence[str] = ()) -> dict[str, str]
     for module in modules.values():
         _Substitution(program, module).visit(module.tree)
     sweeping.sweep(trees, before, kept)
+    renamed = names.share(trees, shared, kept)
+    if short is not None:
+        short.update(renamed)
     named = parameters.keywords(trees.values())
     for name, tree in trees.items():
         if not sweeping.whole(name, kept):

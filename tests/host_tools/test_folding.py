@@ -255,6 +255,106 @@ def test_no_number_of_ours_is_left_on_a_module():
                 assert type(node.value.value) is not int, f"{path}: {ast.unparse(node)}"
 
 
+def shortened(**sources):
+    short = {}
+    texts = {f"{name}.py": dedent(text) for name, text in sources.items()}
+    return fold(texts, ("main",), tuple(sources), short), short
+
+
+def test_what_nothing_has_both_of_shares_a_name():
+    out, short = shortened(
+        main="""
+        from collections import namedtuple
+        from store import Ledger, opened
+        Entry = namedtuple("Entry", "number amount")
+        class Bill:
+            def __init__(self):
+                self.total = opened(Ledger()).balance
+                self.entry = Entry(1, 2).amount
+        """,
+        store="""
+        class Ledger:
+            def __init__(self):
+                self.balance = 0
+        def opened(ledger):
+            opened = ledger
+            return opened
+        """,
+    )
+    assert short["Ledger"] != short["opened"]  # one module has both
+    assert short["total"] != short["entry"] and short["number"] != short["amount"]
+    assert short["balance"] in (short["total"], short["entry"])
+    assert f"{short['opened']}({short['Ledger']}()).{short['balance']}" in out["main.py"]
+    assert f"'{short['number']} {short['amount']}'" in out["main.py"]
+    assert "opened = _0" in out["store.py"]  # a function's own costs nothing
+
+
+# Names that must stay in what is otherwise shortened: whose they are cannot be told.
+NAMES_KEPT = {
+    "a string": ("class C:\n    def by_text(self): pass\nprint('by_text')\n", "by_text"),
+    "a keyword": (
+        "class C:\n    def __init__(self, wide):\n        self.wide = wide\nC(wide=1)\n",
+        "wide",
+    ),
+    "set from outside": (
+        "class C:\n    def __init__(self):\n        self.hook = 0\nc = C()\nc.hook = 1\n",
+        "hook",
+    ),
+    "an error told to people": ("class Torn(Exception):\n    pass\nraise Torn\n", "Torn"),
+    "a library's": ("import lib\nclass C:\n    def post(self): lib.post()\n", "post"),
+    "of an object of the interpreter": ("class C:\n    def readline(self): pass\n", "readline"),
+    "kept for somebody outside": ("def asked(): pass\n", "asked"),
+}
+
+
+@pytest.mark.parametrize("case", NAMES_KEPT)
+def test_a_name_that_somebody_else_may_use_stays(case):
+    text, name = NAMES_KEPT[case]
+    out, short = shortened(main=text)
+    assert name not in short and name in out["main.py"]
+
+
+def test_relatives_share_no_name():
+    _, short = shortened(
+        main="""
+        class Base:
+            def __init__(self):
+                self.base_only = 1
+        class Child(Base):
+            def __init__(self):
+                self.child_only = 2
+        """
+    )
+    assert short["base_only"] != short["child_only"]
+
+
+FOREIGN = """
+import asyncio, io, re, select, socket, sys
+modules = "array asyncio.core asyncio.event asyncio.funcs asyncio.lock asyncio.stream binascii"
+modules += " builtins collections deflate errno gc hashlib io json micropython os platform random"
+found = set()
+for name in modules.split() + "re select socket ssl struct sys time tls uctypes vfs".split():
+    module = __import__(name, None, None, ("*",))
+    for each in dir(module):
+        found.add(each)
+        found.update(dir(getattr(module, each)))
+objects = [socket.socket(), select.poll(), io.BytesIO(), io.StringIO(), re.compile("a")]
+objects += [asyncio.Event(), asyncio.Lock(), asyncio.StreamReader(None), Exception(), "", b"", 1]
+for each in objects + [{}, [], set(), (), bytearray(), memoryview(b""), sys.implementation]:
+    found.update(dir(each))
+print(found)
+"""
+
+
+def test_no_name_of_the_interpreters_objects_is_given_away():
+    short = {}
+    fold(device_code.sources(), device_code.KEPT, device_code.PACKAGES, short)
+    command = [interpreter(), "-c", FOREIGN]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert len(short) > 500
+    assert set(short) & ast.literal_eval(out) == set()
+
+
 # The device's own tests, against the .mpy files that a module gets.
 
 DEVICE_TESTS = ("tests/firmware", "tests/protocol")
@@ -301,7 +401,7 @@ def test_device_tests_pass_on_the_files_a_module_gets(tmp_path):
                 used |= imported(path)
     texts = {path.relative_to(ROOT).as_posix(): path.read_text() for path in sorted(used)}
     kept = (*device_code.KEPT, "tests")
-    made = fold({**device_code.sources(), **texts}, kept)
+    made = fold({**device_code.sources(), **texts}, kept, (*device_code.PACKAGES, "tests"))
     for name, text in made.items():
         level = 0 if name.startswith("tests/") else 3  # only a test's own assertions count
         target = tmp_path / f"{name.removesuffix('.py')}.mpy"
