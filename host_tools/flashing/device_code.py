@@ -46,15 +46,20 @@ def device_folder(build: Path = BUILD) -> Path:
         digest.update(path.read_bytes())
     folder = build / "device" / digest.hexdigest()[:24]
     if not folder.exists():
-        short: dict[str, str] = {}
-        folded = folding.fold(texts, KEPT, PACKAGES, short)
-        files = {
-            path.removesuffix(".py") + ".mpy": compile_text(text, path, build)
-            for path, text in folded.items()
-        }
-        listed = json.dumps(short, indent=1, sort_keys=True) + "\n"
-        write_folder(folder, {**files, "names.json": listed.encode()})
+        write_folder(folder, compiled(texts, build))
     return folder
+
+
+def compiled(texts: Mapping[str, str], build: Path = BUILD) -> dict[str, bytes]:
+    """The .mpy files of one whole program, and names.json."""
+    short: dict[str, str] = {}
+    folded = folding.fold(texts, KEPT, PACKAGES, short)
+    files = {
+        path.removesuffix(".py") + ".mpy": compile_text(text, path, build)
+        for path, text in folded.items()
+    }
+    listed = json.dumps(short, indent=1, sort_keys=True) + "\n"
+    return {**files, "names.json": listed.encode()}
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -1,6 +1,6 @@
 """An update from the host's store through broker and module to a program that is trusted."""
 
-from host_tools.flashing import device_code, folding
+from host_tools.flashing import device_code
 from host_tools.flashing.bundle import Bundle, bundle
 from host_tools.settlement import commands
 from host_tools.store.database import opened
@@ -13,17 +13,12 @@ SIMULATE = ("--module", MODULE, "--factor", 60, "--poll-ms", 10_000)
 LIFE_S = 1 << 34
 
 
-def newer(folder) -> Bundle:
+def newer() -> Bundle:
     """The program as it is, but for its version."""
     texts = device_code.sources()
     path = "firmware/uplink.py"
     texts[path] = texts[path].replace('FIRMWARE = "0.1.0"', 'FIRMWARE = "9.0.0"')
-    device = {
-        path.removesuffix(".py") + ".mpy": device_code.compile_text(text, path, folder)
-        for path, text in folding.fold(texts, device_code.KEPT).items()
-        if path.startswith(device_code.PACKAGES)
-    }
-    return bundle(device, "9.0.0")
+    return bundle(device_code.compiled(texts), "9.0.0")
 
 
 def order(site: Site, args: list[object]) -> int:
@@ -61,7 +56,7 @@ def test_an_update_over_the_wire_is_tried_and_trusted_while_metering_goes_on(tmp
         site.top_up(MODULE, "50.00", "cash")
         site.until("credited", lambda: site.point(MODULE).state.topups_ncur)
         site.until("hello", lambda: firmware_of(site) == "0.1.0")
-        *steps, finish = list(newer(tmp_path).steps())
+        *steps, finish = list(newer().steps())
         while steps:  # what came in another order is refused, and sent again
             ids = [order(site, step) for step in steps]
             site.until("answers", lambda ids=ids: states(site, ids) <= {"done", "refused"})
