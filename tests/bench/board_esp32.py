@@ -5,6 +5,7 @@ that answer nothing; they are in C on a chip and take no Python heap, so they ar
 count begins.
 """
 
+import asyncio
 import gc
 import io
 import sys
@@ -56,6 +57,7 @@ def measured():
     for name in ("machine", "network", "esp32", "micropython"):
         sys.modules[name] = Hardware()
     stdin = sys.stdin.buffer
+    assert asyncio.StreamReader and asyncio.Event  # loads what every program here has
     gc.collect()
     before = gc.mem_alloc()
     from boards.esp32_generic import board
