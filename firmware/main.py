@@ -39,10 +39,11 @@ class Firmware:
         self.journal = Journal(board.journal)
         self.journal.load()
         self.life, self.safe, self.config_path = life.begin(board, self.journal, copy)
-        life = Uplink = None
-        if not self.safe:
-            from firmware.uplink import Uplink
+        life = None
+        # What only reads files is given back before what stays is loaded.
         self.settings = config.load(board.root, self.config_path)
+        config.forget("settings")
+        config.forget("places")
         make_meter = make_meter or meter_factory(board, self.settings)
         key = config.root_key(board.root)
         self.log = Log(board.ticks_ms)
@@ -56,6 +57,7 @@ class Firmware:
         self.points = {}
         for item in self.settings.points:
             self.points[item.point] = self.restore(item, make_meter)
+        config.forget("tariff_book")
         payload = self.journal.state(EVENTS_TARGET)
         if payload is not None:
             self.events.restore(payload)
@@ -85,11 +87,7 @@ class Firmware:
             self.metering,
             self.points,
         )
-        self.uplink = self.network(Uplink, key) if Uplink else None
-        make_meter = None  # it knows the settings module
-        config.forget("settings")
-        config.forget("places")
-        config.forget("tariff_book")
+        self.uplink = None if self.safe else self.network(key)
         self.shown = None  # what the lamp shows
         self.metering.on_poll = lambda: lamp.show(self)
         self.health.firmware = self
@@ -98,9 +96,11 @@ class Firmware:
 
         life.tell(self)
 
-    def network(self, make, key):
+    def network(self, key):
         """What talks to the host; safe mode goes without it."""
-        uplink = make(
+        from firmware.uplink import Uplink
+
+        uplink = Uplink(
             self.board,
             self.log,
             self.settings,

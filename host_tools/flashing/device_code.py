@@ -12,16 +12,17 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from host_tools.flashing import folding, names, parameters, scopes, sweeping
+from host_tools.flashing import folding, joining, names, parameters, scopes, sweeping
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 PACKAGES = ("protocol", "firmware")
 NOT_FOR_DEVICES = ("manifest.py",)  # read by MicroPython's own build
+ROOTS = ("firmware.main", "firmware.mqtt", "firmware.meters.reader")  # of what becomes one file
 KEPT = ("boards.virtual.lib",)  # for whoever types at the prompt
 _PASS = [
     Path(__file__),
-    *[Path(str(module.__file__)) for module in (folding, names, parameters, scopes, sweeping)],
+    *[Path(str(module.__file__)) for module in (folding, joining, names, parameters, scopes, sweeping)],
 ]
 
 
@@ -53,7 +54,7 @@ def device_folder(build: Path = BUILD) -> Path:
 def compiled(texts: Mapping[str, str], build: Path = BUILD) -> dict[str, bytes]:
     """The .mpy files of one whole program, and names.json."""
     short: dict[str, str] = {}
-    folded = folding.fold(texts, KEPT, PACKAGES, short)
+    folded = folding.fold(texts, KEPT, PACKAGES, short, ROOTS)
     files = {
         path.removesuffix(".py") + ".mpy": compile_text(text, path, build)
         for path, text in folded.items()

@@ -11,7 +11,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from host_tools.flashing import names, parameters, sweeping
+from host_tools.flashing import joining, names, parameters, sweeping
 from host_tools.flashing.scopes import Imported, Scope, assigned_names
 
 _BINARY: dict[type[ast.operator], Callable[[int, int], int]] = {
@@ -44,6 +44,7 @@ def fold(
     kept: Sequence[str] = (),
     shared: Sequence[str] = (),
     short: dict[str, str] | None = None,
+    roots: Sequence[str] = (),
 ) -> dict[str, str]:
     """The folded text of each source, by its slash-separated path under the import root.
 
@@ -60,6 +61,7 @@ def fold(
     for module in modules.values():
         _Substitution(program, module).visit(module.tree)
     sweeping.sweep(trees, before, kept)
+    joining.join(trees, roots)
     renamed = names.share(trees, shared, kept)
     if short is not None:
         short.update(renamed)
@@ -68,7 +70,10 @@ def fold(
         if not sweeping.whole(name, kept):
             parameters.share(tree, named)
     folded = {}
-    for path, tree in zip(sources, trees.values(), strict=True):
+    for path in sources:
+        tree = trees.get(_dotted(path))
+        if tree is None:
+            continue
         if path.endswith("/__init__.py") or not sweeping.empty(tree):
             folded[path] = _text(tree)
     return folded
