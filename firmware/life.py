@@ -14,7 +14,7 @@ from protocol.units import MODULE_TARGET, Unavailable, const
 
 TARGET = 17  # journal target of the record
 FIELDS = const(6)  # phase, mode, shorts, level, untold, crashes
-PHASE, MODE, SHORTS, LEVEL, UNTOLD, CRASHES = const(0), const(1), const(2), 3, 4, 5
+PHASE, MODE, SHORTS, LEVEL, UNTOLD, CRASHES = 0, 1, 2, 3, 4, 5
 
 # Phases: what a record says of the life that wrote it last.
 RUNNING = const(0)

@@ -1,6 +1,5 @@
-"""Boot: the only constructor of objects. Journal, configuration, then the loops.
+"""From power-on to the loops; firmware/boot.py puts together what they work on.
 
-The order is relay first: its persisted state is restored before anything that could fail or wait.
 A broken configuration is told in one line that names file, key and remedy; start-up is tried again
 every 15 minutes, and the relays hold.
 """
@@ -8,17 +7,9 @@ every 15 minutes, and the relays hold.
 import asyncio
 import gc
 
-from firmware import config, lamp, log, metering, module, point, register, relay
-from firmware.clock import Clock
-from firmware.commands import Commands
-from firmware.events import TARGET as EVENTS_TARGET
-from firmware.events import Events
-from firmware.health import Health
-from firmware.journal import Journal
-from firmware.log import Log
-from firmware.outbox import Outbox
+from firmware import config, lamp, log
 from protocol import codes
-from protocol.units import BAD_FIELD, MODULE_TARGET, NO_RELAY, Malformed, Unavailable
+from protocol.units import MODULE_TARGET, Malformed, Unavailable
 
 METERING_LIMIT_POLLS = 10
 METERING_LIMIT_MS = 60000
@@ -32,111 +23,15 @@ class Firmware:
 
         copy: which copy of the program this is, see boards/start.py.
         """
-        from firmware import life  # given back as soon as it has judged
+        from firmware import boot
 
-        self.board = board
-        self.copy = copy
-        self.journal = Journal(board.journal)
-        self.journal.load()
-        self.life, self.safe, self.config_path = life.begin(board, self.journal, copy)
-        life = None
-        # What only reads files is given back before what stays is loaded.
-        self.settings = config.load(board.root, self.config_path)
-        config.forget("settings")
-        config.forget("places")
-        make_meter = make_meter or meter_factory(board, self.settings)
-        key = config.root_key(board.root)
-        self.log = Log(board.ticks_ms)
-        floor_s = module.newest_instant_s(self.journal)
-        self.clock = Clock(board, floor_s)
-        self.module = module.Module(board.root, self.settings)
-        self.module.start(self.journal, floor_s)
-        self.outbox = Outbox(board.root, self.journal, self.module.epoch)
-        self.outbox.load()
-        self.events = Events(self.journal, self.outbox, self.clock, self.module.epoch)
-        self.points = {}
-        for item in self.settings.points:
-            self.points[item.point] = self.restore(item, make_meter)
-        config.forget("tariff_book")
-        payload = self.journal.state(EVENTS_TARGET)
-        if payload is not None:
-            self.events.restore(payload)
-        module.recover_records(self.journal, self.outbox, self.points)
-        self.health = Health(board, self.log)
-        self.metering = metering.Metering(
-            board,
-            self.clock,
-            self.journal,
-            self.outbox,
-            self.events,
-            self.points,
-            self.health,
-            self.log,
-        )
-        if not self.safe:
-            from firmware.watch import Watch
-
-            self.metering.watch = Watch(self.metering, board.root, self.settings.plan)
-        self.commands = Commands(
-            board,
-            self.settings,
-            self.module,
-            self.journal,
-            self.clock,
-            self.events,
-            self.metering,
-            self.points,
-        )
-        self.uplink = None if self.safe else self.network(key)
-        self.shown = None  # what the lamp shows
+        boot.build(self, board, make_meter, copy)
+        boot = None
+        config.forget("boot", "firmware")
         self.metering.on_poll = lambda: lamp.show(self)
-        self.health.firmware = self
-        self.health.due_ms = 0
         from firmware import life
 
         life.tell(self)
-
-    def network(self, key):
-        """What talks to the host; safe mode goes without it."""
-        from firmware.uplink import Uplink
-
-        uplink = Uplink(
-            self.board,
-            self.log,
-            self.settings,
-            key,
-            self.module,
-            self.clock,
-            self.outbox,
-            self.events,
-            self.points,
-            self.commands,
-        )
-        self.events.on_record = self.metering.on_record = uplink.noted
-        self.commands.on_statement = self.owe_statement
-        return uplink
-
-    def restore(self, item, make_meter):
-        """A service point as its newest slot left it, relay in its persisted state."""
-        root = self.board.root
-        contact = None
-        if item.relay != NO_RELAY:
-            if item.relay >= len(self.board.relays):
-                remedy = "points.relay: the board has only %d relays" % len(self.board.relays)
-                raise Malformed(BAD_FIELD, config.CONFIG + ": " + remedy)
-            contact = self.board.relays[item.relay]
-        an_hour = item.operations_per_hour
-        mover = relay.Relay(contact, self.board.ticks_ms, self.board.entropy, an_hour)
-        meter = make_meter(item, self.journal.pulses(item.point))
-        book = config.book(root, item.point)
-        epoch = self.module.epoch
-        restored = point.Point(item, self.settings.module, epoch, book, meter, mover)
-        payload = self.journal.state(item.point)
-        if payload is not None:
-            restored.restore(payload)
-        self.outbox.acked[item.point] = restored.slot.acked
-        self.outbox.newest[item.point] = restored.state.seq
-        return restored
 
     def owe_statement(self, of_point):
         self.uplink.statements.append(of_point)
@@ -159,43 +54,6 @@ class Firmware:
 
             self.health.start("console", Console(self).run)
         await self.health.watch()
-
-
-def meter_factory(board, module_settings):
-    """make_meter of Firmware for the kinds of settings.Point; drivers are imported when needed."""
-    from protocol import settings
-
-    buses = {}  # kind of meter: the RS-485 bus or the gateway that all of that kind share
-
-    def make(item, pulses):
-        limit_mw = item.current_max_ma * register.VOLTAGE_MAX_V * item.pt_ratio
-        if item.meter == settings.PULSE:
-            from firmware.meters.pulse import PulseMeter
-
-            base_wh, constant = item.register_base_wh, item.imp_per_kwh
-            channel, ratio = item.pulse_channel, item.ct_ratio * item.pt_ratio
-            return PulseMeter(board, channel, constant, pulses, base_wh, limit_mw, ratio)
-        from firmware.meters.reader import Meter
-
-        if item.meter not in buses:
-            if item.meter == settings.MODBUS:
-                from firmware.meters.reader import Bus
-
-                board.rs485.configure(module_settings.rs485_baud, module_settings.rs485_parity)
-                buses[item.meter] = Bus(board.rs485, module_settings.rs485_baud)
-            else:
-                from firmware.meters.modbus_tcp import TcpBus
-
-                where = module_settings.gateway_host, module_settings.gateway_port
-                buses[item.meter] = TcpBus(board.link, *where, board.ticks_ms)
-
-        def meter(compiled):
-            ratios = item.ct_ratio, item.pt_ratio
-            return Meter(compiled, item.unit, buses[item.meter], board.ticks_ms, *ratios)
-
-        return config.meter(board.root, item.meter_map, meter)
-
-    return make
 
 
 def started(board, copy):

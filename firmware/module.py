@@ -4,7 +4,7 @@ The order is: journal, then outbox files, then the records that were committed b
 Never talks to the network.
 """
 
-from firmware import config, events, point
+from firmware import config
 from protocol import cbor
 from protocol.units import Malformed
 
@@ -46,45 +46,3 @@ class Module:
             epoch = 0
         config.write(self.root, EPOCH, str(epoch + 1).encode())
         return epoch + 1
-
-
-def newest_instant_s(journal):
-    """The latest instant any slot knows: where a clock without time starts."""
-    newest_s = 0
-    payload = journal.state(TARGET)
-    if payload is not None:
-        newest_s = cbor.decode(payload)[4]
-    payload = journal.state(events.TARGET)
-    if payload is not None:
-        newest_s = max(newest_s, cbor.decode(payload)[4][0])
-    for number in range(8):
-        payload = journal.state(number)
-        if payload is not None:
-            newest_s = max(newest_s, point.unpack(payload).state.time_s)
-    return newest_s
-
-
-def recover_records(journal, outbox, points):
-    """Put into the outbox what the journal committed and no file holds, oldest slot first.
-
-    Of a record that was carried ahead the newest copy counts: the ring goes over the others.
-    """
-    safe = {}
-    for stream in list(points) + [8]:
-        safe[stream] = max(outbox.acked.get(stream, 0), outbox.filed.get(stream, 0))
-    found = {}
-
-    def take(number, target, payload):
-        if target == events.TARGET:
-            seq = cbor.decode(payload)[1]
-            if seq > safe[8]:
-                found[8, seq] = max(number, found.get((8, seq), 0))
-        elif target in points:
-            slot = point.unpack(payload)
-            if slot.entry is not None and slot.entry.seq > safe[target]:
-                key = target, slot.entry.seq
-                found[key] = max(number, found.get(key, 0))
-
-    journal.records(take)
-    for stream, seq in sorted(found, key=found.get):
-        outbox.add(stream, seq, found[stream, seq])

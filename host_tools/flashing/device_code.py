@@ -12,17 +12,21 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from host_tools.flashing import folding, joining, names, parameters, scopes, sweeping
+from host_tools.flashing import folding, joining, names, parameters, rom_names, scopes, sweeping
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 PACKAGES = ("protocol", "firmware")
 NOT_FOR_DEVICES = ("manifest.py",)  # read by MicroPython's own build
-ROOTS = ("firmware.main", "firmware.mqtt", "firmware.meters.reader")  # of what becomes one file
+# What becomes one file with all that it loads, see joining.py.
+ROOTS = (("firmware.main", "firmware.boot"), ("firmware.mqtt",), ("firmware.meters.reader",))
 KEPT = ("boards.virtual.lib",)  # for whoever types at the prompt
 _PASS = [
     Path(__file__),
-    *[Path(str(module.__file__)) for module in (folding, joining, names, parameters, scopes, sweeping)],
+    *[
+        Path(str(module.__file__))
+        for module in (folding, joining, names, parameters, rom_names, scopes, sweeping)
+    ],
 ]
 
 

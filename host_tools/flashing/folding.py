@@ -44,7 +44,7 @@ def fold(
     kept: Sequence[str] = (),
     shared: Sequence[str] = (),
     short: dict[str, str] | None = None,
-    roots: Sequence[str] = (),
+    roots: Sequence[Sequence[str]] = (),
 ) -> dict[str, str]:
     """The folded text of each source, by its slash-separated path under the import root.
 

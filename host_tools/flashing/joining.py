@@ -28,14 +28,20 @@ class Joined:
     renamed: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
-def join(trees: dict[str, ast.Module], roots: Sequence[str]) -> None:
-    """In place: the members' trees move into their roots' and are gone from `trees`."""
-    for root in roots:
+def join(trees: dict[str, ast.Module], roots: Sequence[Sequence[str]]) -> None:
+    """In place: the members' trees move into their roots' and are gone from `trees`.
+
+    Each of `roots` is a root, and modules that it loads too but that stay apart: what those load
+    becomes part of it. The first root is loaded before everything else; another one gets only
+    what nobody else imports.
+    """
+    for root, *others in roots:
         if root not in trees:
             continue
         apart: set[str] = set()
         while True:
-            group = Joined(root, _loaded(trees, root, apart, everything=root == roots[0]))
+            loaded = _loaded(trees, [*others, root], apart, first=root == roots[0][0])
+            group = Joined(root, [name for name in loaded if name not in others])
             found = _Apart(trees, set(group.members)).found - {root}
             if not found:
                 break
@@ -62,17 +68,9 @@ def _imports(node: ast.AST, trees: Trees) -> Iterator[str]:
                 yield node.module
 
 
-def _loaded(trees: Trees, root: str, apart: set[str], everything: bool) -> list[str]:
-    """What importing `root` loads, each after what it needs itself; `root` comes last.
-
-    Without `everything` only what nobody else imports.
-    """
+def _loaded(trees: Trees, roots: Sequence[str], apart: set[str], first: bool) -> list[str]:
+    """What importing `roots` loads, each after what it needs itself; the last root comes last."""
     packages = {name.rpartition(".")[0] for name in trees}
-    users: dict[str, set[str]] = {}
-    for name, tree in trees.items():
-        for node in ast.walk(tree):
-            for used in _imports(node, trees):
-                users.setdefault(used, set()).add(name)
     order: list[str] = []
     seen = set(apart)
 
@@ -83,14 +81,21 @@ def _loaded(trees: Trees, root: str, apart: set[str], everything: bool) -> list[
                 visit(each)
             order.append(name)
 
-    visit(root)
+    for root in roots:
+        visit(root)
     order = [name for name in order if name not in packages]
-    if everything:
-        return order
+    return order if first else _alone(trees, order)
+
+
+def _alone(trees: Trees, order: list[str]) -> list[str]:
+    """Those that only each other import, and the root at the end."""
+    users: dict[str, set[str]] = {}
+    for name, tree in trees.items():
+        for node in ast.walk(tree):
+            for used in _imports(node, trees):
+                users.setdefault(used, set()).add(name)
     while True:
-        inside = [
-            name for name in order if name == root or users.get(name, set()) <= set(order)
-        ]
+        inside = [name for name in order[:-1] if users.get(name, set()) <= set(order)] + order[-1:]
         if inside == order:
             return order
         order = inside
@@ -218,7 +223,9 @@ def _name(trees: Trees, group: Joined) -> None:
                     group.renamed[member, name] = name  # a library: the same for all
                     continue
             new = name
-            own_name = member == group.root or name.endswith(_TOLD)  # may be asked for from outside
+            own_name = member == group.root or name.endswith(
+                _TOLD
+            )  # may be asked for from outside
             if not own_name and (counted[name] > 1 or name in local):
                 new = f"{member.rpartition('.')[2]}_{name}"
                 while new in taken:
@@ -245,14 +252,14 @@ def _write(trees: dict[str, ast.Module], group: Joined) -> None:
         if name in group.members:
             body += made  # type: ignore[arg-type]
         else:
-            trees[name] = ast.Module(body=made, type_ignores=[])  # type: ignore[arg-type]
+            trees[name] = ast.Module(body=_once(made), type_ignores=[])  # type: ignore[arg-type]
     for name in group.members:
         del trees[name]
     trees[group.root] = ast.Module(body=_once(body), type_ignores=[])
 
 
 def _once(body: list[ast.stmt]) -> list[ast.stmt]:
-    """Each import of a library once."""
+    """The same import only once."""
     seen: set[str] = set()
     out = []
     for node in body:

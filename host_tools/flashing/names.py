@@ -5,8 +5,8 @@ where nothing could have both: attributes of classes that are no relatives, fiel
 types, functions of two modules. All of the program is renamed at once, name by name, so that
 whatever is reached is what was meant. A name is left alone as soon as anybody else may use it:
 the boards, a string, a keyword of a call, the interpreter's own objects; and where an attribute
-is set from outside, because whose it is cannot be told. Only a traceback shows the difference;
-for its reader there is a list.
+that not exactly one class makes for itself is set from outside, because whose it is cannot be
+told. Most short names are some that the interpreter has anyway. Only a traceback shows the difference; for its reader there is a list.
 """
 
 import ast
@@ -17,14 +17,14 @@ import io
 import os
 import socket
 import ssl
+import string
 import struct
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 
-from host_tools.flashing import sweeping
+from host_tools.flashing import rom_names, sweeping
 from host_tools.flashing.scopes import DEFINITIONS, OTHER, Function, Imported, Scope
 
 _LIBRARIES = (asyncio, builtins, hashlib, io, os, socket, ssl, struct, sys, time)
@@ -36,6 +36,8 @@ _FOREIGN = {
     *("unregister", "value", "wait", "wait_for_ms", "Stream", "_build", "floor"),
 }
 _ERRORS = ("Exception", "Error", "Malformed", "Unavailable")  # their names are told to people
+
+_LETTERS = string.ascii_uppercase
 
 Place = tuple[str, str]  # what has names: a module, a class with its relatives, a record type
 
@@ -49,6 +51,7 @@ class _Names:
     fixed: set[str] = field(default_factory=set)
     relatives: dict[str, str] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
+    outside: set[str] = field(default_factory=set)
 
     def found(self, name: str, place: Place, defines: bool = True) -> None:
         self.places.setdefault(name, set()).add(place)
@@ -85,6 +88,10 @@ def share(
             bindings = Scope(tree).bindings.items()
             names.fixed |= {name for name, found in bindings if OTHER in found}
         _Look(names, module, trees).look(tree)
+    for name in names.outside:
+        owners = {names.family(of) for kind, of in names.places.get(name, ()) if kind == "class"}
+        if len(owners) != 1:
+            names.fixed.add(name)
     short = _chosen(names)
     for module, tree in trees.items():
         if sweeping.whole(module, shared):
@@ -112,9 +119,8 @@ def _chosen(names: _Names) -> dict[str, str]:
     }
     for name, places in sorted(candidates.items(), key=lambda item: (-len(item[1]), item[0])):
         letters = any(kind == "module" for kind, _ in places)
-        for number in count():
-            new = _letters(number) if letters else f"_{number}"
-            if letters and new in names.taken:
+        for new in _short(letters):
+            if new in names.taken and (letters or not new.startswith("_")):
                 continue
             if all(new not in used.get(place, ()) for place in places):
                 break
@@ -124,14 +130,15 @@ def _chosen(names: _Names) -> dict[str, str]:
     return short
 
 
-def _letters(number: int) -> str:
-    """_A to _Z, _AA and so on: parameters are called _0 to _9 and must not be hidden."""
-    text = ""
-    number += 1
-    while number:
-        number, letter = divmod(number - 1, 26)
-        text = chr(ord("A") + letter) + text
-    return f"_{text}"
+def _short(letters: bool) -> Iterator[str]:
+    """The names to choose from, cheapest first.
+
+    _0 to _9 are there as parameters, which what a module has must not be hidden by.
+    """
+    if not letters:
+        yield from (f"_{number}" for number in range(10))
+    yield from rom_names.NAMES
+    yield from (f"_{first}{second}" for first in ["", *_LETTERS] for second in _LETTERS)
 
 
 def record_type(node: ast.AST) -> tuple[ast.Constant, list[ast.Constant]] | None:
@@ -288,7 +295,7 @@ class _Look(_Walk):
                 if first and first[0].arg == node.value.id:
                     self.names.found(node.attr, ("class", self.owner[-2].name))
                     return
-        self.names.fixed.add(node.attr)
+        self.names.outside.add(node.attr)
 
 
 class _Rename(_Walk):

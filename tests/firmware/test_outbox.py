@@ -4,8 +4,8 @@
 import os
 
 from boards.virtual import flash
+from firmware import boot
 from firmware import events as events_module
-from firmware import module
 from firmware import point as points
 from firmware.journal import Journal
 from firmware.outbox import Outbox
@@ -354,6 +354,6 @@ def test_a_boot_remembers_the_newest_copy_of_a_carried_record():
     while firmware.journal.newest[0][0] == first:  # both copies are there when this ends
         firmware.journal.commit(16, firmware.journal.state(16))
     outbox = Outbox(desk.root, firmware.journal, firmware.module.epoch)
-    module.recover_records(firmware.journal, outbox, firmware.points)
+    boot.recover_records(firmware.journal, outbox, firmware.points)
     (found,) = [number for stream, _, number in outbox.waiting_slots() if stream == 0]
     assert found == firmware.journal.newest[0][0]
