@@ -114,6 +114,7 @@ def restored(firmware, item, make_meter):
     mover = relay.Relay(contact, board.ticks_ms, board.entropy, an_hour)
     meter = make_meter(item, journal.pulses(item.point))
     book = config.book(board.root, item.point)
+    book = point.shared(book, firmware.points.values())
     epoch = firmware.module.epoch
     made = point.Point(item, firmware.settings.module, epoch, book, meter, mover)
     payload = journal.state(item.point)
@@ -171,6 +172,7 @@ def meter_factory(board, module_settings):
     from protocol import settings
 
     buses = {}  # kind of meter: the RS-485 bus or the gateway that all of that kind share
+    families = {}  # map and ratios: registers
 
     def make(item, pulses):
         limit_mw = item.current_max_ma * register.VOLTAGE_MAX_V * item.pt_ratio
@@ -180,7 +182,7 @@ def meter_factory(board, module_settings):
             base_wh, constant = item.register_base_wh, item.imp_per_kwh
             channel, ratio = item.pulse_channel, item.ct_ratio * item.pt_ratio
             return PulseMeter(board, channel, constant, pulses, base_wh, limit_mw, ratio)
-        from firmware.meters.reader import Meter
+        from firmware.meters.reader import Meter, Registers
 
         if item.meter not in buses:
             if item.meter == settings.MODBUS:
@@ -194,10 +196,11 @@ def meter_factory(board, module_settings):
                 where = module_settings.gateway_host, module_settings.gateway_port
                 buses[item.meter] = TcpBus(board.link, *where, board.ticks_ms)
 
-        def meter(compiled):
-            ratios = item.ct_ratio, item.pt_ratio
-            return Meter(compiled, item.unit, buses[item.meter], board.ticks_ms, *ratios)
-
-        return config.meter(board.root, item.meter_map, meter)
+        family = item.meter_map, item.ct_ratio, item.pt_ratio
+        if family not in families:
+            families[family] = config.meter(
+                board.root, family[0], lambda compiled: Registers(compiled, *family[1:])
+            )
+        return Meter(families[family], item.unit, buses[item.meter], board.ticks_ms)
 
     return make

@@ -22,6 +22,7 @@ class Health:
         self.limits_ms = {}
         self.tasks = []
         self.failures = 0
+        self.failure = ""  # the last one, for whoever asks at the prompt
         self.restart = False  # somebody asks for a restart at the next look
         self.due_ms = None  # when the life of the module is looked at, see life.py
         self.firmware = None  # whose life it is
@@ -58,7 +59,8 @@ class Health:
 
     def failed(self, name, error):
         self.failures += 1
-        self.log.add(log.TASK_FAILED, name, repr(error))
+        self.log.add(log.TASK_FAILED, self.failures)
+        self.failure = "%s: %s" % (name, repr(error))
         if self.failures > FAILURES_MAX:
             from firmware import life
 

@@ -1,8 +1,15 @@
-"""The device log: a bounded ring of (milliseconds since power-on, code, integers). No text, no
-secrets.
+"""The device log: a bounded ring of seconds since power-on, a code and three numbers.
+
+No text and no secrets. Packed, because a full ring of tuples would be 6 KB of a small heap.
 """
 
-RECORDS_MAX = 64
+import struct
+
+from protocol.units import const
+
+RECORDS_MAX = const(48)
+_RECORD = "<IBIII"  # numbers beyond 32 bits lose their upper part
+_BYTES = const(17)
 
 # Codes; the host turns them into words.
 BOOTED = 1
@@ -12,17 +19,22 @@ REJECTED = 4
 METER_FAILED = 5
 CLOCK_STEP = 6
 TAMPER = 7
+UNCONNECTED = 8  # reason of mqtt_stream, place in the list of brokers
 
 
 class Log:
     def __init__(self, ticks_ms):
         self.ticks_ms = ticks_ms
-        self.records = []
+        self.ring = bytearray(RECORDS_MAX * _BYTES)
+        self.count = 0  # of all that were added
 
-    def add(self, code, *numbers):
-        if len(self.records) >= RECORDS_MAX:
-            self.records.pop(0)
-        self.records.append((self.ticks_ms(), code, numbers))
+    def add(self, code, first=0, second=0, third=0):
+        at = self.count % RECORDS_MAX * _BYTES
+        self.count += 1
+        numbers = first & 0xFFFFFFFF, second & 0xFFFFFFFF, third & 0xFFFFFFFF
+        struct.pack_into(_RECORD, self.ring, at, self.ticks_ms() // 1000, code, *numbers)
 
-
-UNCONNECTED = 8  # reason of mqtt_stream, place in the list of brokers
+    def records(self):
+        """(seconds, code, three numbers) of each record that is left, oldest first."""
+        for number in range(max(0, self.count - RECORDS_MAX), self.count):
+            yield struct.unpack_from(_RECORD, self.ring, number % RECORDS_MAX * _BYTES)

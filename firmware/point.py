@@ -220,6 +220,14 @@ class Point:
         )
 
 
+def shared(book, points):
+    """The same book once, where several points are charged by it."""
+    for each in points:
+        if each.book == book:
+            return each.book
+    return book
+
+
 def accept_id(high, window, command_id):
     """Watermark and window after a command id; bit k of the window stands for high - k."""
     if command_id > high:

@@ -83,13 +83,16 @@ def bootstrap():
 
         # No prompt without a chip. Under -i nothing milder ends the interpreter.
         os.system("kill -9 $PPID")
-    print("\x1eB", end="")
     names = ("boot.py", "main.py") if settings["run_main"] else ("boot.py",)
+    settings = None
+    for name in ("read_only_memory", "power_on"):  # C code on a chip
+        globals().pop(name)
+    print("\x1eB", end="")
     if not all(start(name) for name in names):
         soft_reset()
     print("\x1eE", end="")
 
 
 bootstrap()
-for name in ("bootstrap", "read_only_memory", "power_on", "soft_reset", "start", "gc", "name"):
+for name in ("bootstrap", "soft_reset", "start", "gc", "name"):
     globals().pop(name)

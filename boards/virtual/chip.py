@@ -8,7 +8,7 @@ import time
 
 from boards.virtual import bus, clock, control, flash, link
 
-POWER_ON = 1
+ASKED_LATER = ("flash_us", "partition_info", "reset_cause", "unique_id", "wdt_ms")
 
 this = None  # the one chip this process is; set by bootstrap.py, as a real chip is by its power
 
@@ -47,6 +47,7 @@ class Chip:
         )
         if settings["cut"]:
             self.power.arm(*settings["cut"])
+        self.settings = {name: settings[name] for name in ASKED_LATER if name in settings}
 
     def partition(self, name):
         path, size = self.settings["partitions"][name]

@@ -1,6 +1,7 @@
 """TARIFF: charge up to here under the old book, then keep the new one. Versions only rise."""
 
 from firmware import config
+from firmware.point import shared
 from protocol import codes, tariff_book
 
 
@@ -13,6 +14,6 @@ def apply(commands, point, command):
         return codes.ALREADY
     commands.metering.charge_now(point)
     config.save_book(commands.root, point.number, command.args[0])
-    point.book = book
+    point.book = shared(book, commands.points.values())
     commands.events.add(codes.TARIFF_SET, point.number, book.version)
     return commands.finish(point, point.plain(), command)

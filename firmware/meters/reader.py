@@ -43,6 +43,10 @@ _REST_MS_MIN = const(1000)
 _REST_MS_MAX = const(60000)
 _BITS_PER_BYTE = const(11)
 
+_BAD_VALUE = getattr(struct, "error", ValueError)  # of CPython
+_REGISTER = "<BHBqB"  # quantity, address, type, multiplier, number of registers
+_REGISTER_BYTES = const(13)
+
 
 class Bus:
     """One RS-485 line: one request in flight, frames by length, answers within their time."""
@@ -82,39 +86,76 @@ class Bus:
         return answer
 
 
-class Meter:
-    """One meter on a bus. `compiled` is a map as host_tools.maps.compile_map makes it.
+class Registers:
+    """A compiled map, as host_tools.maps.compile_map makes it, behind transformers of a ratio.
 
-    The ratios are those of transformers before a meter that shows its secondary side, 1 for none.
-    Malformed when the map cannot be read; what it says is checked on the host.
+    All meters of a family share one. Malformed when the map cannot be read; what it says is
+    checked on the host.
     """
+
+    def __init__(self, compiled, ct_ratio=1, pt_ratio=1):
+        try:
+            self.function = compiled[MAP_FUNCTION]
+            self._gap_max = compiled[MAP_GAP_MAX]
+            self._registers_max = compiled[MAP_REGISTERS_MAX]
+            self._packed = _packed(
+                [
+                    (
+                        quantity,
+                        address,
+                        kind,
+                        multiplier * ratio(quantity, ct_ratio, pt_ratio),
+                        struct.calcsize(TYPE_FORMATS[kind]) >> 1,
+                    )
+                    for quantity, address, kind, multiplier in compiled[MAP_REGISTERS]
+                ]
+            )
+            self.phases = compiled[MAP_PHASES]
+            self.resolution_wh = compiled[MAP_RESOLUTION_WH] * ct_ratio * pt_ratio
+            modbus.read_request(1, self.function, 0, 1)
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError, _BAD_VALUE):
+            raise Malformed(BAD_FIELD, "register map is not whole")
+        self._plans = {}  # by group
+
+    def group(self, group):
+        """The plan for a group of quantities, made once."""
+        if group not in self._plans:
+            every = [register[0] for register in _unpacked(self._packed)]
+            self._plans[group] = self.plan([each for each in every if in_group(each, group)])
+        return self._plans[group]
+
+    def plan(self, quantities):
+        """Requests for quantities: (address, number of registers, packed registers) each."""
+        chosen = [r for r in _unpacked(self._packed) if r[0] in quantities]
+        return [
+            (address, count, _packed(registers))
+            for address, count, registers in blocks(chosen, self._gap_max, self._registers_max)
+        ]
+
+
+def _packed(registers) -> bytes:
+    """An eighth of what tuples take of the heap, for as long as the module runs."""
+    return b"".join([struct.pack(_REGISTER, *register) for register in registers])
+
+
+def _unpacked(packed):
+    """Yields (quantity, address, type, multiplier, number of registers)."""
+    for at in range(0, len(packed), _REGISTER_BYTES):
+        yield struct.unpack_from(_REGISTER, packed, at)
+
+
+class Meter:
+    """One meter on a bus."""
 
     pulsed = False
 
-    def __init__(self, compiled, unit, bus, ticks_ms, ct_ratio=1, pt_ratio=1):
-        try:
-            self._function = compiled[MAP_FUNCTION]
-            self._gap_max = compiled[MAP_GAP_MAX]
-            self._registers_max = compiled[MAP_REGISTERS_MAX]
-            self._registers = [
-                (
-                    quantity,
-                    address,
-                    kind,
-                    multiplier * ratio(quantity, ct_ratio, pt_ratio),
-                    struct.calcsize(TYPE_FORMATS[kind]) >> 1,
-                )
-                for quantity, address, kind, multiplier in compiled[MAP_REGISTERS]
-            ]
-            self.phases = compiled[MAP_PHASES]
-            self.resolution_wh = compiled[MAP_RESOLUTION_WH] * ct_ratio * pt_ratio
-            modbus.read_request(unit, self._function, 0, 1)
-        except (KeyError, IndexError, TypeError, ValueError):
-            raise Malformed(BAD_FIELD, "register map is not whole")
+    def __init__(self, registers, unit, bus, ticks_ms):
+        self._registers = registers
+        self.phases = registers.phases
+        self.resolution_wh = registers.resolution_wh
         self._unit = unit
         self._bus = bus
         self._ticks_ms = ticks_ms
-        self._plans = {}
         self._silences = 0  # in a row
         self._rest_until_ms = 0
         self.failures = [0] * 5  # by reason
@@ -122,35 +163,28 @@ class Meter:
 
     async def read(self, group=ENERGY) -> Reading:
         """A Reading of a group of quantities; Unavailable with a reason of the list above."""
-        if group not in self._plans:
-            wanted = [r[0] for r in self._registers if in_group(r[0], group)]
-            self._plans[group] = self._plan(wanted)
-        values = await self._fetch(self._plans[group])
+        values = await self._fetch(self._registers.group(group))
         if group != IDENTITY and IMPORT_WH not in values:
             raise self._failed(INVALID)
         return reading(values)
 
     async def values(self, quantities) -> dict[int, int]:
         """Quantity number to value, without those whose registers hold no valid value."""
-        return await self._fetch(self._plan(quantities))
-
-    def _plan(self, quantities):
-        chosen = [r for r in self._registers if r[0] in quantities]
-        return blocks(chosen, self._gap_max, self._registers_max)
+        return await self._fetch(self._registers.plan(quantities))
 
     async def _fetch(self, plan) -> dict[int, int]:
         if self._ticks_ms() < self._rest_until_ms:
             raise self._failed(RESTING)
         values = {}
-        for address, count, registers in plan:
+        for address, count, packed in plan:
             try:
                 data = await self._block(address, count)
             except Unavailable as error:
                 # Energy is billed even where the meter refuses or garbles one of the others.
-                if error.args[0] == SILENT or IMPORT_WH in [r[0] for r in registers]:
+                if error.args[0] == SILENT or IMPORT_WH in [r[0] for r in _unpacked(packed)]:
                     raise
                 continue
-            for quantity, start, kind, multiplier, _ in registers:
+            for quantity, start, kind, multiplier, _ in _unpacked(packed):
                 try:
                     value = decode(data, 2 * (start - address), kind, multiplier)
                     if value < 0 and quantity < MOMENTS_FIRST:
@@ -162,7 +196,7 @@ class Meter:
 
     async def _block(self, address, count) -> bytes:
         try:
-            answer = await self._bus.request(self._unit, self._function, address, count)
+            answer = await self._bus.request(self._unit, self._registers.function, address, count)
         except Malformed:
             raise self._failed(GARBLED)
         except Unavailable:

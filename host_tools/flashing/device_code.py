@@ -19,7 +19,11 @@ BUILD = ROOT / "build"
 PACKAGES = ("protocol", "firmware")
 NOT_FOR_DEVICES = ("manifest.py",)  # read by MicroPython's own build
 # What becomes one file with all that it loads, see joining.py.
-ROOTS = (("firmware.main", "firmware.boot"), ("firmware.mqtt",), ("firmware.meters.reader",))
+ROOTS = (
+    ("firmware.main", "firmware.boot"),
+    ("firmware.uplink", "firmware.brokers"),
+    ("firmware.meters.reader",),
+)
 KEPT = ("boards.virtual.lib",)  # for whoever types at the prompt
 _PASS = [
     Path(__file__),

@@ -50,12 +50,13 @@ def fold(
 
     `sources` must hold everything that runs together. The packages in `kept` lose no definition:
     they are for somebody outside. Methods are never dropped, because C code may call them. The
-    packages in `shared` get short names, which are added to `short`.
+    packages in `shared` get short names, which are added to `short`. `roots`: see joining.py.
     """
     trees = {_dotted(path): ast.parse(text, path) for path, text in sources.items()}
     before = sweeping.Uses(trees)
     for tree in trees.values():
         _Stripped().visit(tree)
+        tree.body = list(sweeping.first_ways(tree.body))
     modules = {name: _Module(name, tree, Scope(tree)) for name, tree in trees.items()}
     program = _Program(modules)
     for module in modules.values():
@@ -71,9 +72,10 @@ def fold(
             parameters.share(tree, named)
     folded = {}
     for path in sources:
-        tree = trees.get(_dotted(path))
-        if tree is None:
+        found = trees.get(_dotted(path))
+        if found is None:  # joined
             continue
+        tree = found
         if path.endswith("/__init__.py") or not sweeping.empty(tree):
             folded[path] = _text(tree)
     return folded

@@ -12,7 +12,7 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from host_tools.flashing.scopes import DEFINITIONS, Function, Imported, Scope
+from host_tools.flashing.scopes import DEFINITIONS, Imported, Scope
 
 Trees = Mapping[str, ast.Module]  # by dotted module name
 _LOCAL = (ast.Lambda, *DEFINITIONS)
@@ -64,7 +64,7 @@ def _imports(node: ast.AST, trees: Trees) -> Iterator[str]:
             whole = f"{node.module}.{alias.name}"
             if whole in trees:
                 yield whole
-            elif node.module in trees:
+            elif node.module and node.module in trees:
                 yield node.module
 
 
@@ -147,8 +147,6 @@ class _Names(ast.NodeTransformer):
                 setattr(node, name, self.visit(value))
             if name == "body":
                 self.scopes.pop()
-        if isinstance(node, _LOCAL) and getattr(node, "body", None) == []:
-            node.body = [ast.Pass()]  # type: ignore[union-attr]
         return node
 
     def visited(self, nodes: list[ast.AST]) -> list[ast.AST]:
@@ -204,6 +202,10 @@ def _bound_anywhere(tree: ast.Module) -> set[str]:
     return bound
 
 
+def _ours(means: Imported, trees: Trees) -> bool:
+    return means.module in trees or f"{means.module}.{means.name}" in trees
+
+
 def _name(trees: Trees, group: Joined) -> None:
     """A name stays as it is unless another module or some function has it too; the root's stay."""
     own = {name: Scope(trees[name]).bindings for name in group.members}
@@ -218,10 +220,9 @@ def _name(trees: Trees, group: Joined) -> None:
     for member, bindings in own.items():
         for name in bindings:
             only = Scope(trees[member]).only(name)
-            if isinstance(only, Imported) and only.module not in trees:
-                if f"{only.module}.{only.name}" not in trees and name not in local:
-                    group.renamed[member, name] = name  # a library: the same for all
-                    continue
+            if isinstance(only, Imported) and not _ours(only, trees) and name not in local:
+                group.renamed[member, name] = name  # a library: the same for all
+                continue
             new = name
             own_name = member == group.root or name.endswith(
                 _TOLD
@@ -256,6 +257,10 @@ def _write(trees: dict[str, ast.Module], group: Joined) -> None:
     for name in group.members:
         del trees[name]
     trees[group.root] = ast.Module(body=_once(body), type_ignores=[])
+    for tree in trees.values():
+        for node in ast.walk(tree):
+            if getattr(node, "body", None) == [] and not isinstance(node, ast.Module):
+                node.body = [ast.Pass()]  # type: ignore[attr-defined]
 
 
 def _once(body: list[ast.stmt]) -> list[ast.stmt]:

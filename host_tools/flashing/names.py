@@ -6,7 +6,8 @@ types, functions of two modules. All of the program is renamed at once, name by 
 whatever is reached is what was meant. A name is left alone as soon as anybody else may use it:
 the boards, a string, a keyword of a call, the interpreter's own objects; and where an attribute
 that not exactly one class makes for itself is set from outside, because whose it is cannot be
-told. Most short names are some that the interpreter has anyway. Only a traceback shows the difference; for its reader there is a list.
+told. Most short names are some that the interpreter has anyway. Only a traceback shows the
+difference; for its reader there is a list.
 """
 
 import ast
@@ -205,6 +206,15 @@ class _Walk:
         return (node.module or "") in self.trees
 
 
+def _attributes(node: ast.ClassDef) -> Iterator[str]:
+    """Its methods, and all that is looked at in them."""
+    for each in ast.walk(node):
+        if isinstance(each, ast.Attribute):
+            yield each.attr
+        elif isinstance(each, DEFINITIONS):
+            yield each.name
+
+
 def _said(node: ast.AST) -> set[str]:
     """Names that a node spells out, for whoever looks them up."""
     if isinstance(node, ast.Nonlocal):
@@ -276,16 +286,24 @@ class _Look(_Walk):
             for base in node.bases:
                 name = base.attr if isinstance(base, ast.Attribute) else ast.unparse(base)
                 self.names.relate(node.name, name)
+                if isinstance(base, ast.Attribute) and self.foreign(base):
+                    self.names.fixed |= set(_attributes(node))
                 if name.endswith(_ERRORS):
                     self.names.fixed.add(node.name)
 
+    def foreign(self, node: ast.Attribute) -> bool:
+        """Whether it is a library's."""
+        if not isinstance(node.value, ast.Name) or self.local(node.value.id):
+            return False
+        means = self.scopes[0].only(node.value.id)
+        if not isinstance(means, Imported):
+            return False
+        whole = f"{means.module}.{means.name}" if means.name else means.module
+        return whole not in self.trees and means.module not in self.trees
+
     def attribute(self, node: ast.Attribute) -> None:
-        if isinstance(node.value, ast.Name):
-            means = self.scopes[0].only(node.value.id)
-            if isinstance(means, Imported) and not self.local(node.value.id):
-                whole = f"{means.module}.{means.name}" if means.name else means.module
-                if whole not in self.trees and means.module not in self.trees:
-                    self.names.fixed.add(node.attr)  # of a library
+        if self.foreign(node):
+            self.names.fixed.add(node.attr)
         if isinstance(node.ctx, ast.Load):
             return
         if len(self.owner) > 2 and isinstance(self.owner[-2], ast.ClassDef):

@@ -5,7 +5,7 @@ that is written as one of them costs a module no memory. Taken from the interpre
 run; the ESP32's has them too (py/qstrdefs.h and the modules that both ports build in).
 """
 
-NAMES = """
+_LISTED = """
 ArithmeticError AssertionError BytesIO EACCES EADDRINUSE EAGAIN EALREADY EBADF ECONNABORTED
 ECONNREFUSED EEXIST EHOSTUNREACH EINPROGRESS EISDIR ENOBUFS ENODEV ENOENT ENOMEM ENOTCONN
 EOFError EOPNOTSUPP EPERM GeneratorExit IndentationError LookupError NameError OrderedDict
@@ -19,4 +19,5 @@ issubclass issubset issuperset isupper ldexp lgamma locals log10 log2 lstrip mat
 pi polar popitem popleft pow radians randint randrange rect reverse reversed rfind rindex round
 rsplit rstrip search setattr sin sinh slice sort splitlines sqrt sub symmetric_difference
 symmetric_difference_update tan tanh tau to_bytes trunc unhexlify uniform union upper
-""".split()
+"""
+NAMES = tuple(_LISTED.split())

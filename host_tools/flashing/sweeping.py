@@ -6,7 +6,7 @@ binds were needed before the folding and are not needed any more.
 """
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TypeGuard
 
@@ -126,6 +126,15 @@ def _portability(node: ast.Try) -> bool:
     bodies = [node.body, *[handler.body for handler in node.handlers]]
     kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.Assign)
     return all(isinstance(each, kinds) for body in bodies for each in body)
+
+
+def first_ways(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+    """Of what is done one way for each interpreter the first: MicroPython's, by convention."""
+    for node in body:
+        if isinstance(node, ast.Try) and _portability(node):
+            yield from node.body
+        else:
+            yield node
 
 
 def _drop_imports(module: str, tree: ast.Module, before: Uses, used: Uses) -> bool:

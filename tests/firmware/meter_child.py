@@ -11,7 +11,7 @@ import time
 
 sys.path.insert(0, sys.argv[1])
 
-from firmware.meters.reader import Bus, Meter
+from firmware.meters.reader import Bus, Meter, Registers
 from firmware.meters.readings import ALL
 from protocol.units import Unavailable
 
@@ -52,7 +52,7 @@ def ticks_ms():
 async def main(order):
     bus = Bus(Rs485(order["tty"]), order["baud"])
     for pairs, unit in order["jobs"]:
-        meter = Meter(dict(pairs), unit, bus, ticks_ms)
+        meter = Meter(Registers(dict(pairs)), unit, bus, ticks_ms)
         try:
             reading = await meter.read(ALL)
             print(json.dumps([reading.register_wh, list(reading.values.items())]))

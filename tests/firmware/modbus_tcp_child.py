@@ -12,7 +12,7 @@ import time
 sys.path.insert(0, sys.argv[1])
 
 from firmware.meters.modbus_tcp import TcpBus
-from firmware.meters.reader import Meter
+from firmware.meters.reader import Meter, Registers
 from firmware.meters.readings import ALL
 from protocol.units import Unavailable
 
@@ -39,7 +39,7 @@ async def main(order):
     for pairs, unit, wait_ms in order["jobs"]:
         clock.ahead_ms += wait_ms
         if unit not in meters:
-            meters[unit] = Meter(dict(pairs), unit, bus, clock.ticks_ms)
+            meters[unit] = Meter(Registers(dict(pairs)), unit, bus, clock.ticks_ms)
         start_ms = clock.ticks_ms()
         try:
             reading = await meters[unit].read(ALL)

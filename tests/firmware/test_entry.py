@@ -321,6 +321,8 @@ def test_the_walk_lets_others_run():
 def test_keys_stay_out_of_what_is_shown():
     _, _, firmware = commissioned("secret")
     hashing, _ = entry._token_keys(firmware.commands, firmware.points[0])
-    shown = repr(hashing) + repr(entry._mac(firmware.board.root)) + repr(firmware.log.records)
+    shown = (
+        repr(hashing) + repr(entry._mac(firmware.board.root)) + repr(list(firmware.log.records()))
+    )
     for secret in (desks.ROOT_KEY, keypad.token_key()):
         assert repr(secret) not in shown and repr(secret)[2:-1] not in shown

@@ -5,7 +5,16 @@ import asyncio
 import time
 
 from firmware.meters import modbus
-from firmware.meters.reader import EXCEPTION, GARBLED, INVALID, RESTING, SILENT, Bus, Meter
+from firmware.meters.reader import (
+    EXCEPTION,
+    GARBLED,
+    INVALID,
+    RESTING,
+    SILENT,
+    Bus,
+    Meter,
+    Registers,
+)
 from firmware.meters.readings import ALL, ENERGY, IDENTITY, LIVE
 from firmware.waits import sleep_ms
 from protocol.units import BAD_FIELD, Malformed, Unavailable
@@ -117,7 +126,7 @@ class Clock:
 
 
 def meter_on(line, compiled=SINGLE, unit=1, clock=None):
-    return Meter(compiled, unit, Bus(line, 19200), (clock or Clock()).ticks_ms)
+    return Meter(Registers(compiled), unit, Bus(line, 19200), (clock or Clock()).ticks_ms)
 
 
 def failure(coroutine):
@@ -185,14 +194,14 @@ def test_energy_is_read_although_the_meter_refuses_or_garbles_something_else():
 
 def test_ratios_of_transformers_multiply_exactly_what_lies_behind_them():
     line = Line({1: words({0x00: 0x42CD6666, 0x0C: 0xC4FA2000, 0x48: 0x46000001})})
-    meter = Meter(SINGLE, 1, Bus(line, 19200), Clock().ticks_ms, 40, 100)
+    meter = Meter(Registers(SINGLE, 40, 100), 1, Bus(line, 19200), Clock().ticks_ms)
     reading = asyncio.run(meter.read(ALL))
     # 8 192.0009765625 kWh times 4 000, rounded once: not 4 000 times the rounded 8 192 001 Wh
     assert reading.register_wh == 32768003906
     assert reading.voltage_mv == 10270000  # 102.7 V times 100
     assert reading.power_mw == -2001000 * 4000
     assert asyncio.run(meter.read(IDENTITY)).values == {SERIAL: 4711}
-    three = Meter(THREE, 1, Bus(line, 19200), Clock().ticks_ms, 20, 1)
+    three = Meter(Registers(THREE, 20, 1), 1, Bus(line, 19200), Clock().ticks_ms)
     line.units[1] = {0: 2300, 1: 2300, 2: 2310, 3: 500, 4: 7000, 5: 0, 6: 2, 7: 1}
     reading = asyncio.run(three.read(ALL))
     assert reading.voltage_mv == 230000 and reading.current_ma == 140000
@@ -297,8 +306,8 @@ def test_a_silent_meter_rests_longer_and_longer_up_to_a_minute_and_recovers():
 def test_a_silent_meter_does_not_disturb_another_on_the_same_bus_nor_the_loop():
     line = Line({2: words(FLOATS)})
     bus = Bus(line, 19200)
-    silent = Meter(SINGLE, 1, bus, Clock().ticks_ms)
-    good = Meter(SINGLE, 2, bus, Clock().ticks_ms)
+    silent = Meter(Registers(SINGLE), 1, bus, Clock().ticks_ms)
+    good = Meter(Registers(SINGLE), 2, bus, Clock().ticks_ms)
     ticks = []
 
     async def tick():
@@ -324,7 +333,7 @@ def test_a_silent_meter_does_not_disturb_another_on_the_same_bus_nor_the_loop():
 def test_one_request_is_in_flight_per_bus():
     line = Line({1: words(FLOATS), 2: words(FLOATS)})
     bus = Bus(line, 19200)
-    meters = [Meter(SINGLE, unit, bus, Clock().ticks_ms) for unit in (1, 2, 1, 2)]
+    meters = [Meter(Registers(SINGLE), unit, bus, Clock().ticks_ms) for unit in (1, 2, 1, 2)]
 
     async def all_at_once():
         return await asyncio.gather(*[meter.read(ALL) for meter in meters])
@@ -340,10 +349,12 @@ def test_a_cancelled_read_frees_the_bus():
     bus = Bus(line, 19200)
 
     async def story():
-        reading = asyncio.create_task(Meter(SINGLE, 1, bus, Clock().ticks_ms).read(ENERGY))
+        reading = asyncio.create_task(
+            Meter(Registers(SINGLE), 1, bus, Clock().ticks_ms).read(ENERGY)
+        )
         await sleep_ms(20)
         reading.cancel()
-        return await Meter(SINGLE, 2, bus, Clock().ticks_ms).read(ENERGY)
+        return await Meter(Registers(SINGLE), 2, bus, Clock().ticks_ms).read(ENERGY)
 
     assert asyncio.run(story()).register_wh == 8192001
 

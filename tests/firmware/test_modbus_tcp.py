@@ -5,7 +5,7 @@ import asyncio
 import time
 
 from firmware.meters.modbus_tcp import TcpBus
-from firmware.meters.reader import SILENT, Meter
+from firmware.meters.reader import SILENT, Meter, Registers
 from firmware.waits import sleep_ms
 from protocol.units import BAD_FIELD, MALFORMED, Malformed, Unavailable
 
@@ -370,5 +370,5 @@ def test_close_frees_the_gateway_and_the_next_request_connects_again():
 
 def test_a_meter_reads_over_it_as_over_a_serial_bus():
     compiled = {1: "test", 2: 4, 3: 1, 4: 0, 5: [[1, 0x48, 8, 1000]], 6: 0, 7: 80}
-    meter = Meter(compiled, 1, bus_to(Gateway()), Clock().ticks_ms)
+    meter = Meter(Registers(compiled), 1, bus_to(Gateway()), Clock().ticks_ms)
     assert asyncio.run(meter.read()).register_wh == 8192001

@@ -24,7 +24,7 @@ def test_an_open_cover_is_told_with_the_register_and_what_flowed():
     desk.tampers = 0
     seconds(desk, firmware, 131)
     assert tampers(firmware) == [(codes.COVER, 1), (codes.COVER, 0)]
-    assert [record[2] for record in firmware.log.records if record[1] == 7] == [
+    assert [record[2:] for record in firmware.log.records() if record[1] == 7] == [
         (0, codes.COVER, 1),
         (0, codes.COVER, 0),
     ]
@@ -90,7 +90,7 @@ def test_a_kind_that_does_not_trip_holds_nothing_and_one_not_notified_is_only_lo
     desk.tampers = codes.COVER
     seconds(desk, firmware, 10)
     assert tampers(firmware) == []
-    assert firmware.log.records[-1][1:] == (7, (0, codes.COVER, 1))
+    assert list(firmware.log.records())[-1][1:] == (7, 0, codes.COVER, 1)
     desk.tampers = 0
     seconds(desk, firmware, 140)
     assert tampers(firmware) == []

@@ -148,7 +148,8 @@ def test_why_there_is_no_connection_is_told_once_a_reason_until_there_is_one():
     link = firmware.uplink
 
     def told():
-        return [numbers for _, code, numbers in firmware.log.records if code == log.UNCONNECTED]
+        records = firmware.log.records()
+        return [record[2:4] for record in records if record[1] == log.UNCONNECTED]
 
     for place in range(5):
         link.unconnected(NO_LINK, place % 2)

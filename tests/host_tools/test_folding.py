@@ -296,8 +296,14 @@ NAMES_KEPT = {
         "class C:\n    def __init__(self, wide):\n        self.wide = wide\nC(wide=1)\n",
         "wide",
     ),
-    "set from outside": (
-        "class C:\n    def __init__(self):\n        self.hook = 0\nc = C()\nc.hook = 1\n",
+    "set from outside, of two": (
+        "class C:\n    def __init__(self):\n        self.hook = 0\n"
+        "class D:\n    def __init__(self):\n        self.hook = 0\nc = C()\nc.hook = 1\n",
+        "hook",
+    ),
+    "set from outside only": ("class C:\n    pass\nc = C()\nc.hook = 1\n", "hook"),
+    "of an object that a library made ours": (
+        "import io\nclass C(io.IOBase):\n    def hook(self): pass\n",
         "hook",
     ),
     "an error told to people": ("class Torn(Exception):\n    pass\nraise Torn\n", "Torn"),
@@ -348,7 +354,7 @@ print(found)
 
 def test_no_name_of_the_interpreters_objects_is_given_away():
     short = {}
-    fold(device_code.sources(), device_code.KEPT, device_code.PACKAGES, short)
+    fold(device_code.sources(), device_code.KEPT, device_code.PACKAGES, short, device_code.ROOTS)
     command = [interpreter(), "-c", FOREIGN]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert len(short) > 500
@@ -401,7 +407,13 @@ def test_device_tests_pass_on_the_files_a_module_gets(tmp_path):
                 used |= imported(path)
     texts = {path.relative_to(ROOT).as_posix(): path.read_text() for path in sorted(used)}
     kept = (*device_code.KEPT, "tests")
-    made = fold({**device_code.sources(), **texts}, kept, (*device_code.PACKAGES, "tests"))
+    made = fold(
+        {**device_code.sources(), **texts},
+        kept,
+        (*device_code.PACKAGES, "tests"),
+        {},
+        device_code.ROOTS,
+    )
     for name, text in made.items():
         level = 0 if name.startswith("tests/") else 3  # only a test's own assertions count
         target = tmp_path / f"{name.removesuffix('.py')}.mpy"

@@ -5,7 +5,7 @@ import tomllib
 
 import pytest
 
-from firmware.meters.reader import Meter
+from firmware.meters.reader import Meter, Registers
 from firmware.meters.registers import decode
 from host_tools.maps import MAPS, compile_map, encode, load, load_all, problems, to_slave
 from protocol import cbor
@@ -91,7 +91,7 @@ def test_no_float_register_accepts_nan_or_infinity(meter_map):
 def test_a_compiled_map_survives_cbor_and_makes_a_meter(meter_map):
     compiled = cbor.decode(cbor.encode(compile_map(meter_map)))
     assert compiled == compile_map(meter_map)
-    meter = Meter(compiled, meter_map.unit, None, None)
+    meter = Meter(Registers(compiled), meter_map.unit, None, None)
     assert meter.phases == meter_map.phases
     assert meter.resolution_wh == meter_map.energy_resolution_wh
 

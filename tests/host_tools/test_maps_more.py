@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from firmware.meters import modbus
-from firmware.meters.reader import INVALID, Meter
+from firmware.meters.reader import INVALID, Meter, Registers
 from firmware.meters.readings import ALL, ENERGY, LIVE, OK, check_total, in_group, step_wh
 from firmware.meters.registers import blocks, decode
 from host_tools.maps import MAPS, compile_map, encode, load_all
@@ -193,7 +193,7 @@ def test_a_negative_total_of_any_map_is_refused(name):
         async def request(self, unit, function, address, count):
             return struct.pack(f">{count}H", *words)
 
-    meter = Meter(compile_map(ALL_MAPS[name]), 1, Bus(), lambda: 0)
+    meter = Meter(Registers(compile_map(ALL_MAPS[name])), 1, Bus(), lambda: 0)
     with pytest.raises(Unavailable) as caught:
         asyncio.run(meter.read())
     assert caught.value.args == (INVALID,)
