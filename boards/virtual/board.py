@@ -5,7 +5,9 @@ import asyncio
 import os
 import sys
 
-from boards.virtual import chip, flash
+from boards.virtual import chip, clock, flash
+
+this = None  # the one chip this process is, as a real chip is by its power; for lib/ too
 
 
 class Relay:
@@ -108,5 +110,13 @@ class Board:
         return self.hardware.sleeper.heap_peak
 
 
+def power_on(settings):
+    """The chip, its time already under asyncio. `settings`: see chip.Chip."""
+    global this  # noqa: PLW0603 - a process is one chip
+    this = chip.Chip(settings)
+    clock.install(this.sleeper)
+    return this
+
+
 def build():
-    return Board(chip.this)
+    return Board(this)

@@ -29,28 +29,25 @@ def power_on(settings):
     rom, rom_bytes = read_only_memory(path)
     vfs.mount(vfs.VfsRom(memoryview(rom)), "/rom")
     sys.path[:] = ["/rom", ".frozen"]
-    from boards.virtual import chip
-
-    chip.this = chip.Chip(settings)
-    # These must still find their files: the host disappears below.
+    # The last ones that find their files: the host disappears below.
     from boards import start  # noqa: F401 - main.py imports it
-    from boards.virtual import board, clock  # noqa: F401 - main.py imports board
+    from boards.virtual import board
 
-    clock.install(chip.this.sleeper)
+    chip = board.power_on(settings)
     vfs.umount("/")
-    vfs.mount(vfs.VfsLfs2(chip.this.vfs), "/")
+    vfs.mount(vfs.VfsLfs2(chip.vfs), "/")
     sys.path[:] = ["", ".frozen", "/lib"]
     if firmware_in_rom:
         sys.path.insert(1, "/rom")
     else:
         vfs.umount("/rom")  # the hardware stays, but has no files
-    chip.this.sleeper.start_heap_watch(rom, rom_bytes)
+    return chip.sleeper, rom, rom_bytes
 
 
 def soft_reset():
-    from boards.virtual import chip
+    from boards.virtual import board
 
-    chip.this.soft_reset()
+    board.this.soft_reset()
 
 
 def start(name):
@@ -76,7 +73,7 @@ def bootstrap():
     with open(sys.argv[-1]) as file:  # an argument itself ends at 255 bytes
         settings = json.load(file)
     try:
-        power_on(settings)
+        sleeper, *memory = power_on(settings)
     except Exception as error:
         sys.print_exception(error)
         import os
@@ -87,6 +84,7 @@ def bootstrap():
     settings = None
     for name in ("read_only_memory", "power_on"):  # C code on a chip
         globals().pop(name)
+    sleeper.start_heap_watch(*memory)
     print("\x1eB", end="")
     if not all(start(name) for name in names):
         soft_reset()

@@ -1,7 +1,7 @@
 """What stands in for the microcontroller of one power-on: flash, time, sockets, reset, RTC.
 
-Built once by bootstrap.py while the host's files are still reachable; `board.build()` and the
-technician's shims take from it. Holds no rule of the product.
+Built once by board.power_on while the host's files are still reachable. Holds no rule of the
+product.
 """
 
 import time
@@ -9,8 +9,6 @@ import time
 from boards.virtual import bus, clock, control, flash, link
 
 ASKED_LATER = ("flash_us", "partition_info", "reset_cause", "unique_id", "wdt_ms")
-
-this = None  # the one chip this process is; set by bootstrap.py, as a real chip is by its power
 
 
 class Chip:

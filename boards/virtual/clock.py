@@ -109,6 +109,7 @@ class Sleeper:
         self.rom_bytes = rom_bytes
         gc.collect()
         self.heap_board = gc.mem_alloc() - rom_bytes
+        self.control.send("heap", 0, self.heap_board)
 
     def watch_heap(self):
         """Looks now and then: measuring walks the whole heap."""

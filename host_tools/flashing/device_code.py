@@ -23,6 +23,7 @@ ROOTS = (
     ("firmware.main", "firmware.boot"),
     ("firmware.uplink", "firmware.brokers"),
     ("firmware.meters.reader",),
+    ("boards.virtual.board",),
 )
 KEPT = ("boards.virtual.lib",)  # for whoever types at the prompt
 _PASS = [

@@ -1,14 +1,26 @@
-"""What the Python of a real board takes of the heap: boards/esp32 and boards/esp32_generic.
+"""What is in use on a real board before the firmware begins: asyncio, file system, boards/esp32.
 
-Run by heap.py under MicroPython in a folder of .mpy files. The hardware modules are stand-ins
-that answer nothing; they are in C on a chip and take no Python heap, so they are made before the
-count begins.
+Run by heap.py under MicroPython: board_esp32.py [ROMFS image]. The .mpy files are executed out of
+the image where one is given, else loaded from the working folder. The hardware modules and the
+flash are stand-ins that answer nothing; on a chip they are in C and take no Python heap, so they
+are made before the count begins.
 """
 
-import asyncio
 import gc
-import io
-import sys
+
+gc.collect()
+before = gc.mem_alloc()
+import asyncio  # noqa: E402
+
+assert asyncio.StreamReader and asyncio.Event and asyncio.Lock
+gc.collect()
+asyncio_bytes = gc.mem_alloc() - before
+
+import io  # noqa: E402
+import os  # noqa: E402
+import sys  # noqa: E402
+
+import vfs  # noqa: E402
 
 
 class Part:
@@ -53,18 +65,48 @@ class Hardware:
         self.emergency = bytearray(size)
 
 
-def measured():
+class Flash:
+    """Of 64 KiB, in memory."""
+
+    def __init__(self):
+        self.cells = bytearray(65536)
+
+    def readblocks(self, block, buffer, at=0):
+        at += block * 4096
+        buffer[:] = self.cells[at : at + len(buffer)]
+
+    def writeblocks(self, block, buffer, at=0):
+        at += block * 4096
+        self.cells[at : at + len(buffer)] = buffer
+
+    def ioctl(self, op, _):
+        return (None, 0, 0, 0, 16, 4096, 0)[op]
+
+
+def executed_in_place(path):
+    rom = bytearray(os.stat(path)[6])
+    with open(path, "rb") as file:
+        file.readinto(rom)
+    vfs.mount(vfs.VfsRom(memoryview(rom)), "/rom")
+    sys.path[:] = ["/rom", ".frozen"]
+    return rom
+
+
+def measured(arguments):
     for name in ("machine", "network", "esp32", "micropython"):
         sys.modules[name] = Hardware()
+    kept = [executed_in_place(path) for path in arguments]
+    flash = Flash()
+    vfs.VfsLfs2.mkfs(flash)
     stdin = sys.stdin.buffer
-    assert asyncio.StreamReader and asyncio.Event  # loads what every program here has
     gc.collect()
     before = gc.mem_alloc()
+    vfs.mount(vfs.VfsLfs2(flash), "/flash")
     from boards.esp32_generic import board
 
     built = board.build()
     gc.collect()
-    return gc.mem_alloc() - before, built, stdin
+    return gc.mem_alloc() - before, built, stdin, kept
 
 
-print(measured()[0])
+print(asyncio_bytes + measured(sys.argv[1:])[0])

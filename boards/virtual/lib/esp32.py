@@ -1,6 +1,6 @@
 """`esp32.Partition` for the prompt, over the image files: find, info and the block protocol."""
 
-from boards.virtual import chip
+from boards.virtual import board
 
 
 class Partition:
@@ -8,7 +8,7 @@ class Partition:
 
     def __init__(self, label):
         self.label = label
-        self.flash = {"vfs": chip.this.vfs, "journal": chip.this.journal}[label]
+        self.flash = {"vfs": board.this.vfs, "journal": board.this.journal}[label]
         self.readblocks = self.flash.readblocks
         self.writeblocks = self.flash.writeblocks
         self.ioctl = self.flash.ioctl
@@ -20,5 +20,5 @@ class Partition:
         return [each for each in found if subtype in (0xFF, each.info()[1])]
 
     def info(self):
-        subtype, offset = chip.this.settings["partition_info"][self.label]
+        subtype, offset = board.this.settings["partition_info"][self.label]
         return (self.TYPE_DATA, subtype, offset, self.flash.size, self.label, False)

@@ -6,7 +6,7 @@ board object and never comes here.
 
 import time
 
-from boards.virtual import chip
+from boards.virtual import board
 
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
 
@@ -17,17 +17,17 @@ class RTC:
         if new is not None:
             fields = (new[0], new[1], new[2], new[4], new[5], new[6], 0, 0)
             # In local time, which the bridge has made UTC.
-            chip.this.set_rtc_ms(time.mktime(fields) * 1000)
+            board.this.set_rtc_ms(time.mktime(fields) * 1000)
             return None
-        rtc_ms = chip.this.rtc_ms()
+        rtc_ms = board.this.rtc_ms()
         if rtc_ms is None:
-            rtc_ms = 946684800000 + chip.this.ticks_ms()  # an unset ESP32 shows the year 2000
+            rtc_ms = 946684800000 + board.this.ticks_ms()  # an unset ESP32 shows the year 2000
         year, month, day, hour, minute, second, weekday = time.gmtime(rtc_ms // 1000)[:7]
         return (year, month, day, weekday, hour, minute, second, rtc_ms % 1000 * 1000)
 
 
 def reset():
-    chip.this.reset()
+    board.this.reset()
 
 
 def soft_reset():
@@ -35,11 +35,11 @@ def soft_reset():
 
 
 def reset_cause():
-    return chip.this.settings["reset_cause"]
+    return board.this.settings["reset_cause"]
 
 
 def unique_id():
-    return bytes.fromhex(chip.this.settings["unique_id"])
+    return bytes.fromhex(board.this.settings["unique_id"])
 
 
 def idle():
