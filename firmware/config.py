@@ -55,9 +55,9 @@ def load(root, path=CONFIG):
 
 def forget(name, package="protocol"):
     """Give back the memory of a rarely needed module: 5 to 8 KB of a small heap."""
-    parent = sys.modules.get(package)
-    if sys.modules.pop(package + "." + name, None) and hasattr(parent, name):
-        delattr(parent, name)  # absent after an import for which there was no memory
+    if sys.modules.pop(package + "." + name, None):
+        # It is not there after an import for which there was no memory.
+        sys.modules[package].__dict__.pop(name, None)
 
 
 def root_key(root):

@@ -42,17 +42,21 @@ class Ring:
         sector, place = divmod(number % self.slots, self.per_sector)
         return self.start + sector * self.flash.sector + place * self.slot_bytes
 
+    def _sound(self, index):
+        """True when the buffer, filled from the slot at an index, holds a valid one."""
+        self.flash.read(self._at(index), self.buffer)
+        number, _, length = struct.unpack_from(HEADER, self.buffer, 0)
+        if number == 0xFFFFFFFF or length > self.payload_max or number % self.slots != index:
+            return False
+        body = memoryview(self.buffer)[: self.slot_bytes - CRC_BYTES]
+        return crc32(body) == struct.unpack_from("<I", self.buffer, self.slot_bytes - CRC_BYTES)[0]
+
     def _read(self, index):
         """(number, kind, payload) of the slot at an index, or None; payload is a copy."""
-        buffer = self.buffer
-        self.flash.read(self._at(index), buffer)
-        number, kind, length = struct.unpack_from(HEADER, buffer, 0)
-        if number == 0xFFFFFFFF or length > self.payload_max or number % self.slots != index:
+        if not self._sound(index):
             return None
-        body = memoryview(buffer)[: self.slot_bytes - CRC_BYTES]
-        if crc32(body) != struct.unpack_from("<I", buffer, self.slot_bytes - CRC_BYTES)[0]:
-            return None
-        return number, kind, bytes(buffer[HEADER_BYTES : HEADER_BYTES + length])
+        number, kind, length = struct.unpack_from(HEADER, self.buffer, 0)
+        return number, kind, bytes(self.buffer[HEADER_BYTES : HEADER_BYTES + length])
 
     def scan(self, take):
         """Call take(number, kind, payload) for every valid slot, then be ready to append.
@@ -89,14 +93,19 @@ class Ring:
             self.next = number + 1
             if number % self.per_sector == 0 and number != self.erased:
                 self.flash.erase(self._at(number))
-            slot = bytearray(b"\xff" * self.slot_bytes)
+            # One buffer for both ways: there is hardly room for another when an entry is made.
+            slot = self.buffer
+            end = HEADER_BYTES + len(payload)
             struct.pack_into(HEADER, slot, 0, number, kind, len(payload))
-            slot[HEADER_BYTES : HEADER_BYTES + len(payload)] = payload
-            body = memoryview(slot)[: self.slot_bytes - CRC_BYTES]
-            struct.pack_into("<I", slot, self.slot_bytes - CRC_BYTES, crc32(body))
+            slot[HEADER_BYTES:end] = payload
+            for at in range(end, self.slot_bytes):
+                slot[at] = 0xFF
+            whole = memoryview(slot)
+            crc = crc32(whole[: self.slot_bytes - CRC_BYTES])
+            struct.pack_into("<I", slot, self.slot_bytes - CRC_BYTES, crc)
             self.flash.program(self._at(number), slot)
-            self.flash.read(self._at(number), self.buffer)
-            if self.buffer == slot:
+            kept = self._sound(number % self.slots) and whole[HEADER_BYTES:end] == payload
+            if kept and struct.unpack_from(HEADER, slot, 0) == (number, kind, len(payload)):
                 self.newest = number
                 return number
         raise Unavailable("journal: flash does not keep what is written")

@@ -22,7 +22,7 @@ NO_TIME = const(7)  # TLS: no clock to judge a certificate by
 REASONS = const(8)
 
 _CLOSE_MS = const(1000)
-_READ_BYTES = const(512)
+_READ_BYTES = const(256)
 
 
 class Flight:

@@ -2,13 +2,16 @@
 
 from firmware import config
 from firmware.point import shared
-from protocol import codes, tariff_book
+from protocol import codes
 
 
 def apply(commands, point, command):
     if len(command.args) != 1:
         return codes.REFUSED_FIELD
+    from protocol import tariff_book
+
     book = tariff_book.from_wire(command.args[0])
+    tariff_book = None  # given back before there is an entry to make
     config.forget("tariff_book")
     if book.version <= point.book.version:
         return codes.ALREADY

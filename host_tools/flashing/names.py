@@ -4,10 +4,10 @@ MicroPython keeps every name that code uses on the heap for ever, once. Two name
 where nothing could have both: attributes of classes that are no relatives, fields of two record
 types, functions of two modules. All of the program is renamed at once, name by name, so that
 whatever is reached is what was meant. A name is left alone as soon as anybody else may use it:
-the boards, a string, a keyword of a call, the interpreter's own objects; and where an attribute
-that not exactly one class makes for itself is set from outside, because whose it is cannot be
-told. Most short names are some that the interpreter has anyway. Only a traceback shows the
-difference; for its reader there is a list.
+the boards, a look-up by name, a keyword of a call, the interpreter's own objects; and where an
+attribute that not exactly one class makes for itself is set from outside, because whose it is
+cannot be told. Most short names are some that the interpreter has anyway. Only a traceback shows
+the difference; for its reader there is a list.
 """
 
 import ast
@@ -24,6 +24,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from host_tools.flashing import rom_names, sweeping
 from host_tools.flashing.scopes import DEFINITIONS, OTHER, Function, Imported, Scope
@@ -53,6 +54,8 @@ class _Names:
     relatives: dict[str, str] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
     outside: set[str] = field(default_factory=set)
+    said: set[str] = field(default_factory=set)
+    computed: bool = False  # some name is looked up that the source does not spell out
 
     def found(self, name: str, place: Place, defines: bool = True) -> None:
         self.places.setdefault(name, set()).add(place)
@@ -93,6 +96,8 @@ def share(
         owners = {names.family(of) for kind, of in names.places.get(name, ()) if kind == "class"}
         if len(owners) != 1:
             names.fixed.add(name)
+    if names.computed:
+        names.fixed |= names.said
     short = _chosen(names)
     for module, tree in trees.items():
         if sweeping.whole(module, shared):
@@ -216,15 +221,24 @@ def _attributes(node: ast.ClassDef) -> Iterator[str]:
 
 
 def _said(node: ast.AST) -> set[str]:
-    """Names that a node spells out, for whoever looks them up."""
+    """Names that a node spells out."""
     if isinstance(node, ast.Nonlocal):
         return set(node.names)
-    said = getattr(node, "value", None) if isinstance(node, ast.Constant) else None
+    said: object = None
     if isinstance(node, ast.keyword):
         said = node.arg
     elif isinstance(node, ast.ExceptHandler):
         said = node.name
+    elif _looks_up(node) and isinstance(node.args[1], ast.Constant):
+        said = node.args[1].value
     return {said} if isinstance(said, str) else set()
+
+
+def _looks_up(node: ast.AST) -> TypeGuard[ast.Call]:
+    """Whether an attribute is asked for by its name."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        return False
+    return node.func.id in ("getattr", "hasattr", "setattr", "delattr") and len(node.args) > 1
 
 
 def _body(node: ast.AST) -> list[ast.AST]:
@@ -266,8 +280,12 @@ class _Look(_Walk):
         elif isinstance(node, ast.Global):
             for name in node.names:
                 self.names.found(name, ("module", self.module))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            self.names.said.add(node.value)
         else:
             self.names.fixed |= _said(node)
+            if _looks_up(node) and not isinstance(node.args[1], ast.Constant):
+                self.names.computed = True
 
     def imported(self, node: ast.Import | ast.ImportFrom) -> None:
         for alias in node.names:

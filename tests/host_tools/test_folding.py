@@ -291,7 +291,14 @@ def test_what_nothing_has_both_of_shares_a_name():
 
 # Names that must stay in what is otherwise shortened: whose they are cannot be told.
 NAMES_KEPT = {
-    "a string": ("class C:\n    def by_text(self): pass\nprint('by_text')\n", "by_text"),
+    "looked up": (
+        "class C:\n    def by_text(self): pass\nprint(getattr(C(), 'by_text'))\n",
+        "by_text",
+    ),
+    "looked up by a text from elsewhere": (
+        "class C:\n    def by_text(self): pass\nfor n in ('by_text',): print(getattr(C(), n))\n",
+        "by_text",
+    ),
     "a keyword": (
         "class C:\n    def __init__(self, wide):\n        self.wide = wide\nC(wide=1)\n",
         "wide",
