@@ -329,8 +329,12 @@ class _Rewrite(_Names):
 
     visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = named  # type: ignore[assignment]
 
-    def visit_Import(self, node: ast.Import) -> ast.AST | None:
-        return node
+    def visit_Import(self, node: ast.Import) -> ast.AST | list[ast.AST]:
+        left = [alias for alias in node.names if alias.name not in self.group.members]
+        made: list[ast.AST] = [ast.Import(left)] if left else []
+        if len(left) < len(node.names) and not self.inside:
+            made.append(self.root_import())
+        return made
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | list[ast.AST] | None:
         made: list[ast.AST] = []
@@ -346,12 +350,15 @@ class _Rewrite(_Names):
             made.insert(0, ast.ImportFrom(node.module, left, 0))
         return made
 
+    def root_import(self) -> ast.AST:
+        package, _, root = self.group.root.rpartition(".")
+        named = [ast.alias(root, None if self.alias == root else self.alias)]
+        return ast.ImportFrom(package, named, 0) if package else ast.Import(named)
+
     def outside(self, means: Imported, bound: str) -> ast.AST:
         """The import that serves a module which is not part of the joined file."""
-        package, _, root = self.group.root.rpartition(".")
         if means.name is None:
-            asname = None if self.alias == root else self.alias
-            return ast.ImportFrom(package, [ast.alias(root, asname)], 0)
+            return self.root_import()
         name = self.new(means) or means.name
         asname = None if name == bound else bound
         return ast.ImportFrom(self.group.root, [ast.alias(name, asname)], 0)
