@@ -42,10 +42,10 @@ def join(trees: dict[str, ast.Module], roots: Sequence[Sequence[str]]) -> None:
         while True:
             loaded = _loaded(trees, [*others, root], apart, first=root == roots[0][0])
             group = Joined(root, [name for name in loaded if name not in others])
-            found = _Apart(trees, set(group.members)).found - {root}
-            if not found:
+            objects = _used_as_objects(trees, set(group.members)) - {root}
+            if not objects:
                 break
-            apart |= found
+            apart |= objects
         _name(trees, group)
         _write(trees, group)
 
@@ -121,6 +121,15 @@ class _Names(ast.NodeTransformer):
                 return self.followed(found) if isinstance(found, Imported) else None
         return self.global_name(self.module, name)
 
+    def local(self, name: str) -> bool:
+        """Whether a function or a class around here binds it."""
+        inner = len(self.scopes) - 1
+        return any(
+            name in scope.bindings and (not scope.is_class or at == inner)
+            for at, scope in enumerate(self.scopes)
+            if at
+        )
+
     def global_name(self, module: str, name: str) -> Imported:
         tree = self.trees.get(module)
         found = Scope(tree).only(name) if tree else None
@@ -162,13 +171,12 @@ class _Names(ast.NodeTransformer):
     visit_AsyncFunctionDef = visit_ClassDef = visit_Lambda = definition
 
 
-class _Apart:
+def _used_as_objects(trees: Trees, members: set[str]) -> set[str]:
     """Which of `members` are used in a way that only a module of its own can serve."""
-
-    def __init__(self, trees: Trees, members: set[str]) -> None:
-        self.found: set[str] = set()
-        for name in trees:
-            _Uses(trees, name, members, self.found).visit(trees[name])
+    found: set[str] = set()
+    for name, tree in trees.items():
+        _Uses(trees, name, members, found).visit(tree)
+    return found
 
 
 class _Uses(_Names):
@@ -224,10 +232,8 @@ def _name(trees: Trees, group: Joined) -> None:
                 group.renamed[member, name] = name  # a library: the same for all
                 continue
             new = name
-            own_name = member == group.root or name.endswith(
-                _TOLD
-            )  # may be asked for from outside
-            if not own_name and (counted[name] > 1 or name in local):
+            asked_for = member == group.root or name.endswith(_TOLD)  # by whoever is outside
+            if not asked_for and (counted[name] > 1 or name in local):
                 new = f"{member.rpartition('.')[2]}_{name}"
                 while new in taken:
                     new += "_"
@@ -299,9 +305,11 @@ class _Rewrite(_Names):
         return self.group.renamed.get((means.module, means.name or ""))
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
-        means = self.meaning(node.id)
-        if self.inside and means and means.name is not None:
-            node.id = self.new(means) or node.id
+        if self.inside:
+            means = self.meaning(node.id)
+            if not (means and _ours(means, self.trees)) and not self.local(node.id):
+                means = Imported(self.module, node.id)  # of a library, as it is called here
+            node.id = (means and self.new(means)) or node.id
         return node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
@@ -329,8 +337,16 @@ class _Rewrite(_Names):
 
     visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = named  # type: ignore[assignment]
 
+    def library(self, alias: ast.alias) -> ast.alias:
+        """At a member's own level it is bound to what the group calls it."""
+        bound = alias.asname or alias.name
+        if not self.inside or len(self.scopes) > 1:
+            return alias
+        new = self.group.renamed.get((self.module, bound), bound)
+        return ast.alias(alias.name, None if new == alias.name else new)
+
     def visit_Import(self, node: ast.Import) -> ast.AST | list[ast.AST]:
-        left = [alias for alias in node.names if alias.name not in self.group.members]
+        left = [self.library(a) for a in node.names if a.name not in self.group.members]
         made: list[ast.AST] = [ast.Import(left)] if left else []
         if len(left) < len(node.names) and not self.inside:
             made.append(self.root_import())
@@ -343,7 +359,7 @@ class _Rewrite(_Names):
             bound = alias.asname or alias.name
             means = self.followed(Imported(node.module or "", alias.name))
             if means.module not in self.group.members:
-                left.append(alias)
+                left.append(self.library(alias))
             elif not self.inside:
                 made.append(self.outside(means, bound))
         if left:

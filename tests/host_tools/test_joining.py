@@ -111,6 +111,16 @@ def test_errors_keep_the_names_that_people_are_told(tmp_path):
     assert printed(tmp_path / "after", after) == printed(tmp_path / "before", before)
 
 
+def test_a_library_under_a_name_that_another_module_defines(tmp_path):
+    middle = (
+        MIDDLE + "\nfrom sys import byteorder as seed\nimport gc\nprint(seed, gc.isenabled())\n"
+    )
+    leaf = LEAF + "\ndef other(gc):\n    import os\n    return gc, os.sep\nprint(other(1), seed)\n"
+    before, after = joined(middle=middle, leaf=leaf)
+    assert set(after) == {"main.py", "late.py"}
+    assert printed(tmp_path / "after", after) == printed(tmp_path / "before", before)
+
+
 def test_a_global_of_a_module_is_still_one_variable(tmp_path):
     middle = (
         MIDDLE + "\nstate = 0\ndef count():\n    global state\n    state += 1\n    return state\n"
