@@ -17,7 +17,7 @@ class House:
     """One point, opened and topped up with 10, its relay closed by the key."""
 
     def __init__(self, name, credit=10 * CUR, book=None, start_s=MIDNIGHT_S, **settings):
-        self.desk = desks.Desk("/tmp/gridpurse-rules-" + name)
+        self.desk = desks.Desk(desks.folder("rules-" + name))
         self.desk.now_ms = start_s * 1000
         values = {"current_max_ma": 10000000}  # energy may come at once
         values.update(settings)

@@ -46,7 +46,7 @@ class Site:
     """A commissioned module and the host that sends it update commands."""
 
     def __init__(self, name):
-        self.desk = desks.Desk("/tmp/gridpurse-update-" + name)
+        self.desk = desks.Desk(desks.folder("update-" + name))
         self.root = self.desk.root
         wipe(self.root + "/a")
         wipe(self.root + "/b")
@@ -320,7 +320,7 @@ def test_updating_changes_no_balance():
 
 
 def test_the_loader_counts_a_start_before_it_begins():
-    root = "/tmp/gridpurse-update-loader"
+    root = desks.folder("update-loader")
     desks.clean(root)
     assert start.choose(root) == "-"
     slots.write(root, "-", "b", 3)
