@@ -102,10 +102,13 @@ def tell(firmware):
     if trial not in (slots.NONE, firmware.copy):
         version = slots.version(root, trial)
         events.add(codes.UPDATED, MODULE_TARGET, codes.ROLLED_BACK, version, 0)
-        slots.write(root, trusted)
+        try:
+            slots.write(root, trusted)
+        except OSError:
+            pass  # this copy runs at the next start too, and tells it again
     if slots.exists(root + slots.TRIED) and firmware.config_path != slots.TRIED:
         events.add(codes.CONFIG_SET, MODULE_TARGET, firmware.settings.version, codes.ROLLED_BACK)
-        os.remove(root + slots.TRIED)
+        config.remove(root + slots.TRIED)
 
 
 def progress(firmware):

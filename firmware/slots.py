@@ -50,5 +50,8 @@ def settings_path(root, trials):
     """Path of the settings this start uses; what is tried is tried for one start."""
     if not trials or exists(root + TRIED) or not exists(root + TRIAL):
         return config.CONFIG
-    os.rename(root + TRIAL, root + TRIED)
+    try:
+        os.rename(root + TRIAL, root + TRIED)
+    except OSError:  # settings that cannot be marked as tried would be tried for ever
+        return config.CONFIG
     return TRIED

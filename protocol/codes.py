@@ -72,6 +72,7 @@ REFUSED_TOO_OLD = const(6)
 REFUSED_CLOCK = const(7)
 REFUSED_HELD = const(8)  # credit still holds the relay open
 REFUSED_BUSY = const(9)  # another change is being tried
+REFUSED_FULL = const(10)  # the module's file system has no room
 
 # Event codes. Arguments in brackets.
 BOOT = const(1)  # [reset cause, boot id]

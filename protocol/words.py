@@ -87,6 +87,7 @@ STATUSES = {
     7: "clock invalid",
     8: "held open by credit",
     9: "another change is being tried",
+    10: "no room in the file system",
 }
 
 EVENTS = {
