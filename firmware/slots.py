@@ -10,6 +10,7 @@ from firmware import config
 from protocol.units import Malformed
 
 FILE = "/slot"
+FAILED = "/failed"  # "copy times": what boards/start.py started by a reset, in a row
 NONE = "-"  # the copy at the root of the file system or in the image, which no update replaces
 TRIES = 3  # starts that a copy on trial gets
 
@@ -28,6 +29,14 @@ def read(root):
 
 def write(root, trusted, trial=NONE, tries=0):
     config.write(root, FILE, ("%s %s %d" % (trusted, trial, tries)).encode())
+
+
+def counted(root):
+    """The copy whose starts were counted, or None."""
+    try:
+        return config.read(root, FAILED).decode().split()[0]
+    except (Malformed, ValueError, IndexError):
+        return None
 
 
 def version(root, copy):

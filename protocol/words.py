@@ -207,6 +207,7 @@ UPDATE_REASONS = {
     4: "no space",
     5: "not whole",
     6: "list of files is wrong",
+    7: "does not start any more",
 }
 
 CRASHES = {
