@@ -20,6 +20,7 @@ from host_tools.simulator.wiring import Place, module_settings
 from protocol import cbor, codes
 from protocol.units import MODULE_TARGET
 from tests.bench import rig
+from tests.host_tools.genuine import HANG_S
 from tests.simulator.test_console import mpremote
 from tests.system.commands import TARIFF
 
@@ -48,7 +49,7 @@ def run(tmp_path, files: dict[str, bytes], done, then=None) -> tuple[list[str], 
 
     async def story() -> dict[str, bytes]:
         time = VirtualTime(START_S, 1, tmp_path / "time")
-        async with AsyncExitStack() as stack, asyncio.timeout(60):
+        async with AsyncExitStack() as stack, asyncio.timeout(HANG_S):
             stack.callback(time.close)
             module = VirtualModule("m", time, tmp_path / "m")
             await stack.enter_async_context(module)
