@@ -15,7 +15,7 @@ FILE = "/slot"
 FAILED = "/failed"
 NONE = "-"
 TRIES = 3
-HOLD_S = 900
+WAIT_S = 900
 # Reset causes of firmware/README.md: nothing has failed before power-on, deep sleep, soft reset
 # and brown-out.
 INNOCENT = (1, 4, 5, 6)
@@ -89,8 +89,8 @@ def forget(path):
 
 def hold(board, before_s, sleep_ms):
     """The relays stay where they are, up to the bound of the board; Ctrl-C leads to the prompt."""
-    sleep_ms(HOLD_S * 1000)
-    if before_s < board.hold_s <= before_s + HOLD_S:
+    sleep_ms(WAIT_S * 1000)
+    if before_s < board.hold_s <= before_s + WAIT_S:
         for contact in board.relays:
             contact.open()
 
@@ -103,8 +103,8 @@ def enter(path, board):
     if times > TRIES and cause not in INNOCENT:
         import time
 
-        print("gridpurse: the program does not start; tried again in %d s" % HOLD_S)
-        hold(board, (times - TRIES - 1) * HOLD_S, time.sleep_ms)
+        print("gridpurse: the program does not start; tried again in %d s" % WAIT_S)
+        hold(board, (times - TRIES - 1) * WAIT_S, time.sleep_ms)
     if copy != NONE:
         path.insert(0, "/" + copy)
     del sys.modules["boards.start"]
