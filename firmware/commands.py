@@ -69,6 +69,10 @@ class Commands:
                 status = self.apply(self.points.get(command.target), command)
             except Malformed:
                 status = codes.REFUSED_FIELD
+            except OSError as error:  # before the effect: a file comes first, and as a whole
+                if error.args[0] not in config.NO_ROOM:
+                    raise
+                status = codes.REFUSED_FULL
         if status == codes.REFUSED_EXPIRED:
             figures = (EXPIRED, messages.COMMAND, command.id)
             self.events.add(codes.REJECTED, command.target, *figures)

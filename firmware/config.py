@@ -13,6 +13,7 @@ from protocol.units import BAD_FIELD, Malformed
 CONFIG = "/config.cbor"
 KEY = "/key.bin"
 KEY_BYTES = 32
+NO_ROOM = (28, 36)  # errno where nothing more fits; LittleFS says 36 of a new name
 AGAIN = "; provision the module again"
 
 
@@ -27,9 +28,21 @@ def read(root, path):
 
 def write(root, path, data):
     """Replace a file as a whole: after a cut it is the old one or the new one."""
-    with open(root + path + ".new", "wb") as file:
-        file.write(data)
-    os.rename(root + path + ".new", root + path)
+    try:
+        with open(root + path + ".new", "wb") as file:
+            file.write(data)
+        os.rename(root + path + ".new", root + path)
+    except OSError as error:
+        remove(root + path + ".new")  # no half of a file takes the room that is left
+        raise error
+
+
+def remove(path):
+    """No file of that name, whether there was one or not."""
+    try:
+        os.remove(path)
+    except OSError:
+        pass
 
 
 def parsed(root, path, convert):

@@ -49,28 +49,37 @@ def reserve(root, point, slot):
     return point.with_more(slot, points.M_DEBTS, values)
 
 
-def recover(point, metering, passed_s):
-    """Post what is due: the share of a top-up, then what time has brought."""
+def passed(point, slot, passed_s):
+    """The slot of an interval with its time in it, so that no cut makes a period longer."""
+    if passed_s <= 0 or suspended(point):
+        return slot
+    values = list(slot.more[points.M_DEBTS])
+    for place in (0, 1):
+        if values[place]:
+            values[CARRIED_S + place] += passed_s
+    return point.with_more(slot, points.M_DEBTS, values)
+
+
+def recover(point, metering, by_time):
+    """Post what is due: the share of a top-up, and at the end of an interval what time brought."""
     values = list(point.slot.more[points.M_DEBTS])
     due_ncur = min(values[DUE], values[BY_PAYMENT])
     if values[DUE]:
         values[DUE] = 0
         values[TAKEN] += due_ncur
         post(point, metering, values, BY_PAYMENT, due_ncur)
-    if passed_s <= 0 or suspended(point):
+    if not by_time:
         return
     agreed = terms(metering.board.root, point.number)
     for place in (0, 1):
         rate_ncur, period_s = agreed[place]
         if not values[place] or not period_s:
             continue
-        carried_s = values[CARRIED_S + place] + passed_s
-        values[CARRIED_S + place] = carried_s % period_s
+        carried_s = values[CARRIED_S + place]
         due_ncur = min(values[place], carried_s // period_s * rate_ncur)
         if due_ncur:
+            values[CARRIED_S + place] = carried_s % period_s
             post(point, metering, values, place, due_ncur)
-    if any(values[:DUE]):
-        point.slot.more[points.M_DEBTS] = values  # times are durable with the next slot
 
 
 def suspended(point):

@@ -3,8 +3,6 @@
 The accepted identity is a file; a METER command removes it. Loaded at start and once a day only.
 """
 
-import os
-
 from firmware import config
 from firmware.meters.readings import IDENTITY
 from protocol import cbor, codes
@@ -38,7 +36,10 @@ async def check(watch, sight):
             raise Malformed(BAD_FIELD, "identity")
     except Malformed:
         accepted = found
-        config.write(watch.root, path(point.number), cbor.encode(found))
+        try:
+            config.write(watch.root, path(point.number), cbor.encode(found))
+        except OSError:  # then what it is a little later
+            sight.identify_ms = now_ms + _AGAIN_MS
     changed = [key for key in sorted(found) if accepted.get(key) != found[key]]
     if changed and not sight.other_meter:
         for key in changed:
@@ -49,8 +50,5 @@ async def check(watch, sight):
 
 def accept(watch, point):
     """Another meter was put in with everybody's knowledge: learn what it is at the next poll."""
-    try:
-        os.remove(watch.root + path(point.number))
-    except OSError:
-        pass  # it never told what it was
+    config.remove(watch.root + path(point.number))
     watch.sights[point.number].identify_ms = 0

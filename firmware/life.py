@@ -102,10 +102,19 @@ def tell(firmware):
     if trial not in (slots.NONE, firmware.copy):
         version = slots.version(root, trial)
         events.add(codes.UPDATED, MODULE_TARGET, codes.ROLLED_BACK, version, 0)
-        slots.write(root, trusted)
+        try:
+            slots.write(root, trusted)
+        except OSError:
+            pass  # this copy runs at the next start too, and tells it again
+    counted = slots.counted(root)
+    if counted not in (None, firmware.copy):
+        figures = (codes.ROLLED_BACK, slots.version(root, counted), codes.NO_START)
+        events.add(codes.UPDATED, MODULE_TARGET, *figures)
+    if counted:
+        config.remove(root + slots.FAILED)
     if slots.exists(root + slots.TRIED) and firmware.config_path != slots.TRIED:
         events.add(codes.CONFIG_SET, MODULE_TARGET, firmware.settings.version, codes.ROLLED_BACK)
-        os.remove(root + slots.TRIED)
+        config.remove(root + slots.TRIED)
 
 
 def progress(firmware):
@@ -154,6 +163,7 @@ def judge_program(firmware, uptime_s):
     """A program that has metered for long enough and heard the host is trusted from now on."""
     root, copy = firmware.board.root, firmware.copy
     if firmware.uplink.heard:
+        config.write(root, "/%s/trusted" % copy, b"")  # it may take over from the next one
         slots.write(root, copy)
         events = firmware.events
         events.add(codes.UPDATED, MODULE_TARGET, codes.CONFIRMED, slots.version(root, copy), 0)
@@ -197,6 +207,8 @@ async def hold(board, copy):
     """
     unstarted(board)
     root = board.root
+    if slots.counted(root) == copy:  # it begins, and says what keeps it
+        config.remove(root + slots.FAILED)
     if slots.exists(root + slots.TRIED) or (copy != slots.NONE and slots.read(root)[1] == copy):
         board.reset()
     left_ms = RETRY_S * 1000

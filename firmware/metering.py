@@ -131,7 +131,7 @@ class Metering:
         if now_s >= due_s:
             self.charge(point, self.label_s(now_s, due_s), quality)
         elif point.slot.more[points_module.M_DEBTS]:
-            self.recover(point, 0)
+            self.recover(point, False)
 
     def due_s(self, book, after_s):
         """When the running interval ends: at the next quarter, or where a dated set begins."""
@@ -150,7 +150,12 @@ class Metering:
     def charge(self, point, at_s, quality):
         self.keep_pulses(point)  # or a cut would count them again from before this entry
         state = point.state
-        self.enter(point, ledger.charge(state, point.book, at_s, quality, point.seen_wh))
+        slot = point.with_entry(ledger.charge(state, point.book, at_s, quality, point.seen_wh))
+        if slot.more[points_module.M_DEBTS]:
+            from firmware import debts
+
+            slot = debts.passed(point, slot, at_s - state.time_s)
+        self.commit(point, slot)
         for dated in (point.book.rates, point.book.ladders):
             for from_s, _ in dated:
                 if state.time_s < from_s <= at_s:  # a freeze of the register at the switch
@@ -160,7 +165,7 @@ class Metering:
             slot = point.with_entry(ledger.fixed(point.state, point.book, quality, day))
             self.commit(point, point.with_day_over(slot))
         if point.slot.more[points_module.M_DEBTS]:
-            self.recover(point, at_s - state.time_s)
+            self.recover(point, True)
 
     def set_clock(self, unix_ms):
         """Take an authenticated time. A step splits the running interval at the old instant and at
@@ -178,10 +183,10 @@ class Metering:
             for point in self.points.values():
                 self.charge_now(point)
 
-    def recover(self, point, passed_s):
+    def recover(self, point, by_time):
         from firmware import debts
 
-        debts.recover(point, self, passed_s)
+        debts.recover(point, self, by_time)
 
     def credited(self, point, entry):
         """The slot of a top-up, whichever way it came."""

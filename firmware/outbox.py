@@ -11,7 +11,7 @@ counted, and never reads what its checksum does not confirm: that file is counte
 import os
 from array import array
 
-from firmware import events, point, shelf
+from firmware import config, events, point, shelf
 from protocol import messages
 from protocol.units import Unavailable, const
 
@@ -24,7 +24,6 @@ _EVENT_FILES = const(48)
 _NUMBERS = const(10000000)  # file names: shelf * _NUMBERS + number
 _BODY_BYTES_MAX = const(4000)  # of a message, so that a file and a seal have room for it
 _STREAM_BIT = const(28)  # a pending record is its sequence, then stream and slot number in one
-_NO_ROOM = const(28)  # errno
 
 
 class Outbox:
@@ -128,7 +127,7 @@ class Outbox:
         self.filed = filed
         for files in self.shelves:
             files.give_up()
-        if code == _NO_ROOM:  # telemetry goes before the ledger
+        if code in config.NO_ROOM:  # telemetry goes before the ledger
             for files in (self.shelves[1], self.shelves[0]):
                 if files.first <= files.last:
                     self._drop(files)

@@ -10,6 +10,7 @@ from firmware import config
 from protocol.units import Malformed
 
 FILE = "/slot"
+FAILED = "/failed"  # "copy times": what boards/start.py started by a reset, in a row
 NONE = "-"  # the copy at the root of the file system or in the image, which no update replaces
 TRIES = 3  # starts that a copy on trial gets
 
@@ -28,6 +29,14 @@ def read(root):
 
 def write(root, trusted, trial=NONE, tries=0):
     config.write(root, FILE, ("%s %s %d" % (trusted, trial, tries)).encode())
+
+
+def counted(root):
+    """The copy whose starts were counted, or None."""
+    try:
+        return config.read(root, FAILED).decode().split()[0]
+    except (Malformed, ValueError, IndexError):
+        return None
 
 
 def version(root, copy):
@@ -50,5 +59,8 @@ def settings_path(root, trials):
     """Path of the settings this start uses; what is tried is tried for one start."""
     if not trials or exists(root + TRIED) or not exists(root + TRIAL):
         return config.CONFIG
-    os.rename(root + TRIAL, root + TRIED)
+    try:
+        os.rename(root + TRIAL, root + TRIED)
+    except OSError:  # settings that cannot be marked as tried would be tried for ever
+        return config.CONFIG
     return TRIED

@@ -72,6 +72,7 @@ REFUSED_TOO_OLD = const(6)
 REFUSED_CLOCK = const(7)
 REFUSED_HELD = const(8)  # credit still holds the relay open
 REFUSED_BUSY = const(9)  # another change is being tried
+REFUSED_FULL = const(10)  # the module's file system has no room
 
 # Event codes. Arguments in brackets.
 BOOT = const(1)  # [reset cause, boot id]
@@ -116,13 +117,14 @@ ARMED = const(1)  # whole and genuine; runs on trial after the restart that come
 CONFIRMED = const(2)
 ROLLED_BACK = const(3)  # what worked before is back
 REFUSED = const(4)
-# Why an update was refused.
+# Why an update was refused or taken back.
 BAD_VERSION = const(1)  # not newer than what runs
 BAD_MPY = const(2)  # compiled for another interpreter
 BAD_HASH = const(3)
 NO_SPACE = const(4)
 INCOMPLETE = const(5)
 BAD_FILE = const(6)  # a list of files that names what no update may touch
+NO_START = const(7)  # trusted, and could not begin any more
 
 # Steps of UPDATE and their args; what is next is told as detail, number << 20 | offset.
 BEGIN = const(1)  # [step, version, mpy version, bytes of the list, its SHA-256, blocks needed]

@@ -87,6 +87,7 @@ STATUSES = {
     7: "clock invalid",
     8: "held open by credit",
     9: "another change is being tried",
+    10: "no room in the file system",
 }
 
 EVENTS = {
@@ -206,6 +207,7 @@ UPDATE_REASONS = {
     4: "no space",
     5: "not whole",
     6: "list of files is wrong",
+    7: "does not start any more",
 }
 
 CRASHES = {

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import scratch
+
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "# runs on:"
 TIMEOUT_S = 60
@@ -43,6 +45,10 @@ def interpreters(path: Path) -> list[str]:
     with path.open(encoding="utf-8") as file:
         first = file.readline()
     return first[len(MARK) :].split() if first.startswith(MARK) else []
+
+
+def pytest_configure() -> None:
+    scratch.root()
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:

@@ -161,7 +161,7 @@ def too_long(path: str, text: str, tree: ast.AST) -> list[str]:
 
 
 def sloppy(path: str, text: str, tree: ast.AST) -> list[str]:
-    """Bare except; unfinished work left as a comment; tests that wait by the clock."""
+    """Bare except; unfinished work left as a comment; tests that wait or share a folder."""
     wrong = [
         f"{path}:{number}: {word}"
         for number, line in enumerate(text.split("\n"), 1)
@@ -174,6 +174,9 @@ def sloppy(path: str, text: str, tree: ast.AST) -> list[str]:
         in_tests = path.startswith("tests/")
         if in_tests and isinstance(node, ast.Call) and ast.unparse(node.func) == "time.sleep":
             wrong.append(f"{path}:{node.lineno}: time.sleep in a test")
+        said = node.value if in_tests and isinstance(node, ast.Constant) else ""
+        if isinstance(said, str) and said.startswith("/" + "tmp"):
+            wrong.append(f"{path}:{node.lineno}: folder of all runs; see tests/scratch.py")
     return wrong
 
 
@@ -270,6 +273,7 @@ NOTICED = (
     ("boards/b/a.py", "try:\n    x = 1\nexcept:\n    x = 2", "bare except"),
     ("host_tools/a.py", "x = 1  # TO" + "DO later", "TO" + "DO"),
     ("tests/a.py", "import time\ntime.sleep(1)", "time.sleep in a test"),
+    ("tests/a.py", "ROOT = '/tm" + "p/a'", "folder of all runs"),
     ("protocol/a.py", "def f(balance): return balance", "balance does not end in ncur"),
     ("protocol/a.py", "R = namedtuple('R', ('price_max', 'seq'))", "price_max does not end in"),
     ("protocol/a.py", "R = namedtuple('R', 'seq energy')", "energy does not end in wh"),

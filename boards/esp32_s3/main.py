@@ -8,13 +8,11 @@ import time
 gc.threshold(4096)
 
 from boards import start  # noqa: E402
-
-copy = start.enter(sys.path)
-del start
-
 from boards.esp32_s3 import board  # noqa: E402
 
 this = board.build()
+copy = start.enter(sys.path, this)
+del start
 try:
     from firmware import main
 

@@ -23,7 +23,6 @@ FILE_BYTES_MAX = 262144
 PATH_CHARS_MAX = 64
 RESERVE_BLOCKS = 32  # of the file system, for what waits in the outbox
 FOLDERS = ("firmware/", "protocol/", "boards/")
-ENOSPC = 28
 
 
 class Refused(Exception):
@@ -55,7 +54,7 @@ def apply(commands, point, command):
     except (Refused, OSError) as error:
         reason = error.args[0]
         if isinstance(error, OSError):
-            if reason != ENOSPC:
+            if reason not in config.NO_ROOM:
                 raise
             reason = codes.NO_SPACE
         commands.events.add(codes.UPDATED, command.target, codes.REFUSED, update.version, reason)

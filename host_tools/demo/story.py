@@ -24,7 +24,7 @@ CHUNK_S = 60
 PACE_S = 0.004  # real time the processes get after each chunk of virtual time
 FLAT, SHOP, HOUSE = (part.module for part in cast.CAST)
 OFFLINE_S = 5 * 3600
-REAL_S_MAX = 60.0  # a step that has not shown by then never will
+REAL_S_MAX = 300.0  # a step that has not shown by then never will
 
 
 # What happens, for a person of either language, and the method of Story that makes it happen.

@@ -98,7 +98,7 @@ class World:
         vfs.mount(vfs.VfsLfs2(device), ROOT)
         self.now_ms += 2000
         board = desks.Board(self, True, supply, cause)
-        copy = start.choose(ROOT)
+        copy = start.choose(ROOT, cause)
         self.firmware = firmware_main.Firmware(board, lambda *_: self.meter, copy)
         asyncio.run(self.firmware.metering.poll())
 

@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import scratch
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "build" / "bench"
 
@@ -157,6 +159,7 @@ def child(module: str, *arguments: object, heap: str) -> subprocess.Popen[bytes]
         f"from tests.bench import {name}\n{name}.main({call})\n"
     )
     command = [interpreter(), "-X", f"heapsize={heap}", "-c", script]
+    scratch.root()  # which the child inherits
     return subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
 
 

@@ -20,7 +20,7 @@ TOPIC = "tele/tasmota_4F2A11/SENSOR"
 
 def records():
     """Packed slots of eight intervals of a household."""
-    desk = desks.Desk("/tmp/gridpurse-peers")
+    desk = desks.Desk(desks.folder("peers"))
     desks.provision(desk.root, [desks.point_settings()], desks.flat_book())
     _, firmware = desk.power_on()
     for number in range(READINGS + 1):

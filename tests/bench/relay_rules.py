@@ -10,13 +10,13 @@ here, from prepay-rules.md section 8.1, without the tables of firmware/relay.py.
 import asyncio
 import itertools
 import json
-import os
 import subprocess
 import sys
 
 from firmware import point as points
 from firmware import prepaid, relay
 from protocol.units import INVALID, SYNCHRONISED
+from tests import scratch
 from tests.bench import figures
 from tests.firmware import desk as desks
 
@@ -53,8 +53,8 @@ DIMENSIONS = (
 class World:
     """One point whose slot, clock and balance are set before each decision."""
 
-    def __init__(self):
-        self.desk = desks.Desk(f"/tmp/gridpurse-ranks-{os.getpid()}")
+    def __init__(self, root):
+        self.desk = desks.Desk(root)
         item = desks.point_settings(
             limit_ncur=LIMIT, rearm_ncur=REARM, warning_1_ncur=4 * CUR, warning_2_ncur=2 * CUR,
             friendly=WINDOW, friendly_floor_ncur=FLOOR, clock_protect_s=9,
@@ -127,7 +127,7 @@ def reasons(case):
 
 def judged(share, shares):
     """(cases, illegal openings, illegal stays, the first of them) of one share of all cases."""
-    world = World()
+    world = World(f"{scratch.root()}/ranks-{share}")
     cases = openings = stays = 0
     first = ""
     for number, case in enumerate(itertools.product(*DIMENSIONS)):

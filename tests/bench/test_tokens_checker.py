@@ -4,12 +4,11 @@
 from firmware import point as points
 from tests.bench import tokens_child
 from tests.bench import tokens_world as worlds
-
-ROOT = "/tmp/gridpurse-tokens-checker"
+from tests.firmware import desk as desks
 
 
 def counts(make_world):
-    return tokens_child.run(0, 80, 0, ROOT, make_world)
+    return tokens_child.run(0, 80, 0, desks.folder("tokens-checker"), make_world)
 
 
 class Forgetful(worlds.World):

@@ -6,6 +6,7 @@ import time
 from protocol import messages
 from protocol.units import BAD_FIELD, Malformed
 from tests.bench import wires_child as wires
+from tests.firmware import desk as desks
 
 INPUTS = 200
 PAYLOAD = messages.pack(messages.Time(1, 2, 3))
@@ -44,7 +45,7 @@ def test_a_module_that_takes_what_is_forged_is_a_failure():
     try:
         wires.Module = Gullible
         count = wires.tried(
-            *wires.forged([(True, PAYLOAD)], "/tmp/gridpurse-forged"), 1, 50, 12_000
+            *wires.forged([(True, PAYLOAD)], desks.folder("forged")), 1, 50, 12_000
         )
     finally:
         wires.Module = module

@@ -4,6 +4,7 @@ import json
 
 from tests.bench import tokens_world as worlds
 from tests.bench.mutations import Dice
+from tests.firmware import desk as desks
 
 STEPS = 14
 SEED = 20261125
@@ -30,4 +31,4 @@ def run(first, histories, genuine, root, make_world=worlds.World):
 
 
 def main(first, histories, genuine):
-    print(json.dumps(run(first, histories, genuine, "/tmp/gridpurse-tokens-%d" % first)))
+    print(json.dumps(run(first, histories, genuine, desks.folder("tokens-%d" % first))))

@@ -15,7 +15,7 @@ CUR = desks.CUR
 
 
 class Vectors:
-    def __init__(self, root="/tmp/gridpurse-token-vectors"):
+    def __init__(self, root):
         desk = desks.Desk(root)
         limits = desks.point_settings(
             token_unit_ncur=CUR, token_set=1, cap_ncur=1000 * CUR, topup_max_ncur=1000 * CUR
@@ -78,5 +78,5 @@ class Vectors:
 
 
 def main():
-    done = Vectors("/tmp/gridpurse-token-vectors-mpy").run()
+    done = Vectors(desks.folder("token-vectors")).run()
     print(len(done.wrong) if done.checked > 200 else done.checked + 1)

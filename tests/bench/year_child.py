@@ -69,7 +69,7 @@ def load_wh(minute):
 
 def main(days, peak=568000):
     """`peak` is the price that the host believes in."""
-    desk = desks.Desk("/tmp/gridpurse-year-%d" % days)
+    desk = desks.Desk(desks.folder("year-%d" % days))
     desks.provision(desk.root, [desks.point_settings(auto_close=1)], book())
     board, firmware = desk.power_on()
     host = Host("desk-1", peak)

@@ -157,6 +157,11 @@ class Board:
         self.signals.append(code)
 
 
+def folder(name):
+    """A folder that no other run of tests has; it ends with the run."""
+    return os.getenv("GRIDPURSE_TMP") + "/" + name
+
+
 def clean(root):
     """Empty a folder of the host's file system, whichever interpreter this is."""
     try:

@@ -32,7 +32,7 @@ class Port:
 
 
 def commissioned(name, count=1, **limits):
-    desk = desks.Desk("/tmp/gridpurse-console-" + name)
+    desk = desks.Desk(desks.folder("console-" + name))
     limits.setdefault("token_unit_ncur", CUR)
     relays = (0, 255)
     items = [desks.point_settings(each, relay=relays[each], **limits) for each in range(count)]

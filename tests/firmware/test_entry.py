@@ -19,7 +19,7 @@ WRONG = "123456789"
 
 def commissioned(name, **limits):
     """(desk, board, firmware) of a point that takes tokens in whole units of currency."""
-    desk = desks.Desk("/tmp/gridpurse-entry-" + name)
+    desk = desks.Desk(desks.folder("entry-" + name))
     limits.setdefault("token_unit_ncur", CUR)
     desks.provision(desk.root, [desks.point_settings(**limits)], desks.flat_book())
     board, firmware = desk.power_on()

@@ -11,7 +11,7 @@ PAYLOAD_MAX = journals.STATE_SLOT_BYTES - journals.HEADER_BYTES - journals.CRC_B
 
 
 def started(name):
-    desk = desks.Desk("/tmp/gridpurse-events-" + name)
+    desk = desks.Desk(desks.folder("events-" + name))
     desks.provision(desk.root, [desks.point_settings()], desks.flat_book())
     _, firmware = desk.power_on()
     return desk, firmware

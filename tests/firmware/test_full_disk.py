@@ -7,7 +7,6 @@ from firmware import shelf
 from protocol import messages
 from tests.firmware import desk as desks
 
-ROOT = "/tmp/gridpurse-full-disk"
 QUARTER_MS = 900000
 NO_SPACE = 28
 
@@ -22,8 +21,8 @@ class Alone:
     """A module without a network, whose files fail while `worked` says so."""
 
     def __init__(self):
-        self.desk = desks.Desk(ROOT)
-        desks.provision(ROOT, [desks.point_settings()], desks.flat_book())
+        self.desk = desks.Desk(desks.folder("full-disk"))
+        desks.provision(self.desk.root, [desks.point_settings()], desks.flat_book())
         _, self.firmware = self.desk.power_on()
         asyncio.run(self.firmware.metering.poll())
 

@@ -94,7 +94,7 @@ def test_the_board_is_told_only_of_changes():
 
 
 def test_a_module_shows_its_state_after_each_poll():
-    desk = desks.Desk("/tmp/gridpurse-lamp")
+    desk = desks.Desk(desks.folder("lamp"))
     desks.provision(desk.root, [desks.point_settings()], desks.flat_book())
     board, firmware = desk.power_on()
     desk.meter.answers = False

@@ -14,7 +14,7 @@ HOUR_MS = 3600000
 
 
 def commissioned(name):
-    desk = desks.Desk("/tmp/gridpurse-life-" + name)
+    desk = desks.Desk(desks.folder("life-" + name))
     desks.provision(desk.root, [desks.point_settings()], desks.flat_book())
     try:
         os.mkdir(desk.root + "/meter_maps")
@@ -291,7 +291,7 @@ def test_a_start_that_failed_is_no_crash():
 def new_settings(version=2, **others):
     """The map of CONFIG, without the password, as a host would send it."""
     points = others.pop("points", (desks.point_settings(warning_1_ncur=7 * desks.CUR),))
-    module = desks.provision("/tmp/gridpurse-life-new", points, desks.flat_book(), version=version,
+    module = desks.provision(desks.folder("life-new"), points, desks.flat_book(), version=version,
                              **others)  # fmt: skip
     fields = settings.module_to_wire(module)
     del fields[7]
@@ -306,7 +306,7 @@ def configure(firmware, fields, command_id=5):
 
 
 def trial(name):
-    desks.clean("/tmp/gridpurse-life-new")
+    desks.clean(desks.folder("life-new"))
     desk, firmware = commissioned(name)
     assert configure(firmware, new_settings()) == codes.DONE
     assert wait(desk, firmware, 10000)  # and restarts by itself
@@ -343,7 +343,7 @@ def test_settings_under_which_the_module_crashes_are_taken_back():
 
 
 def test_settings_that_do_not_even_start_are_taken_back_at_once():
-    desks.clean("/tmp/gridpurse-life-new")
+    desks.clean(desks.folder("life-new"))
     desk, firmware = commissioned("unstartable")
     configure(firmware, new_settings())
     with open(desk.root + "/config.cbor.trial", "wb") as file:
@@ -355,7 +355,7 @@ def test_settings_that_do_not_even_start_are_taken_back_at_once():
 
 
 def test_settings_that_would_orphan_money_or_cannot_work_are_refused_whole():
-    desks.clean("/tmp/gridpurse-life-new")
+    desks.clean(desks.folder("life-new"))
     desk, firmware = commissioned("refused")
     point = desks.point_settings
     refused = (
@@ -381,7 +381,7 @@ def test_while_settings_are_tried_no_others_are_taken():
 
 
 def test_safe_mode_tries_no_settings():
-    desks.clean("/tmp/gridpurse-life-new")
+    desks.clean(desks.folder("life-new"))
     desk, _ = safe("untried")
     config.write(desk.root, slots.TRIAL, cbor.encode(new_settings()))
     assert boot(desk, WATCHDOG).settings.version == 1

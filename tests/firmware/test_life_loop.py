@@ -21,7 +21,7 @@ class Board(desks.Board):
 
 
 def commissioned(name):
-    desk = desks.Desk("/tmp/gridpurse-loop-" + name)
+    desk = desks.Desk(desks.folder("loop-" + name))
     point = desks.point_settings(meter=settings.PULSE, imp_per_kwh=1000)
     desks.provision(desk.root, [point], desks.flat_book())
     return desk

@@ -13,7 +13,6 @@ from protocol import cbor, codes, facts, ledger, messages, reading
 from protocol.units import SYNCHRONISED
 from tests.firmware import desk as desks
 
-ROOT = "/tmp/gridpurse-shelves"
 SECTORS = 32
 EPOCH = 3
 BOOK = desks.flat_book()
@@ -29,7 +28,7 @@ class Box(Outbox):
         journal = Journal(flash.Journal(flash.Flash(self.cells, size, flash.Power())))
         journal.load()
         self.points = {}
-        super().__init__(ROOT, journal, epoch)
+        super().__init__(desks.folder("shelves"), journal, epoch)
 
     def put(self, stream, seq, data=None):
         """The next record of a ledger, or an event that says its own number."""
@@ -58,7 +57,7 @@ def event(seq, *numbers):
 
 
 def fresh():
-    desks.clean(ROOT)
+    desks.clean(desks.folder("shelves"))
     return Box()
 
 
@@ -323,7 +322,7 @@ def restless(firmware, count):
 
 
 def test_what_a_boot_recovers_moves_into_a_file_by_its_age():
-    desk = desks.Desk("/tmp/gridpurse-recovered")
+    desk = desks.Desk(desks.folder("recovered"))
     desks.provision(desk.root, [desks.point_settings()], desks.flat_book())
     _, firmware = desk.power_on()
     slots = firmware.journal.states.slots
@@ -346,7 +345,7 @@ def enter(firmware):
 
 
 def test_a_boot_remembers_the_newest_copy_of_a_carried_record():
-    desk = desks.Desk("/tmp/gridpurse-carried")
+    desk = desks.Desk(desks.folder("carried"))
     desks.provision(desk.root, [desks.point_settings()], desks.flat_book())
     _, firmware = desk.power_on()
     enter(firmware)

@@ -9,7 +9,6 @@ from firmware.waits import sleep_ms
 from protocol import codes, messages, settings
 from tests.firmware import desk as desks
 
-ROOT = "/tmp/gridpurse-pulse-watch"
 CUR = desks.CUR
 LIMIT_MW = 60000 * 276
 WH_A_CUR = 2000  # at half a unit a kilowatt-hour
@@ -19,11 +18,11 @@ class Counted:
     """A desk whose one meter is a pulse meter, closed, with a balance of one unit."""
 
     def __init__(self, imp_per_kwh=1000):
-        self.desk = desks.Desk(ROOT)
+        self.desk = desks.Desk(desks.folder("pulse-watch"))
         point = desks.point_settings(
             0, 1, meter=settings.PULSE, meter_map="", unit=0, imp_per_kwh=imp_per_kwh
         )
-        desks.provision(ROOT, [point], desks.flat_book())
+        desks.provision(self.desk.root, [point], desks.flat_book())
         self.board, _ = self.desk.power_on()
         self.pulses = 0
         self.board.pulse = lambda channel: self.pulses
@@ -94,7 +93,7 @@ class Eight:
     """Eight pulse meters that never rest."""
 
     def __init__(self):
-        self.desk = desks.Desk(ROOT)
+        self.desk = desks.Desk(desks.folder("pulse-watch"))
         points = [
             desks.point_settings(
                 number, meter=settings.PULSE, meter_map="", unit=0, pulse_channel=number,
@@ -102,7 +101,7 @@ class Eight:
             )
             for number in range(8)
         ]  # fmt: skip
-        desks.provision(ROOT, points, desks.flat_book())
+        desks.provision(self.desk.root, points, desks.flat_book())
         self.pulses = 0
         self.power_on()
 

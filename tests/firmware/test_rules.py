@@ -17,7 +17,7 @@ class House:
     """One point, opened and topped up with 10, its relay closed by the key."""
 
     def __init__(self, name, credit=10 * CUR, book=None, start_s=MIDNIGHT_S, **settings):
-        self.desk = desks.Desk("/tmp/gridpurse-rules-" + name)
+        self.desk = desks.Desk(desks.folder("rules-" + name))
         self.desk.now_ms = start_s * 1000
         values = {"current_max_ma": 10000000}  # energy may come at once
         values.update(settings)
@@ -485,6 +485,36 @@ def test_a_cut_between_a_top_up_and_its_debt_takes_the_share_once():
     house.wait(20)
     assert house.balance() == 15 * CUR
     assert [entry.kind for entry in house.entries].count(ledger.DEBT) == 1
+
+
+def test_power_cuts_stretch_no_period_of_a_debt_by_time():
+    house = House("debt-cuts", credit=100 * CUR)
+    house.order(codes.DEBT, 1, 50 * CUR, CUR, 3600)
+    house.order(codes.DEBT, 2, 50 * CUR, 2 * CUR, 86400)
+    for _ in range(24 * 4):
+        house.wait(900, 900)
+        house.power_on()  # nothing else was written since the interval ended
+    house.wait(900, 900)
+    debts = [(entry.number, entry.amount_ncur) for entry in house.entries
+             if entry.kind == ledger.DEBT]  # fmt: skip
+    assert debts.count((1, -CUR)) == 24 and debts.count((2, -2 * CUR)) == 1
+    assert house.balance() == 100 * CUR - 26 * CUR
+    left = house.more(points.M_DEBTS)
+    assert left[:2] == [26 * CUR, 48 * CUR]
+
+
+def test_a_cut_between_an_interval_and_its_debt_recovers_it_once():
+    house = House("debt-torn", credit=100 * CUR)
+    house.order(codes.DEBT, 1, 50 * CUR, CUR, 3600)
+    house.wait(3600 - 900, 900)
+    house.firmware.metering.recover = lambda *_: None  # the supply fails before it
+    house.wait(900, 900)
+    assert house.balance() == 100 * CUR
+    house.power_on()
+    house.wait(900, 900)
+    assert house.balance() == 99 * CUR
+    house.wait(3600, 900)
+    assert house.balance() == 98 * CUR
 
 
 def test_debts_rest_while_supply_is_off_and_in_emergency():

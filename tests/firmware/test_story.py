@@ -18,7 +18,7 @@ def run(coroutine):
 
 def commissioned(name, book=None, auto_close=0):
     """A desk whose only point has opened its ledger, and the power-on that did it."""
-    desk = desks.Desk("/tmp/gridpurse-" + name)
+    desk = desks.Desk(desks.folder(name))
     book = book or desks.flat_book()
     desks.provision(desk.root, [desks.point_settings(auto_close=auto_close)], book)
     board, firmware = desk.power_on()
@@ -227,7 +227,7 @@ def test_a_silent_meter_charges_nothing_and_is_told_once():
 
 
 def test_a_broken_configuration_names_file_key_and_remedy():
-    desk = desks.Desk("/tmp/gridpurse-broken")
+    desk = desks.Desk(desks.folder("broken"))
     desks.provision(desk.root, [desks.point_settings()], desks.flat_book())
     with open(desk.root + "/config.cbor", "wb") as file:
         file.write(b"\xa1\x01\x00")
@@ -268,7 +268,7 @@ def test_every_pair_of_the_relay_table_is_decided():
 
 
 def test_a_ledger_opens_only_at_a_known_time():
-    desk = desks.Desk("/tmp/gridpurse-opening")
+    desk = desks.Desk(desks.folder("opening"))
     desks.provision(desk.root, [desks.point_settings()], desks.flat_book())
     _, firmware = desk.power_on(rtc=False)
     run(firmware.metering.poll())
@@ -354,7 +354,7 @@ def test_the_lamp_follows_the_credit_back_to_normal():
 
 
 def test_a_relay_that_the_board_does_not_have_stops_the_start_with_one_line():
-    desk = desks.Desk("/tmp/gridpurse-norelay")
+    desk = desks.Desk(desks.folder("norelay"))
     point = desks.point_settings(relay=5)
     desks.provision(desk.root, [point], desks.flat_book())
     try:

@@ -8,7 +8,8 @@ import sys
 from binascii import hexlify
 
 from boards import start
-from firmware import slots
+from boards.virtual import flash
+from firmware import life, slots
 from protocol import cbor, codes, messages
 from protocol.units import MODULE_TARGET
 from tests.firmware import desk as desks
@@ -46,7 +47,7 @@ class Site:
     """A commissioned module and the host that sends it update commands."""
 
     def __init__(self, name):
-        self.desk = desks.Desk("/tmp/gridpurse-update-" + name)
+        self.desk = desks.Desk(desks.folder("update-" + name))
         self.root = self.desk.root
         wipe(self.root + "/a")
         wipe(self.root + "/b")
@@ -57,7 +58,7 @@ class Site:
     def boot(self, cause=HARD):
         """What the loader and then the firmware do at a start. -> the copy that runs"""
         self.desk.now_ms += 5000
-        self.copy = start.choose(self.root)
+        self.copy = start.choose(self.root, cause)
         _, self.firmware = self.desk.power_on(cause=cause, copy=self.copy)
         asyncio.run(self.firmware.metering.poll())
         return self.copy
@@ -134,6 +135,20 @@ def test_an_update_is_delivered_tried_and_confirmed():
     assert site.told()[-1] == [codes.CONFIRMED, VERSION, 0]
     assert site.boot(1) == "a"
     assert site.told()[-1] == [codes.CONFIRMED, VERSION, 0]
+    assert start.proved(site.root, "a")
+
+
+def test_a_trusted_program_that_did_not_begin_any_more_is_told_once_by_the_other():
+    site = armed("worn")
+    site.boot()
+    site.firmware.uplink.heard = True
+    site.wait(301000)
+    for _ in range(start.TRIES):
+        assert start.choose(site.root, WATCHDOG) == "a"
+    assert site.boot(WATCHDOG) == "-" and not start.proved(site.root, "a")
+    assert site.told()[-1] == [codes.ROLLED_BACK, VERSION, codes.NO_START]
+    told = len(site.told())
+    assert site.boot(HARD) == "-" and len(site.told()) == told
 
 
 def test_a_trial_that_crashes_three_times_is_rolled_back_and_told_once():
@@ -320,7 +335,7 @@ def test_updating_changes_no_balance():
 
 
 def test_the_loader_counts_a_start_before_it_begins():
-    root = "/tmp/gridpurse-update-loader"
+    root = desks.folder("update-loader")
     desks.clean(root)
     assert start.choose(root) == "-"
     slots.write(root, "-", "b", 3)
@@ -331,6 +346,94 @@ def test_the_loader_counts_a_start_before_it_begins():
     with open(root + "/slot", "w") as file:
         file.write("garbage")
     assert start.choose(root) == "-"
+
+
+def proven(root, copy):
+    """What an update leaves of a copy that was trusted."""
+    os.mkdir(root + "/" + copy)
+    for name in ("/begun", "/trusted"):
+        with open(root + "/" + copy + name, "w") as file:
+            file.write("")
+
+
+def fresh(name):
+    root = desks.folder(name)
+    desks.clean(root)
+    for copy in ("a", "b"):
+        wipe(root + "/" + copy)
+    return root
+
+
+def test_what_does_not_begin_after_a_reset_gives_way_to_what_was_trusted_before():
+    root = fresh("update-failing")
+    proven(root, "a")
+    proven(root, "b")
+    slots.write(root, "a")
+    assert [start.choose(root, HARD) for _ in range(4)] == ["a", "a", "a", "b"]
+    assert slots.read(root) == ("b", "-", 0) and slots.counted(root) == "a"
+    assert [start.choose(root, WATCHDOG) for _ in range(4)] == ["b", "b", "b", "-"]
+    assert [start.choose(root, HARD) for _ in range(9)] == ["-"] * 9
+    assert start.failures(root, "-") == 9
+
+
+def test_a_copy_that_an_update_is_replacing_takes_over_from_nobody():
+    root = fresh("update-replaced")
+    proven(root, "a")
+    proven(root, "b")
+    os.remove(root + "/b/begun")  # the first that goes, see Update.wipe
+    slots.write(root, "a")
+    assert [start.choose(root, HARD) for _ in range(4)][3] == "-"
+
+
+def test_power_cuts_at_the_start_are_no_failures():
+    root = fresh("update-flicker")
+    proven(root, "b")
+    slots.write(root, "a")
+    for cause in (1, 4, 5, 6):
+        assert [start.choose(root, cause) for _ in range(9)] == ["a"] * 9
+
+
+def test_a_start_that_begins_or_says_what_is_wrong_is_no_failure():
+    site = Site("begins")
+    for _ in range(9):
+        assert site.boot(HARD) == "-" and slots.counted(site.root) is None
+    os.rename(site.root + "/key.bin", site.root + "/key")
+    for _ in range(9):
+        assert start.choose(site.root, HARD) == "-"
+        task = life.hold(Held(site.desk), "-")
+        try:
+            asyncio.run(task)
+        except Waited:
+            pass
+        assert slots.counted(site.root) is None
+
+
+class Waited(Exception):
+    pass
+
+
+class Held(desks.Board):
+    """A board whose hold is over before it begins."""
+
+    def __init__(self, desk):
+        super().__init__(desk, True, flash.Power())
+
+    def ticks_ms(self):
+        raise Waited
+
+
+def test_the_relays_hold_up_to_the_bound_of_the_board():
+    site = Site("hold")
+    site.desk.contact.close()
+    board = Held(site.desk)
+    for hold_s, opens_at in ((0, None), (1, 0), (900, 0), (1000, 900), (86400, 85500)):
+        board.hold_s = hold_s
+        for before_s in range(0, 90000, 900):
+            del site.desk.contact.moves[:]
+            slept = []
+            start.hold(board, before_s, slept.append)
+            assert slept == [900000]
+            assert site.desk.contact.moves == (["open"] if before_s == opens_at else [])
 
 
 def test_metering_goes_on_between_the_chunks():

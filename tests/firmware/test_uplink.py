@@ -14,7 +14,7 @@ UP = cose.Mac(cose.derive(desks.ROOT_KEY, cose.UP))
 
 
 def powered(name, rtc=True):
-    desk = desks.Desk("/tmp/gridpurse-" + name)
+    desk = desks.Desk(desks.folder(name))
     desks.provision(desk.root, [desks.point_settings(auto_close=1)], desks.flat_book())
     board, firmware = desk.power_on(rtc=rtc)
     asyncio.run(firmware.metering.poll())
@@ -166,7 +166,7 @@ def test_why_there_is_no_connection_is_told_once_a_reason_until_there_is_one():
 
 
 def test_the_brokers_are_those_of_the_settings_in_their_order():
-    desk = desks.Desk("/tmp/gridpurse-brokers")
+    desk = desks.Desk(desks.folder("brokers"))
     book, points = desks.flat_book(), [desks.point_settings()]
     desks.provision(desk.root, points, book, broker_fallbacks="b2:8883, 10.0.0.9:1884")
     _, firmware = desk.power_on()

@@ -182,7 +182,7 @@ def test_a_flapping_supply_cannot_flood_the_flash():
 
 
 def test_several_points_are_looked_at_each_by_its_own_settings():
-    desk = desks.Desk("/tmp/gridpurse-watch-several")
+    desk = desks.Desk(desks.folder("watch-several"))
     points = [
         desks.point_settings(0, nominal_mv=230000),
         desks.point_settings(1, relay=255, tamper_notify=0),

@@ -11,7 +11,7 @@ def start(name, power=None, **others):
 
     -> (desk, firmware), with a minute behind it and nothing told.
     """
-    desk = desks.Desk("/tmp/gridpurse-watch-" + name)
+    desk = desks.Desk(desks.folder("watch-" + name))
     module = {"plan": others.pop("plan")} if "plan" in others else {}
     point = desks.point_settings(auto_close=1, **others)
     desks.provision(desk.root, [point], desks.flat_book(), **module)

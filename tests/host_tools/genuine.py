@@ -22,14 +22,17 @@ from protocol.units import SYNCHRONISED
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 1767225600  # 2026-01-01 00:00 UTC
+HANG_S = 300  # nothing that tests wait for takes so long, however busy the machine is
 
 
-def by_deadline(ready: Callable[[], object], what: str, within_s: int = 30) -> None:
+def by_deadline(ready: Callable[[], object], what: str, within_s: int = HANG_S) -> None:
     """Waits for a condition of another process; a miss names it."""
     end = time.monotonic() + within_s
+    pause_s = 0.01
     while not ready():
         assert time.monotonic() < end, f"not within {within_s} s: {what}"
-        signal.sigtimedwait([], 0.01)
+        signal.sigtimedwait([], pause_s)
+        pause_s = min(0.1, pause_s * 1.2)  # looking shall not keep the other from it
 
 
 def state_fields(state: State) -> list[object]:
@@ -140,7 +143,7 @@ class Radio:
     """A module's connection: publishes with QoS 1 and keeps what comes down."""
 
     def __init__(
-        self, sender: Sender, broker: BrokerAddress, topic: str = "", within_s: int = 15
+        self, sender: Sender, broker: BrokerAddress, topic: str = "", within_s: int = HANG_S
     ) -> None:
         self.sender = sender
         self.topic = topic or topics.down(sender.shard, sender.module)

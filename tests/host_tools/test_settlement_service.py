@@ -98,7 +98,7 @@ def again(yard: Yard, upto_seq: int) -> None:
                 yard.radio.send(yard.ledger.batch(first_seq, 32))
         return yard.seq() >= upto_seq
 
-    by_deadline(done, f"{upto_seq} settled", 60)
+    by_deadline(done, f"{upto_seq} settled")
 
 
 def test_settle_killed_in_mid_batch_leaves_the_identical_ledger(yard: Yard) -> None:

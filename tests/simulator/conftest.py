@@ -11,6 +11,7 @@ import pytest
 from host_tools.simulator.bridge import VirtualModule
 from host_tools.simulator.driver import Driver
 from host_tools.simulator.virtual_time import VirtualTime
+from tests.host_tools.genuine import HANG_S
 
 START_S = 1_800_000_000
 LOCKSTEP, REAL = 0, 1
@@ -29,7 +30,7 @@ class Bench:
     ) -> AsyncIterator[tuple[Any, ...]]:
         """(driver, module, ...) with a module for each program, a main.py."""
         time = VirtualTime(START_S, factor, self.folder / "time")
-        driver = Driver(time, tcp_grace_s=more.pop("tcp_grace_s", 0.03), stuck_s=5)
+        driver = Driver(time, tcp_grace_s=more.pop("tcp_grace_s", 0.03), stuck_s=HANG_S)
         async with AsyncExitStack() as stack:
             modules = []
             for number, program in enumerate(programs):
@@ -54,7 +55,7 @@ class Bench:
         return bytes(module.console.log).decode(errors="replace").replace("\r", "").split("\n")
 
     @staticmethod
-    async def until(condition: Any, real_s: float = 10) -> None:
+    async def until(condition: Any, real_s: float = HANG_S) -> None:
         async with asyncio.timeout(real_s):
             while not condition():
                 await asyncio.sleep(0.005)

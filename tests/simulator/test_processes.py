@@ -12,6 +12,7 @@ import pytest
 
 from host_tools.flashing.device_code import compile_text
 from host_tools.simulator import image
+from tests.host_tools.genuine import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -67,8 +68,8 @@ def test_no_interpreter_outlives_a_killed_parent(tmp_path, ending):
         pid = int(parent.stdout.readline())
         assert alive(pid)
         os.kill(parent.pid, ending)
-        parent.wait(10)
-    assert ended_within(pid, 5)
+        parent.wait(HANG_S)
+    assert ended_within(pid, HANG_S)
 
 
 def test_close_leaves_no_process_and_no_console(bench):

@@ -15,19 +15,18 @@ from pathlib import Path
 from host_tools.broker import free_port
 from host_tools.store.database import opened
 from host_tools.store.records import Point
-from tests.host_tools.genuine import by_deadline
+from tests.host_tools.genuine import HANG_S, by_deadline
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 TARIFF = ROOT / "host_tools" / "tariff_files" / "cn-bj-2012.toml"
-WITHIN_S = 60
 
 
 def gridpurse(*words: object) -> subprocess.CompletedProcess[str]:
     """A command that ends by itself."""
     command = [str(BIN / "gridpurse"), *map(str, words)]
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=WITHIN_S, check=False
+        command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S, check=False
     )
 
 
@@ -78,7 +77,7 @@ class Leg:
         self.lines += [line.decode() for line in lines]
         return bool(data)
 
-    def said(self, part: str, within_s: float = WITHIN_S) -> str:
+    def said(self, part: str, within_s: float = HANG_S) -> str:
         """The first line with `part` in it, once there is one."""
         end_s = time.monotonic() + within_s
         while True:
@@ -101,9 +100,9 @@ class Leg:
     def end(self, number: signal.Signals = signal.SIGINT) -> int:
         """Its exit code after a signal, once all it said is in `lines`."""
         self.process.send_signal(number)
-        while self._read(WITHIN_S):
+        while self._read(HANG_S):
             pass
-        return self.process.wait(WITHIN_S)
+        return self.process.wait(HANG_S)
 
     def close(self) -> None:
         self.process.kill()
@@ -135,7 +134,7 @@ def processes(folder: Path) -> list[str]:
     return found
 
 
-def none_left(folder: Path, within_s: int = 10) -> None:
+def none_left(folder: Path, within_s: int = HANG_S) -> None:
     by_deadline(lambda: not processes(folder), f"processes of {folder} gone", within_s)
 
 
@@ -155,7 +154,7 @@ class Site:
             return store.fleet.point_known(module, point)
 
     def until(self, what: str, ready: Callable[[], object]) -> None:
-        by_deadline(ready, what, WITHIN_S)
+        by_deadline(ready, what)
 
     @property
     def clock(self) -> tuple[str, Path]:
@@ -195,7 +194,7 @@ async def mpremote(console: Path, *words: object) -> str:
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        out, _ = await asyncio.wait_for(child.communicate(), 30)
+        out, _ = await asyncio.wait_for(child.communicate(), HANG_S)
     except TimeoutError:
         child.kill()
         raise

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-WITHIN_S = 30
+from tests.host_tools.genuine import HANG_S
 
 
 class Terminal:
@@ -26,7 +26,7 @@ class Terminal:
         return self.until(*last)
 
     def until(self, *last: str) -> str:
-        end_s = time.monotonic() + WITHIN_S
+        end_s = time.monotonic() + HANG_S
         while True:
             text = self.shown.decode(errors="replace")
             # The end of its line too, so that nothing of it is left for the next answer.

@@ -20,6 +20,7 @@ from host_tools.simulator.virtual_time import VirtualTime
 from host_tools.simulator.wiring import Place, module_settings
 from protocol import cbor, settings, tariff_book
 from protocol.quantities import MAP_REGISTERS
+from tests.host_tools.genuine import HANG_S
 from tests.system.commands import (
     BIN,
     ROOT,
@@ -87,7 +88,7 @@ def said(tmp_path_factory):
     async def story() -> None:
         time = VirtualTime(START_S, 1, folder / "time")
         modules = {}
-        async with AsyncExitStack() as stack, asyncio.timeout(30):
+        async with AsyncExitStack() as stack, asyncio.timeout(HANG_S):
             stack.callback(time.close)
             for case, (name, content, _) in BROKEN_FILES.items():
                 module = VirtualModule("m", time, folder / case)

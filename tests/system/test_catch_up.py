@@ -94,7 +94,7 @@ class Scene:
     def __init__(self, folder: Path, name: str, **others: object) -> None:
         self.host = Desk(folder)
         enrolled(self.host.store, folder, MODULE, SHARD)
-        self.desk = desks.Desk("/tmp/gridpurse-catch-up-" + name, sectors=32)
+        self.desk = desks.Desk(desks.folder("catch-up-" + name), sectors=32)
         item = desks.point_settings(tamper_notify=0)  # energy goes through an open relay here
         desks.provision(self.desk.root, [item], BOOK, shard=SHARD, **others)
         key = KeyFiles(folder / "keys").load(MODULE)

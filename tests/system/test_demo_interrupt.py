@@ -8,7 +8,6 @@ from pathlib import Path
 from tests.host_tools.genuine import by_deadline
 from tests.system.commands import Leg, leg, none_left, processes
 
-WITHIN_S = 100  # three demos share two cores
 BROKER, SETTLE, MODULE = "nats-server", "settle --config", "bootstrap.py"
 
 
@@ -35,7 +34,7 @@ class Play:
             assert self.demo.process.poll() is None, self.demo.lines
             return ready()
 
-        by_deadline(reached, what, WITHIN_S)
+        by_deadline(reached, what)
 
     def interrupt(self) -> None:
         assert self.demo.end() == 130, self.demo.lines

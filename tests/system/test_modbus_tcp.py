@@ -17,6 +17,7 @@ from host_tools.simulator.household import Household, load_curve
 from host_tools.simulator.virtual_time import VirtualTime
 from host_tools.simulator.wiring import BAUD, Place, gateway, module_settings, wired
 from protocol import settings
+from tests.host_tools.genuine import HANG_S
 from tests.system.commands import TARIFF
 
 START_S = 1_800_000_000
@@ -49,7 +50,7 @@ def test_an_iem3155_behind_a_gateway_is_charged_beside_a_meter_on_the_bus(tmp_pa
             for point, place in PLACES.items()
         }
         module = wired("m", time, tmp_path / "m", PLACES, houses, Options(baud=BAUD))
-        driver = Driver(time, tcp_grace_s=2)
+        driver = Driver(time, tcp_grace_s=HANG_S)  # a gateway always answers
         async with gateway(port, time, PLACES, houses), module:
             program = image.device_files()
             files["main.py"] = CLOCK_SET + program["main.py"]

@@ -1,0 +1,20 @@
+"""Where the folders of tests and benches stand: below one root that no other process has.
+
+Any number of runs, of one checkout or of several, then leave each other alone. MicroPython
+children find the root in their environment.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+VARIABLE = "GRIDPURSE_TMP"
+
+
+def root() -> str:
+    """The root of this process and its children, made at first use and removed at its end."""
+    if VARIABLE not in os.environ:
+        os.environ[VARIABLE] = tempfile.mkdtemp(prefix="gridpurse-")
+        atexit.register(shutil.rmtree, os.environ[VARIABLE], ignore_errors=True)
+    return os.environ[VARIABLE]
