@@ -68,9 +68,9 @@ def load(root, path=CONFIG):
 
 def forget(name, package="protocol"):
     """Give back the memory of a rarely needed module: 5 to 8 KB of a small heap."""
-    if sys.modules.pop(package + "." + name, None):
-        # It is not there after an import for which there was no memory.
-        sys.modules[package].__dict__.pop(name, None)
+    parent = sys.modules.get(package)
+    if sys.modules.pop(package + "." + name, None) and parent:
+        parent.__dict__.pop(name, None)  # absent after an import for which there was no memory
 
 
 def root_key(root):

@@ -5,10 +5,14 @@ Codes and arguments are the tables of protocol.messages. Never decides what is w
 """
 
 from protocol import cbor, codes, messages
+from protocol.units import const
 
 TARGET = 32  # journal target of event records
 RESULT = 1
 EVENT = 0
+# Of the records in one message. With its seal and its packet it is on the heap three times, each
+# in one piece.
+_BATCH_BYTES_MAX = const(400)
 
 
 class Events:
@@ -51,8 +55,12 @@ class Events:
 def batch(records):
     """The message for some (sequence, record) in order. -> (message, how many it took)."""
     items = []
+    size = 0
     first = message = None
     for seq, record in records:
+        size += len(record)
+        if items and size > _BATCH_BYTES_MAX:
+            break
         epoch, _, _, what, values = cbor.decode(record)
         if what == RESULT:
             if not items:

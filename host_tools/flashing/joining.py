@@ -210,8 +210,8 @@ def _bound_anywhere(tree: ast.Module) -> set[str]:
     return bound
 
 
-def _ours(means: Imported, trees: Trees) -> bool:
-    return means.module in trees or f"{means.module}.{means.name}" in trees
+def _within(means: Imported, members: Sequence[str]) -> bool:
+    return means.module in members or f"{means.module}.{means.name}" in members
 
 
 def _name(trees: Trees, group: Joined) -> None:
@@ -228,8 +228,9 @@ def _name(trees: Trees, group: Joined) -> None:
     for member, bindings in own.items():
         for name in bindings:
             only = Scope(trees[member]).only(name)
-            if isinstance(only, Imported) and not _ours(only, trees) and name not in local:
-                group.renamed[member, name] = name  # a library: the same for all
+            elsewhere = isinstance(only, Imported) and not _within(only, group.members)
+            if elsewhere and name not in local:
+                group.renamed[member, name] = name  # the same for all
                 continue
             new = name
             asked_for = member == group.root or name.endswith(_TOLD)  # by whoever is outside
@@ -307,8 +308,8 @@ class _Rewrite(_Names):
     def visit_Name(self, node: ast.Name) -> ast.AST:
         if self.inside:
             means = self.meaning(node.id)
-            if not (means and _ours(means, self.trees)) and not self.local(node.id):
-                means = Imported(self.module, node.id)  # of a library, as it is called here
+            if not (means and _within(means, self.group.members)) and not self.local(node.id):
+                means = Imported(self.module, node.id)  # from elsewhere, as it is called here
             node.id = (means and self.new(means)) or node.id
         return node
 
@@ -337,7 +338,7 @@ class _Rewrite(_Names):
 
     visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = named  # type: ignore[assignment]
 
-    def library(self, alias: ast.alias) -> ast.alias:
+    def named_here(self, alias: ast.alias) -> ast.alias:
         """At a member's own level it is bound to what the group calls it."""
         bound = alias.asname or alias.name
         if not self.inside or len(self.scopes) > 1:
@@ -346,7 +347,7 @@ class _Rewrite(_Names):
         return ast.alias(alias.name, None if new == alias.name else new)
 
     def visit_Import(self, node: ast.Import) -> ast.AST | list[ast.AST]:
-        left = [self.library(a) for a in node.names if a.name not in self.group.members]
+        left = [self.named_here(a) for a in node.names if a.name not in self.group.members]
         made: list[ast.AST] = [ast.Import(left)] if left else []
         if len(left) < len(node.names) and not self.inside:
             made.append(self.root_import())
@@ -359,7 +360,7 @@ class _Rewrite(_Names):
             bound = alias.asname or alias.name
             means = self.followed(Imported(node.module or "", alias.name))
             if means.module not in self.group.members:
-                left.append(self.library(alias))
+                left.append(self.named_here(alias))
             elif not self.inside:
                 made.append(self.outside(means, bound))
         if left:

@@ -93,6 +93,13 @@ def test_a_module_that_is_used_as_an_object_stays_apart(tmp_path, case):
     assert printed(tmp_path / "after", after)[:3] == printed(tmp_path / "before", before)[:3]
 
 
+def test_what_stays_apart_is_found_where_a_function_has_its_name(tmp_path):
+    middle = MIDDLE + "\ndef other(leaf):\n    return leaf\nprint(other(2), leaf.seed)\n"
+    before, after = joined(middle=middle, late=LATE + APART["handed on"])
+    assert "leaf.py" in after and "middle.py" not in after
+    assert printed(tmp_path / "after", after)[:3] == printed(tmp_path / "before", before)[:3]
+
+
 def test_what_others_import_too_joins_only_the_first_root(tmp_path):
     before, after = joined(roots=(("late",), ("middle",)))
     assert set(after) == {"main.py", "late.py", "middle.py"}  # leaf is in late, loaded first
