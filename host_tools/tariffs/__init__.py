@@ -32,6 +32,7 @@ The host's own terms, all optional; a module charges without them and the host p
 
     alloc = "proportional"          # registers share the tiers alike; else in order of use
     prorate_tiers = true            # a set that ends inside a tier period: thresholds by days
+    tiers_per_day = true            # tiers_kwh are for each day billed; a module counts 30
     minimum_per_day = "0.32854"     # or minimum_per_month; the least that `minimum_on` comes to
     minimum_on = ["energy"]
     percent_base = "printed"        # percentages are of rounded lines; "exact": of exact ones

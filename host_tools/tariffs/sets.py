@@ -9,6 +9,7 @@ from host_tools.tariffs.terms import Line, Schedule, Terms
 from protocol import tariff
 
 SCHEDULES_MAX = 16
+DAYS_NOMINAL = 30  # a module counts thresholds that are so much a day in months of 30 days
 LINES_MAX = 16
 PERIODS = {
     "month": tariff.MONTH,
@@ -38,19 +39,25 @@ def compiled(keys: Keys) -> tuple[tariff.Rates, tariff.Ladder, Terms]:
     )
     method = keys.choice("method", [terms.ADDER, terms.PER_TIER], terms.ADDER)
     period = PERIODS[keys.choice("tier_period", list(PERIODS), "month")]
-    ladder = _ladder(keys, included, period, keys.whole("tier_length", 1, 4000, 1))
+    length = keys.whole("tier_length", 1, 4000, 1)
+    per_day = keys.truth("tiers_per_day")
+    if per_day and period != tariff.MONTH:
+        raise Refused(f'{keys.where}tiers_per_day: needs tier_period = "month"')
+    ladder = _ladder(keys, included, period, length, DAYS_NOMINAL if per_day else 1)
     names, rows = _prices(keys, method, included)
     fixed_ncur = _taxed(included, keys.take("fixed_per_day", "0"), 9, f"{keys.where}fixed_per_day")
     when = bands.hours(keys, names)
     rates = tariff.Rates(rows, fixed_ncur, when.seasons, when.week, when.special, when.days)
-    around = _terms(keys, method, included, names, rates, ladder)
+    around = _terms(keys, method, per_day, included, names, rates, ladder)
     keys.finish()
     return rates, ladder, around
 
 
-def _ladder(keys: Keys, included: Percent, period: int, length: int) -> tariff.Ladder:
+def _ladder(
+    keys: Keys, included: Percent, period: int, length: int, days: int = 1
+) -> tariff.Ladder:
     tiers = keys.items("tiers_kwh", [])
-    thresholds_wh = tuple(exact(item, 3, f"{keys.where}tiers_kwh") for item in tiers)
+    thresholds_wh = tuple(exact(item, 3, f"{keys.where}tiers_kwh") * days for item in tiers)
     if sorted(set(thresholds_wh)) != list(thresholds_wh) or 0 in thresholds_wh:
         raise Refused(f"{keys.where}tiers_kwh: each threshold must be above the one before it")
     count = len(thresholds_wh) + 1
@@ -127,6 +134,7 @@ def _prices(
 def _terms(
     keys: Keys,
     method: str,
+    per_day: bool,
     included: Percent,
     names: list[str],
     rates: tariff.Rates,
@@ -134,7 +142,8 @@ def _terms(
 ) -> Terms:
     alloc = keys.choice("alloc", [terms.CHRONOLOGICAL, terms.PROPORTIONAL], terms.CHRONOLOGICAL)
     lines = tuple(_line(each) for each in keys.tables("line", LINES_MAX, 0))
-    known = {terms.ENERGY, terms.FIXED}
+    minimum = _minimum(keys)
+    known = {terms.ENERGY, terms.FIXED} | ({terms.MINIMUM} if minimum else set())
     for each in lines:
         wrong = sorted(set(each.on) - known)
         if wrong:
@@ -143,6 +152,8 @@ def _terms(
                 f" it has; use {', '.join(sorted(known))}"
             )
         known.add(each.name)
+    if minimum and set(minimum.on) - known:
+        raise Refused(f"{keys.where}minimum_on: must name some of {', '.join(sorted(known))}")
     schedules = []
     last_wh = 0
     for each_keys in keys.tables("schedule", SCHEDULES_MAX, 0):
@@ -151,8 +162,8 @@ def _terms(
             raise Refused(f"{each_keys.where}above_kwh: must be more than in the one before it")
         last_wh = schedule.above_wh
         schedules.append(schedule)
-    if alloc == terms.PROPORTIONAL and schedules:
-        raise Refused(f'{keys.where}alloc: "proportional" has no schedules; remove one of them')
+    if per_day and schedules:
+        raise Refused(f"{keys.where}tiers_per_day: goes with no schedule; remove one of them")
     return Terms(
         tuple(names),
         method,
@@ -160,8 +171,9 @@ def _terms(
         included,
         tuple(schedules),
         lines,
-        _minimum(keys),
+        minimum,
         keys.truth("prorate_tiers"),
+        per_day,
         keys.choice("percent_base", [terms.PRINTED, terms.EXACT], terms.PRINTED),
         keys.amount("round_total", 9, "0"),
     )
@@ -185,7 +197,7 @@ def _minimum(keys: Keys) -> Line | None:
         return None
     if len(found) > 1:
         raise Refused(f"{keys.where}{found[1]}: a tariff has one minimum; remove {found[0]} or it")
-    return Line("minimum", _MINIMA[found[0]], keys.amount(found[0], 9), on)
+    return Line(terms.MINIMUM, _MINIMA[found[0]], keys.amount(found[0], 9), on)
 
 
 def _schedule(

@@ -24,6 +24,7 @@ DECIMALS = {PER_KWH: 6, PER_DAY: 9, PER_MONTH: 9, PER_KW_MONTH: 9, PER_KW_YEAR: 
 
 ENERGY = "energy"  # all energy lines of the bill together
 FIXED = "fixed"  # the daily charge that the module posts itself
+MINIMUM = "minimum"  # what is missing to the least amount
 
 PRINTED = "printed"
 EXACT = "exact"
@@ -60,13 +61,19 @@ class Terms:
     lines: tuple[Line, ...]
     minimum: Line | None
     prorate_tiers: bool
+    tiers_per_day: bool
     percent_base: str
     total_step_ncur: int
 
     def extra(self) -> bool:
         """True when a module's book alone does not say all that is owed."""
         plain = not self.schedules and not self.lines and self.minimum is None
-        return not plain or self.alloc == PROPORTIONAL or self.total_step_ncur > 0
+        return (
+            not plain
+            or self.tiers_per_day
+            or self.alloc == PROPORTIONAL
+            or self.total_step_ncur > 0
+        )
 
 
 @dataclass(frozen=True, slots=True)
