@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 from host_tools import Refused, setup, simulate
+from host_tools.billing import command as bill
 from host_tools.demo import run as demo
 from host_tools.flashing import device_image
 from host_tools.settlement import enrol, reconcile, rejects, service, token, topup, unlock
@@ -30,6 +31,7 @@ COMMANDS: dict[
     "unlock": ("end the lock-out of token entry", unlock.add_arguments, unlock.run),
     "modules": ("list modules, or enrol one", enrol.add_arguments, enrol.run),
     "reconcile": ("hold modules against the host", reconcile.add_arguments, reconcile.run),
+    "bill": ("the month of a service point", bill.add_arguments, bill.run),
     "image": ("build the flash images of a board", device_image.add_arguments, device_image.run),
     "rejects": ("list refused messages", rejects.add_arguments, rejects.run),
 }

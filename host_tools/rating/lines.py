@@ -28,6 +28,7 @@ class BillLine:
 
     `quantity` is watt-hours of energy, days, months or kilowatts of others; `unit_amount` the
     price of one kWh in micro-currency, of any other in nano-currency, millionths of a percentage.
+    `version` is the tariff's, where a bill has several.
     """
 
     kind: str
@@ -38,6 +39,7 @@ class BillLine:
     unit_amount: int
     exact_ncur: Fraction
     printed_ncur: int
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +81,13 @@ def line_of(
 
 
 def energy_lines(
-    stint: Stint,
+    place: int,
     around: Terms,
     rates: tariff.Rates,
     ladder: tariff.Ladder,
     parts: list[tariff.Part],
 ) -> list[BillLine]:
-    """Lines of one stint: a rate and tier each, or the rates alone and then each tier's addition.
+    """Lines of one dated set: of each rate and tier, or of rates alone, then each tier's addition.
 
     The additions stand alone where several rates share them, as such tariffs are published.
     """
@@ -119,9 +121,7 @@ def energy_lines(
             rate, below = divmod(number, len(ladder.adders_ucur_per_kwh))
             name, tier = around.rate_names[rate], below + 1
         out.append(
-            line_of(
-                kind, name, price * net * energy_wh, tier, stint.place, energy_wh, int(price * net)
-            )
+            line_of(kind, name, price * net * energy_wh, tier, place, energy_wh, int(price * net))
         )
     return out
 

@@ -48,15 +48,15 @@ def rate(document: Document, period: Period, uses: Sequence[Use]) -> Bill:
     if any(around.alloc == terms.PROPORTIONAL for _, around in document.terms):
         shares = [_by_rate(book, stint, uses) for stint in spans]
         return _of_registers(document, book, period, spans, shares)
-    marked = _marked(book)
+    numbered = marked(book)
     position = period.position
     parts: list[tariff.Part] = []
     for use in uses:
-        _, position, more = tariff.charge(marked, position, use.from_s, use.to_s, use.energy_wh)
+        _, position, more = tariff.charge(numbered, position, use.from_s, use.to_s, use.energy_wh)
         parts += more
     by_set: dict[int, list[tariff.Part]] = {}
     for part in parts:
-        place, number = _unmarked(book, part.rate)
+        place, number = unmarked(book, part.rate)
         by_set.setdefault(place, []).append(part._replace(rate=number))
     return _bill(document, book, period, spans, by_set)
 
@@ -175,7 +175,7 @@ def _bounded(period: Period, uses: Sequence[Use]) -> int:
     return sum(use.energy_wh for use in uses)
 
 
-def _marked(book: Book) -> Book:
+def marked(book: Book) -> Book:
     """The book with rates numbered on through its sets, so that a part tells its set."""
     rates = []
     base = 0
@@ -191,8 +191,8 @@ def _marked(book: Book) -> Book:
     return book._replace(rates=tuple(rates))
 
 
-def _unmarked(book: Book, number: int) -> tuple[int, int]:
-    """(set, rate in it) of a number of `_marked`."""
+def unmarked(book: Book, number: int) -> tuple[int, int]:
+    """(set, rate in it) of a number of `marked`."""
     for place, (_, one) in enumerate(book.rates):
         width = len(one.prices_ucur_per_kwh[0])
         if number < width:
@@ -203,11 +203,13 @@ def _unmarked(book: Book, number: int) -> tuple[int, int]:
 
 def _by_rate(book: Book, stint: Stint, uses: Sequence[Use]) -> list[int]:
     """Energy of each rate in a stint, as its registers would count it."""
-    marked = _marked(book)
+    numbered = marked(book)
     out = [0] * len(book.rates[stint.place][1].prices_ucur_per_kwh[0])
     for use in uses:
-        for part in tariff.charge(marked, Position(0, 0), use.from_s, use.to_s, use.energy_wh)[2]:
-            place, number = _unmarked(book, part.rate)
+        for part in tariff.charge(numbered, Position(0, 0), use.from_s, use.to_s, use.energy_wh)[
+            2
+        ]:
+            place, number = unmarked(book, part.rate)
             if place == stint.place:
                 out[number] += part.energy_wh
     return out
@@ -247,7 +249,9 @@ def _bill(
     for stint in spans:
         around = document.terms[stint.place][1]
         rates, ladder = book.rates[stint.place][1], book.ladders[stint.place][1]
-        energy = lines.energy_lines(stint, around, rates, ladder, by_set.get(stint.place, []))
+        energy = lines.energy_lines(
+            stint.place, around, rates, ladder, by_set.get(stint.place, [])
+        )
         out += energy + lines.around_lines(document, stint, energy, period.contract_mw)
     last = spans[-1].place
     out += lines.rounded_total(out, document.terms[last][1].total_step_ncur, last)

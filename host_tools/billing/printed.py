@@ -1,0 +1,107 @@
+"""Lines of a bill as columns of text, and as JSON. Every rounding is shown, so that lines foot."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from host_tools.billing.words import ZH, cells, cents, kwh, money, named, percent, price, say
+from host_tools.rating.lines import Bill, BillLine
+from host_tools.settlement.common import decimal
+from host_tools.tariffs import terms
+
+ADJUSTMENT = "adjustment"
+_DAYS = (terms.FIXED, terms.PER_DAY)
+
+
+def text(bill: Bill, names_zh: dict[str, str], language: str) -> list[str]:
+    """The lines, their total, and the total of their roundings."""
+    heads = [say(key, language) for key in ("item", "quantity", "price", "amount", "rounding")]
+    rows = [_row(line, names_zh, language) for line in bill.lines]
+    exact = sum((line.exact_ncur for line in bill.lines), Fraction(0))
+    printed = bill.printed_ncur
+    rounding = signed(printed - exact)
+    rows.append((f"{say('total', language)} {bill.currency}", "", "", cents(printed), rounding))
+    return columns([tuple(heads), *rows], (False, True, True, True, True))
+
+
+def columns(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
+    """Rows in columns, each as wide as its widest text on a terminal."""
+    widths = [max(cells(row[place]) for row in rows) for place in range(len(right))]
+    out = []
+    for row in rows:
+        line = []
+        for told, width, to_the_right in zip(row, widths, right, strict=True):
+            space = " " * (width - cells(told))
+            line.append(space + told if to_the_right else told + space)
+        out.append("  ".join(line).rstrip())
+    return out
+
+
+def signed(amount_ncur: Fraction | int) -> str:
+    """A rounding with its sign; nothing for none."""
+    if amount_ncur == 0:
+        return ""
+    return f"{'+' if amount_ncur > 0 else ''}{money(amount_ncur)}"
+
+
+def item(line: BillLine, names_zh: dict[str, str], language: str) -> str:
+    """What a line is for."""
+    space = "" if language == ZH else " "
+    if line.kind == terms.ENERGY:
+        tier = f"{say('tier', language)}{space}{line.tier}" if line.tier else ""
+        return f"{named(line.name, names_zh, language)} {tier}".rstrip()
+    if line.kind == "tier":
+        return f"{say('tier_addition', language)}{space}{line.tier}"
+    if line.kind in (terms.FIXED, terms.MINIMUM, "rounding"):
+        return say(line.kind, language)
+    if line.kind == ADJUSTMENT:
+        return f"{say(ADJUSTMENT, language)} {line.name}"
+    return named(line.name, names_zh, language)
+
+
+def _row(line: BillLine, names_zh: dict[str, str], language: str) -> tuple[str, ...]:
+    quantity, each = "", ""
+    if line.kind in (terms.ENERGY, "tier", terms.PER_KWH):
+        quantity, each = f"{kwh(int(line.quantity))} kWh", price(line.unit_amount)
+    elif line.kind == terms.PERCENT:
+        each = percent(line.unit_amount)
+    elif line.kind not in ("rounding", ADJUSTMENT):
+        unit = "days" if line.kind in _DAYS else "months" if line.kind == terms.PER_MONTH else ""
+        counted = str(line.quantity)  # a fraction, such as 31/365 of a year's kilowatts
+        quantity = f"{counted} {say(unit, language)}" if unit else counted
+        each = decimal(line.unit_amount)
+    rounding = signed(line.printed_ncur - line.exact_ncur)
+    return item(line, names_zh, language), quantity, each, cents(line.printed_ncur), rounding
+
+
+def as_json(bill: Bill, names_zh: dict[str, str]) -> dict[str, object]:
+    """Whole numbers are integers; an amount that divides is a text "numerator/denominator"."""
+    return {
+        "currency": bill.currency,
+        "lines": [_line_json(line, names_zh) for line in bill.lines],
+        "printed_ncur": bill.printed_ncur,
+        "exact_ncur": whole(bill.exact_ncur),
+        "rounding_ncur": whole(bill.printed_ncur - bill.exact_ncur),
+    }
+
+
+def _line_json(line: BillLine, names_zh: dict[str, str]) -> dict[str, object]:
+    out: dict[str, object] = {
+        "kind": line.kind,
+        "name": line.name,
+        "name_zh": named(line.name, names_zh, ZH),
+        "quantity": whole(line.quantity),
+        "unit_amount": line.unit_amount,
+        "printed_ncur": line.printed_ncur,
+        "exact_ncur": whole(line.exact_ncur),
+        "rounding_ncur": whole(line.printed_ncur - line.exact_ncur),
+    }
+    if line.tier:
+        out["tier"] = line.tier
+    if line.version:
+        out["tariff_version"] = line.version
+    return out
+
+
+def whole(value: Fraction | int) -> int | str:
+    exact = Fraction(value)
+    return exact.numerator if exact.denominator == 1 else str(exact)
