@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from host_tools.billing.words import ZH, cells, cents, kwh, money, named, percent, price, say
-from host_tools.rating.lines import Bill, BillLine
+from host_tools.rating.lines import DAYS_A_YEAR, Bill, BillLine
 from host_tools.settlement.common import decimal
 from host_tools.tariffs import terms
+from protocol.units import NCUR_PER_CUR
 
 ADJUSTMENT = "adjustment"
 _DAYS = (terms.FIXED, terms.PER_DAY)
@@ -45,12 +46,11 @@ def signed(amount_ncur: Fraction | int) -> str:
 
 def item(line: BillLine, names_zh: dict[str, str], language: str) -> str:
     """What a line is for."""
-    space = "" if language == ZH else " "
     if line.kind == terms.ENERGY:
-        tier = f"{say('tier', language)}{space}{line.tier}" if line.tier else ""
+        tier = f"{say('tier', language)} {line.tier}" if line.tier else ""
         return f"{named(line.name, names_zh, language)} {tier}".rstrip()
     if line.kind == "tier":
-        return f"{say('tier_addition', language)}{space}{line.tier}"
+        return f"{say('tier_addition', language)} {line.tier}"
     if line.kind in (terms.FIXED, terms.MINIMUM, "rounding"):
         return say(line.kind, language)
     if line.kind == ADJUSTMENT:
@@ -61,16 +61,33 @@ def item(line: BillLine, names_zh: dict[str, str], language: str) -> str:
 def _row(line: BillLine, names_zh: dict[str, str], language: str) -> tuple[str, ...]:
     quantity, each = "", ""
     if line.kind in (terms.ENERGY, "tier", terms.PER_KWH):
-        quantity, each = f"{kwh(int(line.quantity))} kWh", price(line.unit_amount)
+        quantity, each = f"{kwh(int(line.quantity))} kWh", price(line.unit_amount, 4)
     elif line.kind == terms.PERCENT:
         each = percent(line.unit_amount)
     elif line.kind not in ("rounding", ADJUSTMENT):
-        unit = "days" if line.kind in _DAYS else "months" if line.kind == terms.PER_MONTH else ""
-        counted = str(line.quantity)  # a fraction, such as 31/365 of a year's kilowatts
-        quantity = f"{counted} {say(unit, language)}" if unit else counted
+        quantity = _counted(line, language)
         each = decimal(line.unit_amount)
     rounding = signed(line.printed_ncur - line.exact_ncur)
     return item(line, names_zh, language), quantity, each, cents(line.printed_ncur), rounding
+
+
+def _counted(line: BillLine, language: str) -> str:
+    """Days, months or kilowatts; of a year's kilowatts how many days of 365."""
+    if line.kind == terms.PER_KW_YEAR:
+        return f"{_number(line.quantity * DAYS_A_YEAR)}/{DAYS_A_YEAR} kW"
+    counted = _number(line.quantity)
+    if line.kind == terms.PER_KW_MONTH:
+        return f"{counted} kW"
+    if line.kind == terms.MINIMUM:  # of days or months, as the tariff says
+        return counted
+    unit = "day" if line.kind in _DAYS else "month"
+    return f"{counted} {say(unit if line.quantity == 1 else unit + 's', language)}"
+
+
+def _number(value: Fraction) -> str:
+    """A decimal where it is one, else a fraction."""
+    nano = value * NCUR_PER_CUR
+    return decimal(int(nano), 0).rstrip(".") if nano.denominator == 1 else str(value)
 
 
 def as_json(bill: Bill, names_zh: dict[str, str]) -> dict[str, object]:

@@ -26,6 +26,8 @@ _WORDS = {
     "tier": ("tier", "阶梯"),
     "tier_addition": ("addition of tier", "阶梯加价"),
     "rate": ("rate", "费率"),
+    "day": ("day", "天"),
+    "month": ("month", "月"),
     "days": ("days", "天"),
     "months": ("months", "月"),
     "bill": ("Electricity statement", "电费账单"),
@@ -92,8 +94,8 @@ def cells(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
 
 
-def price(ucur_per_kwh: int) -> str:
-    return decimal(ucur_per_kwh * 1000, 4)
+def price(ucur_per_kwh: int, decimals_min: int = 2) -> str:
+    return decimal(ucur_per_kwh * 1000, decimals_min)
 
 
 def money(amount_ncur: Fraction | int) -> str:
