@@ -127,12 +127,12 @@ def energy_lines(
 
 
 def around_lines(
-    document: Document, stint: Stint, energy: list[BillLine], contract_mw: int
+    document: Document, stint: Stint, sold: list[BillLine], contract_mw: int
 ) -> list[BillLine]:
     """Everything of a stint that is not energy: fixed, lines, minimum, percentages."""
     around = document.terms[stint.place][1]
-    energy_wh = sum(int(line.quantity) for line in energy if line.kind == terms.ENERGY)
-    out = list(energy)
+    energy_wh = sum(int(line.quantity) for line in sold if line.kind == terms.ENERGY)
+    out = list(sold)
     out += _fixed(document, stint, net_of(around))
     out += included_lines(around, stint.place, out)
     for line in around.lines:
@@ -154,7 +154,7 @@ def around_lines(
     for line in around.lines:
         if line.kind == terms.PERCENT:
             out.append(_percent(line, stint.place, out, around.percent_base))
-    return out[len(energy) :]
+    return out[len(sold) :]
 
 
 def _fixed(document: Document, stint: Stint, net: Fraction) -> list[BillLine]:
@@ -182,7 +182,7 @@ def net_of(around: Terms) -> Fraction:
     """What is left of a price without the percentages that it contains."""
     net = Fraction(1)
     for _, millionths in around.included:
-        net /= 1 + Fraction(millionths, 1_000_000)
+        net *= Fraction(1_000_000, 1_000_000 + millionths)
     return net
 
 

@@ -73,7 +73,7 @@ def rerate(
     charges: Sequence[Charge],
     corrections: Sequence[Correction],
     books: Mapping[int, Book],
-    version_of: Callable[[Charge], int] = lambda charge: charge.version,
+    version_of: Callable[[Charge], int] = lambda each: each.version,
 ) -> Adjustment | None:
     """The adjustment of a point, or None when nothing that is owed changes.
 

@@ -107,7 +107,7 @@ def permille(old_ncur: Fraction, new_ncur: Fraction) -> int | None:
     """The change in thousandths, half away from zero; None from nothing."""
     if old_ncur == 0:
         return None
-    change = (new_ncur - old_ncur) * 1000 / old_ncur
+    change = (new_ncur - old_ncur) * Fraction(1000 * old_ncur.denominator, old_ncur.numerator)
     whole = (2 * abs(change.numerator) + change.denominator) // (2 * change.denominator)
     return whole if change >= 0 else -whole
 
