@@ -18,6 +18,7 @@ from host_tools.tariffs import terms
 from host_tools.tariffs.terms import Document, Terms
 from protocol import ledger, tariff
 
+NO_FILE = "-"  # origin of a document that is made of a stored book
 _MOVEMENTS = {ledger.TOPUP: "topup", ledger.DEBT: "debt", ledger.TRANSFER: "transfer"}
 
 
@@ -122,7 +123,8 @@ def unnamed(book: tariff.Book) -> Document:
             names, method, terms.CHRONOLOGICAL, (), (), (), None, False, False, terms.PRINTED, 0
         )
         around.append((from_s, plain))
-    return Document(f"version {book.version}", "-", "-", "-", {}, book, tuple(around))
+    name = f"version {book.version}"
+    return Document(name, NO_FILE, "-", "-", {}, book, tuple(around))
 
 
 def local(document: Document, at_s: int) -> str:
@@ -147,7 +149,7 @@ def text(point: Point, found: Statement, document: Document, language: str) -> l
         ("used", f"{kwh(found.energy_wh)} kWh, {found.charges} {say('intervals', language)}"),
         (
             "tariff",
-            versions + ("" if document.name.startswith("version ") else f" {document.name}"),
+            versions if document.origin == NO_FILE else f"{versions} {document.name}",
         ),
     ]
     if found.registers_s[1] < found.to_s:

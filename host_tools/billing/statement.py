@@ -74,6 +74,7 @@ class _Month:
     def __init__(self, documents: Callable[[int], Document], month: Stint) -> None:
         self._documents = documents
         self._month = month
+        self._marked: dict[int, Book] = {}  # by version
         self._metered = (0, 0)  # instant and register of the last reading
         self._balance_ncur = 0
         self._position = Position(0, 0)
@@ -137,7 +138,10 @@ class _Month:
         if not self.readings:
             self.readings.append(self._metered)
         self.readings.append((entry.time_s, entry.register_wh))
-        book = periods.marked(self._documents(entry.version).book)
+        book = self._marked.get(entry.version)
+        if book is None:
+            book = periods.marked(self._documents(entry.version).book)
+            self._marked[entry.version] = book
         amount_ncur, _, parts = tariff.charge(
             book, self._position, from_s, entry.time_s, entry.energy_wh
         )

@@ -13,7 +13,7 @@ from host_tools.rating.lines import Bill, BillLine
 from host_tools.rating.registers import split_by_days, split_by_share
 from host_tools.tariffs import terms
 from host_tools.tariffs.sets import DAYS_NOMINAL
-from host_tools.tariffs.terms import Document
+from host_tools.tariffs.terms import Document, Terms
 from protocol import tariff
 from protocol.tariff import Book, Position
 
@@ -45,7 +45,7 @@ def rate(document: Document, period: Period, uses: Sequence[Use]) -> Bill:
     spans = _spans(document, period)
     total_wh = _bounded(period, uses)
     book = chosen(document, period, total_wh)
-    if any(around.alloc == terms.PROPORTIONAL for _, around in document.terms):
+    if _shared(document, spans):
         shares = [_by_rate(book, stint, uses) for stint in spans]
         return _of_registers(document, book, period, spans, shares)
     numbered = marked(book)
@@ -59,6 +59,22 @@ def rate(document: Document, period: Period, uses: Sequence[Use]) -> Bill:
         place, number = unmarked(book, part.rate)
         by_set.setdefault(place, []).append(part._replace(rate=number))
     return _bill(document, book, period, spans, by_set)
+
+
+def _shared(document: Document, spans: Sequence[Stint]) -> bool:
+    """True when tiers are shared alike. Refused where they are in one set and not in another."""
+    in_force = [document.terms[stint.place][1] for stint in spans]
+    if not any(around.alloc == terms.PROPORTIONAL for around in in_force):
+        return False
+    if any(_by_order(around) for around in in_force):
+        raise Refused("alloc: it changes inside the period; bill up to the change and from it on")
+    return True
+
+
+def _by_order(around: Terms) -> bool:
+    """True when it matters which of several rates was used first."""
+    in_turn = around.method == terms.PER_TIER and around.alloc == terms.CHRONOLOGICAL
+    return in_turn and len(around.rate_names) > 1
 
 
 def rate_registers(
@@ -83,8 +99,7 @@ def rate_registers(
         if len(row) != len(around.rate_names) or min(row) < 0:
             names = ", ".join(around.rate_names)
             raise Refused(f"registers: give one reading of 0 or more for each of {names}")
-        by_order = around.method == terms.PER_TIER and around.alloc == terms.CHRONOLOGICAL
-        if by_order and len(row) > 1:
+        if _by_order(around):
             raise Refused(
                 "registers: prices a tier need the order of use; bill intervals, or write"
                 ' alloc = "proportional"'
@@ -95,9 +110,11 @@ def rate_registers(
 
 def chosen(document: Document, period: Period, total_wh: int) -> Book:
     """The document's book with the schedules that a period's total calls for."""
-    if any(around.tiers_per_day for _, around in document.terms):
-        return _by_days(document, period)
-    if not any(around.schedules for _, around in document.terms):
+    spans = stints(document.book, period.from_s, period.to_s)
+    in_force = [document.terms[stint.place][1] for stint in spans]
+    if any(around.tiers_per_day for around in in_force):
+        return _by_days(document, spans)
+    if not any(around.schedules for around in in_force):
         return document.book
     ladder = tariff.in_force(document.book.ladders, period.from_s)
     days = (tariff.local_day(document.book, at_s) for at_s in (period.from_s, period.to_s - 1))
@@ -110,10 +127,10 @@ def chosen(document: Document, period: Period, total_wh: int) -> Book:
     return scheduled(document, total_wh)
 
 
-def _by_days(document: Document, period: Period) -> Book:
+def _by_days(document: Document, spans: Sequence[Stint]) -> Book:
     """The book whose thresholds are so much a day of the billing period, and reset with it."""
     book = document.book
-    days = sum(stint.days for stint in stints(book, period.from_s, period.to_s))
+    days = sum(stint.days for stint in spans)
     ladders = []
     for (from_s, ladder), (_, around) in zip(book.ladders, document.terms, strict=True):
         if around.tiers_per_day:

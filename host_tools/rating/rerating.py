@@ -4,11 +4,12 @@ Where a point stands in its tiers depends on every reading before, so the correc
 must never be priced again. Pure: what was charged, what is read now and the books are arguments.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from host_tools import Refused
-from protocol import tariff
+from host_tools.store.records import Settled
+from protocol import ledger, tariff
 from protocol.tariff import Book, Position
 from protocol.units import NCUR_MAX
 
@@ -58,6 +59,32 @@ class Adjustment:
     charges: int
     versions: tuple[int, ...]
     reading_version: int
+
+
+def charges_of(entries: Iterable[Settled]) -> list[Charge]:
+    """The charges among a point's settled entries, which come in order from an opening on.
+
+    Where only later ones are wanted, `rerate` starts from the `after` of the one before them.
+    """
+    out = []
+    metered_s = 0
+    for entry in entries:
+        if entry.kind == ledger.CHARGE:
+            after = Position(entry.period, entry.used_wh)
+            out.append(
+                Charge(
+                    entry.seq,
+                    metered_s,
+                    entry.time_s,
+                    entry.energy_wh,
+                    entry.version,
+                    -entry.amount_ncur,
+                    after,
+                )
+            )
+        if entry.kind in (ledger.CHARGE, ledger.OPENING):
+            metered_s = entry.time_s
+    return out
 
 
 def _counts_as(book: Book | None, now: Position, was: Position, at_s: int) -> bool:

@@ -13,9 +13,11 @@ from host_tools.billing import command
 from host_tools.billing.printed import text
 from host_tools.billing.statement import Statement, statement
 from host_tools.rating.lines import CENT_NCUR
+from host_tools.rating.rerating import Correction, charges_of, rerate
 from host_tools.store.records import Settled
 from host_tools.tariffs.terms import Document
 from protocol import ledger, tariff
+from protocol.tariff import Position
 from protocol.units import INVALID, SYNCHRONISED
 from tests.host_tools import random_books
 from tests.host_tools.bills import document, shipped
@@ -244,6 +246,24 @@ def test_statements_of_all_months_foot_and_add_up_to_the_balance(seed: int) -> N
     assert balance_ncur == meter.state.balance_ncur
     assert entries == sum(entry.kind == ledger.CHARGE for entry in meter.entries)
     assert energy_wh == meter.state.register_wh - 1000
+
+
+def test_settled_charges_can_be_rated_again_from_the_ledger() -> None:
+    meter = beijing()
+    for day in range(1, 31):
+        meter.read(JANUARY_S + day * 86400, 10_000)
+        if day % 7 == 0:
+            meter.top_up(day * 2, 10 * CUR)
+    charges = charges_of(meter.settled())
+    assert len(charges) == 30
+    start = Position(charges[0].after.period, 0)
+    books = {BOOK.version: BOOK}
+    assert rerate(start, charges, [], books) is None
+    found = rerate(start, charges, [Correction(charges[4].seq, 0)], books)
+    assert found is not None
+    assert found.amount_ncur == 10_000 * 538_300  # the last 10 kWh were of tier 2
+    rest = rerate(charges[9].after, charges[10:], [Correction(charges[10].seq, 0)], books)
+    assert rest is not None and rest.amount_ncur == found.amount_ncur
 
 
 # The command

@@ -434,3 +434,18 @@ def test_shares_of_registers_add_up_by_tier_and_by_register(
         wanted = max(0, min(after.used_wh, high) - max(used, low))
         assert sum(part.energy_wh for part in parts if part.tier == tier) == wanted
     assert after == Position(7, used + sum(registers))
+
+
+def test_an_allocation_that_changes_inside_a_period_is_billed_in_two_parts() -> None:
+    later = "\n".join(SHANGHAI_BY_ORDER.split("[[set]]")[1].split("\n"))
+    both = document(
+        SHANGHAI_BY_ORDER.replace("[[set]]", '[[set]]\nalloc = "proportional"')
+        + "[[set]]\nfrom = 2026-11-16"
+        + later
+    )
+    whole = days(both, date(2026, 11, 1), 30)
+    with pytest.raises(Refused, match="alloc: it changes inside the period"):
+        periods.rate(both, whole, evenly(whole, 100_000))
+    halves = [days(both, date(2026, 11, day), 15) for day in (1, 16)]
+    for half in halves:
+        assert periods.rate(both, half, evenly(half, 1000)).exact_ncur > 0
