@@ -3,6 +3,7 @@
 import argparse
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from host_tools import Refused, tariffs
 from host_tools.billing import printed
 from host_tools.billing.statement import Statement, statement
 from host_tools.billing.words import BOTH, EN, LANGUAGES, UNNAMED, cents, kwh, money, say
-from host_tools.rating.lines import printed_ncur
+from host_tools.rating.lines import BillLine, printed_ncur
 from host_tools.settlement.common import add_store_arguments, settings_of
 from host_tools.store.database import Store, opened
 from host_tools.store.records import Point
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(as_json(point, found, document), ensure_ascii=False))
     else:
-        print("\n".join(text(point, found, document, arguments.lang)))
+        print("\n".join(text(point, found, document, documents, arguments.lang)))
     return 0
 
 
@@ -134,9 +135,18 @@ def local(document: Document, at_s: int) -> str:
     return shown.strftime("%Y-%m-%d %H:%M%z")
 
 
-def text(point: Point, found: Statement, document: Document, language: str) -> list[str]:
+def text(
+    point: Point, found: Statement, document: Document, documents: "Documents", language: str
+) -> list[str]:
     """For a person: the lines, then the account, then what they rest on."""
     names_zh = document.names_zh
+
+    def begins(line: BillLine) -> str:
+        version = line.version or document.book.version
+        from_s = documents(version).terms[line.set_place][0]
+        since = f" ({local(document, from_s)[:10]})" if from_s else ""
+        return f"{say('tariff', language)} {version}{since}"
+
     versions = ", ".join(str(version) for version in found.versions) or "-"
     registers = (
         f"{kwh(wh)} kWh ({local(document, at_s)})"
@@ -152,6 +162,8 @@ def text(point: Point, found: Statement, document: Document, language: str) -> l
             versions if document.origin == NO_FILE else f"{versions} {document.name}",
         ),
     ]
+    for time_s, register_wh in found.openings:
+        facts.append(("began", f"{kwh(register_wh)} kWh ({local(document, time_s)})"))
     if found.registers_s[1] < found.to_s:
         facts.append(("incomplete", local(document, found.registers_s[1])))
     if found.unset_clock:
@@ -160,7 +172,7 @@ def text(point: Point, found: Statement, document: Document, language: str) -> l
     out += _pairs(facts, language)
     out += [
         "",
-        *printed.text(found.bill, names_zh, language),
+        *printed.text(found.bill, names_zh, language, begins),
         "",
         *_account(point, found, language),
     ]
@@ -169,7 +181,7 @@ def text(point: Point, found: Statement, document: Document, language: str) -> l
     last = [("position", used), ("left", left), ("rule", say("rule_text", language))]
     last.append(("proof", found.head.hex()))
     out += ["", *_pairs(last, language)]
-    return out + _full(found, document, language)
+    return out + _full(found, document, language, begins)
 
 
 def _pairs(facts: list[tuple[str, str]], language: str) -> list[str]:
@@ -194,13 +206,15 @@ def _account(point: Point, found: Statement, language: str) -> list[str]:
     return printed.columns(rows, (False, True, True))
 
 
-def _full(found: Statement, document: Document, language: str) -> list[str]:
+def _full(
+    found: Statement, document: Document, language: str, begins: Callable[[BillLine], str]
+) -> list[str]:
     if found.unsaid:
         return ["", f"{say('beyond', language)}: {found.unsaid}"]
     if found.full is None:
         return []
     due_ncur = found.full.exact_ncur - found.bill.exact_ncur
-    lines = printed.text(found.full, document.names_zh, language)
+    lines = printed.text(found.full, document.names_zh, language, begins)
     return ["", say("full", language), *lines, f"{say('beyond', language)}  {money(due_ncur)}"]
 
 
@@ -216,6 +230,7 @@ def as_json(point: Point, found: Statement, document: Document) -> dict[str, obj
         "registers_wh": list(found.registers_wh),
         "registers_s": list(found.registers_s),
         "complete": found.registers_s[1] >= found.to_s,
+        "openings": [list(each) for each in found.openings],
         "energy_wh": found.energy_wh,
         "charges": found.charges,
         "charges_by_unset_clock": found.unset_clock,

@@ -1,6 +1,6 @@
 """Lines of a bill as columns of text, and as JSON. Every rounding is shown, so that lines foot."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 from host_tools.billing.words import ZH, cells, cents, kwh, money, named, percent, price, say
@@ -13,15 +13,32 @@ ADJUSTMENT = "adjustment"
 _DAYS = (terms.FIXED, terms.PER_DAY)
 
 
-def text(bill: Bill, names_zh: dict[str, str], language: str) -> list[str]:
-    """The lines, their total, and the total of their roundings."""
+def text(
+    bill: Bill, names_zh: dict[str, str], language: str, begins: Callable[[BillLine], str]
+) -> list[str]:
+    """The lines, their total, and the total of their roundings.
+
+    Where a bill has several dated sets or versions, `begins` names each before its lines.
+    """
     heads = [say(key, language) for key in ("item", "quantity", "price", "amount", "rounding")]
-    rows = [_row(line, names_zh, language) for line in bill.lines]
+    rows: list[tuple[str, ...]] = []
+    several = len({(line.version, line.set_place) for line in bill.lines if _of_set(line)}) > 1
+    last = None
+    for line in bill.lines:
+        group = line.version, line.set_place
+        if several and _of_set(line) and group != last:
+            rows.append((begins(line), "", "", "", ""))
+            last = group
+        rows.append(_row(line, names_zh, language))
     exact = sum((line.exact_ncur for line in bill.lines), Fraction(0))
     printed = bill.printed_ncur
     rounding = signed(printed - exact)
     rows.append((f"{say('total', language)} {bill.currency}", "", "", cents(printed), rounding))
     return columns([tuple(heads), *rows], (False, True, True, True, True))
+
+
+def _of_set(line: BillLine) -> bool:
+    return line.kind not in (ADJUSTMENT, "rounding")
 
 
 def columns(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:

@@ -36,6 +36,7 @@ class Movement:
 class Statement:
     """A month. `bill` has the charges and adjustments; a positive line is owed.
 
+    `openings` are (instant, register) from which a meter was counted anew.
     `opening_ncur` + movements - `bill.exact_ncur` = `closing_ncur`. `full` is the month by
     all terms of its tariff, where a module's book has not all; if that cannot be, `unsaid` is why.
     """
@@ -48,6 +49,7 @@ class Statement:
     closing_ncur: int
     registers_wh: tuple[int, int]
     registers_s: tuple[int, int]
+    openings: tuple[tuple[int, int], ...]
     energy_wh: int
     charges: int
     unset_clock: int
@@ -81,6 +83,7 @@ class _Month:
         self.position = Position(0, 0)  # at the end of the month
         self.opening_ncur = self.closing_ncur = 0
         self.readings: list[tuple[int, int]] = []
+        self.openings: list[tuple[int, int]] = []
         self.charges: list[_Priced] = []
         self.days: list[Settled] = []
         self.adjustments: list[Settled] = []
@@ -127,6 +130,7 @@ class _Month:
             self.adjustments.append(entry)
         elif entry.kind == ledger.OPENING:
             self.readings.append((entry.time_s, entry.register_wh))
+            self.openings.append((entry.time_s, entry.register_wh))
         elif entry.amount_ncur:
             given = Movement(entry.time_s, entry.kind, entry.number, entry.amount_ncur)
             self.movements.append(given)
@@ -187,6 +191,7 @@ def statement(
         taken.closing_ncur,
         (first[1], last[1]),
         (first[0], last[0]),
+        tuple(taken.openings),
         sum(entry.energy_wh for entry in charged),
         len(charged),
         sum(entry.quality == INVALID for entry in charged),

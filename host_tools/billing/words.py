@@ -34,6 +34,7 @@ _WORDS = {
     "point": ("service point", "用电点"),
     "period": ("period", "账期"),
     "register": ("register", "电表示数"),
+    "began": ("counted anew from", "换表或建账起数"),
     "used": ("energy used", "用电量"),
     "tariff": ("tariff version", "电价版本"),
     "opening": ("balance before", "期初余额"),

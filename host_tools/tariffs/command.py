@@ -3,6 +3,7 @@
 import argparse
 import json
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from host_tools import Refused
@@ -12,7 +13,7 @@ from host_tools.billing.words import BOTH, EN, LANGUAGES, ZH, cents, kwh
 from host_tools.clock import Clock, SystemClock
 from host_tools.rating import calendar, households
 from host_tools.rating.households import Household
-from host_tools.rating.lines import Bill
+from host_tools.rating.lines import Bill, BillLine
 from host_tools.settlement.common import decimal
 from host_tools.tariffs import comparing, document, telling
 from host_tools.tariffs.comparing import Change, Effect
@@ -126,9 +127,20 @@ def _explain(arguments: argparse.Namespace, clock: Clock) -> None:
         lines += telling.sections(found, range(len(found.terms)), language)
         for example in examples:
             lines += ["", _title(found, example, language)]
-            table = printed.text(example.bill, found.names_zh, language)
+            table = printed.text(
+                example.bill, found.names_zh, language, partial(_begins, found, language)
+            )
             lines += [f"  {line}" for line in table]
         print("\n".join([*lines, telling.rule(language == EN)]))
+
+
+def _begins(of: Document, language: str, line: BillLine) -> str:
+    """When the set of a line begins; the first one has no date."""
+    from_s = of.terms[line.set_place][0]
+    if line.set_place == 0:
+        return "until then:" if language == EN else "此前："
+    day = telling.date_of(of, from_s)
+    return f"from {day}:" if language == EN else f"{day} 起："
 
 
 def _languages(told: str) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from protocol import ledger, tariff
 from protocol.tariff import Position
 from protocol.units import INVALID, SYNCHRONISED
 from tests.host_tools import random_books
-from tests.host_tools.bills import document, shipped
+from tests.host_tools.bills import document, instant, shipped
 from tests.host_tools.desk import BOOK, Desk
 from tests.host_tools.genuine import ROOT, PointLedger
 
@@ -266,6 +266,45 @@ def test_settled_charges_can_be_rated_again_from_the_ledger() -> None:
     assert rest is not None and rest.amount_ncur == found.amount_ncur
 
 
+def test_prices_that_change_inside_the_month_are_told_apart() -> None:
+    guangdong = shipped("cn-gd")
+    meter = Meter("m1", 0, guangdong.book)
+    change_s = instant(guangdong, 2026, 11, 1)
+    meter.open(change_s - 86400)
+    meter.read(change_s, 1000)
+    dearer = document(
+        (FILES / "cn-gd.toml")
+        .read_text(encoding="utf-8")
+        .replace("version = 12", "version = 13")
+        .replace("0.5886", "0.6")
+    )
+    meter.read(change_s + 3600, 1000)
+    meter.book = dearer.book
+    meter.read(change_s + 7200, 1000)
+    both = {12: guangdong, 13: dearer}
+    found = statement(lambda version: both[version], dearer, meter.settled(), 2026, 11)
+    foots(found)
+    assert [(line.version, line.set_place, line.unit_amount) for line in found.bill.lines] == [
+        (12, 1, 588_600), (13, 1, 600_000),
+    ]  # fmt: skip
+    shown = text(found.bill, {}, "en", lambda line: f"version {line.version}")
+    assert [line for line in shown if line.startswith("version")] == ["version 12", "version 13"]
+    assert found.versions == (12, 13)
+
+
+def test_a_meter_exchanged_in_the_middle_of_a_day_is_billed_by_both_registers() -> None:
+    meter = beijing()
+    meter.read(JANUARY_S + 40_000, 7_000)
+    meter.open(JANUARY_S + 41_000, 123)  # the new meter's register
+    meter.read(JANUARY_S + 86_400, 5_000)
+    found = of(meter, BEIJING, 2026, 1)
+    foots(found)
+    assert found.energy_wh == 12_000
+    assert found.bill.exact_ncur == 12_000 * 488_300
+    assert found.openings == ((JANUARY_S, 1000), (JANUARY_S + 41_000, 123))
+    assert found.registers_wh == (1000, 5123)
+
+
 # The command
 
 
@@ -333,5 +372,5 @@ def test_what_cannot_be_billed_is_one_line(
 def test_columns_line_up_where_characters_are_wide() -> None:
     meter = beijing()
     meter.read(JANUARY_S + 900, 450_500)
-    lines = text(of(meter, BEIJING, 2026, 1).bill, {}, "zh")
+    lines = text(of(meter, BEIJING, 2026, 1).bill, {}, "zh", str)
     assert len({command.printed.cells(line) for line in lines}) == 1
