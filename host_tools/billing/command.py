@@ -209,13 +209,19 @@ def _account(point: Point, found: Statement, language: str) -> list[str]:
 def _full(
     found: Statement, document: Document, language: str, begins: Callable[[BillLine], str]
 ) -> list[str]:
-    if found.unsaid:
-        return ["", f"{say('beyond', language)}: {found.unsaid}"]
-    if found.full is None:
+    beyond = found.beyond
+    if beyond is None:
         return []
-    due_ncur = found.full.exact_ncur - found.bill.exact_ncur
-    lines = printed.text(found.full, document.names_zh, language, begins)
-    return ["", say("full", language), *lines, f"{say('beyond', language)}  {money(due_ncur)}"]
+    days = " - ".join(local(document, at_s) for at_s in (beyond.span.from_s, beyond.span.to_s))
+    if beyond.bill is None:
+        return ["", f"{say('full', language)}, {days}: {beyond.unsaid}"]
+    lacking_ncur = beyond.bill.exact_ncur - beyond.entered_ncur
+    return [
+        "",
+        f"{say('full', language)}, {days}",
+        *printed.text(beyond.bill, document.names_zh, language, begins),
+        f"{say('beyond', language)}  {money(lacking_ncur)}",
+    ]
 
 
 def as_json(point: Point, found: Statement, document: Document) -> dict[str, object]:
@@ -251,9 +257,14 @@ def as_json(point: Point, found: Statement, document: Document) -> dict[str, obj
         "left_in_tier_wh": found.left_wh,
         "ledger_head": found.head.hex(),
     }
-    if found.full is not None:
-        out["by_all_terms"] = printed.as_json(found.full, document.names_zh)
-        out["not_in_ledger_ncur"] = printed.whole(found.full.exact_ncur - found.bill.exact_ncur)
-    if found.unsaid:
-        out["by_all_terms_refused"] = found.unsaid
+    beyond = found.beyond
+    if beyond is not None:
+        told: dict[str, object] = {"from_s": beyond.span.from_s, "to_s": beyond.span.to_s}
+        if beyond.bill is None:
+            told["unsaid"] = beyond.unsaid
+        else:
+            told |= printed.as_json(beyond.bill, document.names_zh)
+            lacking_ncur = beyond.bill.exact_ncur - beyond.entered_ncur
+            told["not_in_ledger_ncur"] = printed.whole(lacking_ncur)
+        out["by_all_terms"] = told
     return out

@@ -5,12 +5,13 @@ its day; money to the month of its instant. So every entry is in one month, and 
 Prices of parts are the engine's, asked again; a ledger that says otherwise is refused.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from host_tools import Refused
 from host_tools.billing.printed import ADJUSTMENT
-from host_tools.rating import calendar, lines, periods
+from host_tools.rating import accrual, calendar, lines, periods
 from host_tools.rating.calendar import Stint
 from host_tools.rating.lines import Bill, BillLine, line_of
 from host_tools.rating.periods import Period, Use
@@ -33,12 +34,25 @@ class Movement:
 
 
 @dataclass(frozen=True, slots=True)
+class Beyond:
+    """Days by all terms of their tariff, and what the ledger has of them; or why that is unsaid.
+
+    The days are those that are settled, of the month or of the tier period until its end.
+    """
+
+    span: Stint
+    bill: Bill | None
+    entered_ncur: Fraction
+    unsaid: str
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
     """A month. `bill` has the charges and adjustments; a positive line is owed.
 
     `openings` are (instant, register) from which a meter was counted anew.
-    `opening_ncur` + movements - `bill.exact_ncur` = `closing_ncur`. `full` is the month by
-    all terms of its tariff, where a module's book has not all; if that cannot be, `unsaid` is why.
+    `opening_ncur` + movements - `bill.exact_ncur` = `closing_ncur`. `beyond` is
+    there where the tariff has terms that no module charges.
     """
 
     from_s: int
@@ -57,8 +71,7 @@ class Statement:
     position: Position
     left_wh: int | None
     head: bytes
-    full: Bill | None
-    unsaid: str
+    beyond: Beyond | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +186,8 @@ def statement(
     from_s, to_s = calendar.month_s(current.book, year, month)
     span = Stint(0, from_s, to_s, *calendar.month_days(year, month))
     taken = _Month(documents, span)
-    for entry in entries:
+    listed = list(entries)
+    for entry in listed:
         taken.take(entry)
     charged = [priced.entry for priced in taken.charges]
     if not (charged or taken.days or taken.adjustments or taken.movements or taken.readings):
@@ -181,7 +195,6 @@ def statement(
     found = _lines(documents, taken)
     first, last = (taken.readings or [taken.last_reading])[0], taken.last_reading
     bill = Bill(tuple(found), current.book.currency)
-    full, unsaid = _full(documents, current, span, taken)
     return Statement(
         from_s,
         to_s,
@@ -199,8 +212,7 @@ def statement(
         taken.position,
         _left_wh(current.book, taken.position, min(to_s, last[0] + 1) - 1),
         taken.head,
-        full,
-        unsaid,
+        _beyond(documents, current, listed, span, taken),
     )
 
 
@@ -258,19 +270,47 @@ def _left_wh(book: Book, position: Position, at_s: int) -> int | None:
     return next((wh - used_wh for wh in thresholds if wh > used_wh), None)
 
 
-def _full(
-    documents: Callable[[int], Document], current: Document, span: Stint, taken: _Month
-) -> tuple[Bill | None, str]:
-    """The month by all terms of its tariff, where those say more than a module charges."""
+def _beyond(
+    documents: Callable[[int], Document],
+    current: Document,
+    entries: Sequence[Settled],
+    span: Stint,
+    taken: _Month,
+) -> Beyond | None:
+    """What all terms of the tariff make of the month, or of its tier period until the month's end
+    where the total chooses the prices; None where a module charges by all terms."""
     versions = {priced.entry.version for priced in taken.charges}
     if not any(around.extra() for v in versions for _, around in documents(v).terms):
-        return None, ""
-    if versions != {current.book.version}:
-        return None, "several tariff versions; post their terms one by one"
-    if taken.charges and taken.charges[0].from_s < span.from_s:
-        return None, "a reading reaches over the beginning of the month"
-    uses = [Use(each.from_s, each.entry.time_s, each.entry.energy_wh) for each in taken.charges]
+        return None
+    book = current.book
+    last_day = min(span.after_day, tariff.local_day(book, taken.last_reading[0] - 1) + 1) - 1
+    first_day = span.first_day
+    if tariff.in_force(current.terms, span.from_s).schedules:
+        first_day = _tier_begins(book, span.from_s, last_day)
+    edges = [calendar.midnight_s(book, day) for day in (first_day, last_day + 1)]
+    wide = Stint(0, edges[0], edges[1], first_day, last_day + 1)
+    whole = _Month(documents, wide)
+    for entry in entries:
+        whole.take(entry)
+    versions = {priced.entry.version for priced in whole.charges}
+    entered = sum((line.exact_ncur for line in _lines(documents, whole)), Fraction(0))
+    if versions != {book.version}:
+        return Beyond(wide, None, entered, "several tariff versions; bill them one by one")
+    if whole.charges[0].from_s < wide.from_s:
+        return Beyond(wide, None, entered, "a reading reaches over the beginning of the period")
+    uses = [Use(each.from_s, each.entry.time_s, each.entry.energy_wh) for each in whole.charges]
+    asked = current if last_day + 1 == span.after_day else accrual.running(current)
     try:
-        return periods.rate(current, Period(span.from_s, span.to_s, taken.begun), uses), ""
+        bill = periods.rate(asked, Period(edges[0], edges[1], whole.begun), uses)
     except Refused as error:
-        return None, str(error)
+        return Beyond(wide, None, entered, str(error))
+    return Beyond(wide, bill, entered, "")
+
+
+def _tier_begins(book: Book, at_s: int, day: int) -> int:
+    """The first day of the tier period of a day."""
+    ladder = tariff.in_force(book.ladders, at_s)
+    period = tariff.period_of(ladder, day)
+    while tariff.period_of(ladder, day - 1) == period:
+        day -= 1
+    return day

@@ -15,12 +15,16 @@ from host_tools.tariffs.terms import Document
 TERMS = "terms of the tariff"
 
 
+def running(document: Document) -> Document:
+    """The document of a period that goes on: without its minimum."""
+    around = tuple((from_s, replace(each, minimum=None)) for from_s, each in document.terms)
+    return replace(document, terms=around)
+
+
 def owed_ncur(document: Document, period: Period, uses: Sequence[Use], closed: bool) -> int:
     """The exact bill of a period until now, floored. A minimum is only due when it is `closed`."""
-    if not closed:
-        around = tuple((from_s, replace(each, minimum=None)) for from_s, each in document.terms)
-        document = replace(document, terms=around)
-    exact = periods.rate(document, period, uses).exact_ncur
+    asked = document if closed else running(document)
+    exact = periods.rate(asked, period, uses).exact_ncur
     return exact.numerator // exact.denominator
 
 

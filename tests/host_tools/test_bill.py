@@ -159,25 +159,49 @@ def test_terms_that_a_module_cannot_charge_are_shown_beside_the_ledger() -> None
         meter.read(start_s + day * 86400, 350_000 // 31)
     found = of(meter, mumbai, 2026, 1)
     foots(found)
-    assert found.full is not None
-    assert [line.name for line in found.full.lines[-3:]] == ["wheeling", "service", "duty"]
-    assert found.full.exact_ncur - found.bill.exact_ncur == sum(
-        line.exact_ncur for line in found.full.lines[-3:]
-    )
+    beyond = found.beyond
+    assert beyond is not None and beyond.bill is not None
+    assert [line.name for line in beyond.bill.lines[-3:]] == ["wheeling", "service", "duty"]
+    own = sum(line.exact_ncur for line in beyond.bill.lines[-3:])
+    assert beyond.bill.exact_ncur - beyond.entered_ncur == own
+    meter.adjust(77, -own.numerator)  # posted as one adjustment, at the end of the last day
+    after = statement(lambda version: mumbai, mumbai, meter.settled(), 2026, 2)
+    assert after.bill.exact_ncur == own
+
+
+def test_terms_of_a_month_that_goes_on_are_those_of_its_settled_days() -> None:
+    mumbai = shipped("in-msedcl")
+    meter = Meter("m1", 0, mumbai.book)
+    start_s = JANUARY_S + 9000
+    meter.open(start_s)
+    meter.read(start_s + 86400 + 3600, 1000)  # the second day has begun
+    beyond = of(meter, mumbai, 2026, 1).beyond
+    assert beyond is not None and beyond.bill is not None
+    assert beyond.span.days == 2
+    service = next(line for line in beyond.bill.lines if line.name == "service")
+    assert service.exact_ncur == 115 * CUR * Fraction(2, 31)
+
+
+def test_a_second_month_is_judged_by_the_total_of_its_two() -> None:
     kerala = shipped("in-kseb")
     meter = Meter("m1", 0, kerala.book)
+    start_s = JANUARY_S + 9000
     meter.open(start_s)
-    meter.read(start_s + 86400, 1000)
-    found = of(meter, kerala, 2026, 1)
-    foots(found)
-    assert found.full is not None  # January of the two months is enough to know its schedule
-    meter.read(start_s + 40 * 86400, 1000)
-    assert "a reading reaches over" in of(meter, kerala, 2026, 2).unsaid
-    meter = Meter("m1", 0, kerala.book)
-    meter.open(start_s)
-    for day in (1, 31, 32):
-        meter.read(start_s + day * 86400, 1000)
-    assert "one tier period from its beginning" in of(meter, kerala, 2026, 2).unsaid
+    for day in range(1, 60):
+        meter.read(start_s + day * 86400, 10_000)
+    january = of(meter, kerala, 2026, 1).beyond
+    assert january is not None and january.bill is not None
+    assert january.bill.lines[0].unit_amount == 3_150_000  # 310 kWh so far: by the tiers
+    beyond = of(meter, kerala, 2026, 2).beyond
+    assert beyond is not None and beyond.bill is not None
+    assert beyond.span.days == 59
+    assert beyond.bill.lines[0].unit_amount == 5_800_000  # 590 kWh: all at the price of the slab
+    assert beyond.entered_ncur == -meter.state.balance_ncur
+    meter.read(start_s + 100 * 86400, 1000)
+    meter.read(start_s + 130 * 86400, 1000)
+    may = of(meter, kerala, 2026, 5).beyond
+    assert may is not None and may.bill is None
+    assert "a reading reaches over the beginning" in may.unsaid
 
 
 def test_an_energy_charged_by_an_unset_clock_is_counted() -> None:
