@@ -26,16 +26,20 @@ class Hours:
 def hours(keys: Keys, names: list[str]) -> Hours:
     """Takes seasons, week, special and bands of one set."""
     season_names, seasons = _seasons(keys)
-    week = keys.items("week", [_ALL_DAYS] * 7)
+    week = keys.texts("week", [_ALL_DAYS] * 7)
     special = keys.table("special", {})
-    kinds = list(dict.fromkeys([*week, *special.values()]))
-    if len(week) != 7 or not all(isinstance(kind, str) for kind in kinds):
+    if not all(isinstance(kind, str) for kind in special.values()):
+        raise Refused(f"{keys.where}special: must name a day type for each date, in quotes")
+    kinds = list(dict.fromkeys([*week, *(str(kind) for kind in special.values())]))
+    if len(week) != 7:
         raise Refused(f"{keys.where}week: must name seven day types, from Monday")
     return Hours(
         seasons,
         tuple(kinds.index(kind) for kind in week),
-        tuple(sorted(_special(keys, day, kinds.index(kind)) for day, kind in special.items())),
-        _days(keys, names, season_names, [str(kind) for kind in kinds]),
+        tuple(
+            sorted(_special(keys, day, kinds.index(str(kind))) for day, kind in special.items())
+        ),
+        _days(keys, names, season_names, kinds),
     )
 
 

@@ -8,6 +8,8 @@ from difflib import get_close_matches
 
 from host_tools import Refused
 
+NUMBER_MAX = 1 << 56  # of the last decimal: no amount of a book may be larger
+
 
 class Keys:
     """One table of the document; `where` begins every message about it."""
@@ -32,6 +34,8 @@ class Keys:
         value = self.take(key, default)
         if not isinstance(value, str) or not value:
             raise Refused(f"{self.where}{key}: must be a text in quotes")
+        if not value.isprintable():
+            raise Refused(f"{self.where}{key}: must be one line of letters and signs")
         return value
 
     def choice(self, key: str, choices: list[str], default: str | None = None) -> str:
@@ -70,6 +74,14 @@ class Keys:
     def amount(self, key: str, decimals_max: int, default: str | None = None) -> int:
         """A number in quotes, in units of its last decimal."""
         return exact(self.take(key, default), decimals_max, f"{self.where}{key}")
+
+    def named(self, key: str) -> dict[str, object]:
+        """A table whose keys are names that will be printed."""
+        values = self.table(key, {})
+        for name in values:
+            if not name or not name.isprintable():
+                raise Refused(f"{self.where}{key}: {name!r} is no name; use letters and signs")
+        return values
 
     def texts(self, key: str, default: list[object] | None = None) -> list[str]:
         values = self.items(key, default)
@@ -110,4 +122,7 @@ def exact(value: object, decimals_max: int, place: str) -> int:
     digits = whole + decimals
     if not whole or not digits.isascii() or not digits.isdigit() or len(decimals) > decimals_max:
         raise Refused(f"{place}: {text!r} must be a number with at most {decimals_max} decimals")
-    return int(digits + "0" * (decimals_max - len(decimals)))
+    value = int(digits + "0" * (decimals_max - len(decimals)))
+    if value > NUMBER_MAX:
+        raise Refused(f"{place}: {text[:20]!r} is too large")
+    return value

@@ -35,7 +35,7 @@ def compiled(keys: Keys) -> tuple[tariff.Rates, tariff.Ladder, Terms]:
     """Takes every key of a [[set]]."""
     included = tuple(
         (name, exact(percent, 4, f"{keys.where}percent.{name}"))
-        for name, percent in keys.table("percent", {}).items()
+        for name, percent in keys.named("percent").items()
     )
     method = keys.choice("method", [terms.ADDER, terms.PER_TIER], terms.ADDER)
     period = PERIODS[keys.choice("tier_period", list(PERIODS), "month")]
@@ -111,7 +111,7 @@ def _prices(
 
     `names` are those of the set that a schedule belongs to: it prices the same hours.
     """
-    prices = keys.table("prices")
+    prices = keys.named("prices")
     place = f"{keys.where}prices."
     if not prices:
         raise Refused(f"{keys.where}prices: name at least one rate")
