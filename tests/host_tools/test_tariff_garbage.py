@@ -28,7 +28,7 @@ ODD = (
 def places(value: object, path: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
     """Every table and list of a document, by its path."""
     found: list[tuple[object, ...]] = []
-    items = value.items() if isinstance(value, dict) else enumerate(value)  # type: ignore[arg-type]
+    items = value.items() if isinstance(value, dict) else enumerate(value)
     for key, each in items:
         found.append((*path, key))
         if isinstance(each, dict | list):
