@@ -8,9 +8,11 @@ import sys
 from collections.abc import Callable
 
 from host_tools import Refused, setup, simulate
+from host_tools.billing import command as bill
 from host_tools.demo import run as demo
 from host_tools.flashing import device_image
 from host_tools.settlement import enrol, reconcile, rejects, service, token, topup, unlock
+from host_tools.tariffs import command as tariff
 
 # name: (help, add_arguments, run); run returns the exit code.
 COMMANDS: dict[
@@ -30,6 +32,8 @@ COMMANDS: dict[
     "unlock": ("end the lock-out of token entry", unlock.add_arguments, unlock.run),
     "modules": ("list modules, or enrol one", enrol.add_arguments, enrol.run),
     "reconcile": ("hold modules against the host", reconcile.add_arguments, reconcile.run),
+    "tariff": ("check, explain or compare tariff files", tariff.add_arguments, tariff.run),
+    "bill": ("the month of a service point", bill.add_arguments, bill.run),
     "image": ("build the flash images of a board", device_image.add_arguments, device_image.run),
     "rejects": ("list refused messages", rejects.add_arguments, rejects.run),
 }

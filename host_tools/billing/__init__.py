@@ -1,0 +1,1 @@
+"""Bills and statements from settled charges. Posts nothing."""

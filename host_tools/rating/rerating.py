@@ -1,0 +1,151 @@
+"""A corrected reading re-rates the rest of its tier period, and gives one adjustment.
+
+Where a point stands in its tiers depends on every reading before, so the corrected interval alone
+must never be priced again. Pure: what was charged, what is read now and the books are arguments.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from host_tools import Refused
+from host_tools.store.records import Settled
+from protocol import ledger, tariff
+from protocol.tariff import Book, Position
+from protocol.units import NCUR_MAX
+
+CORRECTED = "corrected reading"
+PRICED_ANEW = "other prices"
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One settled charge: energy between two instants, and what was asked for it by a book.
+
+    `amount_ncur` is positive; `after` is the tier position that the ledger has after it.
+    """
+
+    seq: int
+    from_s: int
+    to_s: int
+    energy_wh: int
+    version: int
+    amount_ncur: int
+    after: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """Other energy for a settled charge, and the version of the readings that says so."""
+
+    seq: int
+    energy_wh: int
+    reading_version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """The one entry that makes right what was charged. `amount_ncur` is its effect on a balance.
+
+    `charges` were priced again, from `first_seq` on and in these instants; `versions` are the
+    tariffs that priced them.
+    """
+
+    reason: str
+    amount_ncur: int
+    energy_wh: int
+    first_seq: int
+    from_s: int
+    to_s: int
+    charges: int
+    versions: tuple[int, ...]
+    reading_version: int
+
+
+def charges_of(entries: Iterable[Settled]) -> list[Charge]:
+    """The charges among a point's settled entries, which come in order from an opening on.
+
+    Where only later ones are wanted, `rerate` starts from the `after` of the one before them.
+    """
+    out = []
+    metered_s = 0
+    for entry in entries:
+        if entry.kind == ledger.CHARGE:
+            after = Position(entry.period, entry.used_wh)
+            out.append(
+                Charge(
+                    entry.seq,
+                    metered_s,
+                    entry.time_s,
+                    entry.energy_wh,
+                    entry.version,
+                    -entry.amount_ncur,
+                    after,
+                )
+            )
+        if entry.kind in (ledger.CHARGE, ledger.OPENING):
+            metered_s = entry.time_s
+    return out
+
+
+def _counts_as(book: Book | None, now: Position, was: Position, at_s: int) -> bool:
+    """True when two positions are one at an instant: alike, or both of periods that are over."""
+    if now == was or book is None:
+        return now == was
+    begun, had = (tariff.position_at(book, position, at_s) for position in (now, was))
+    return bool(begun == had)
+
+
+def rerate(
+    start: Position,
+    charges: Sequence[Charge],
+    corrections: Sequence[Correction],
+    books: Mapping[int, Book],
+    version_of: Callable[[Charge], int] = lambda each: each.version,
+) -> Adjustment | None:
+    """The adjustment of a point, or None when nothing that is owed changes.
+
+    `start` is the position before the first of `charges`, which follow each other. `version_of`
+    prices a charge by another tariff than the one it had. Once the position is what the ledger
+    has, the rest is as it was: at the next reset at the latest.
+    """
+    given = {correction.seq: correction for correction in corrections}
+    unknown = sorted(set(given) - {charge.seq for charge in charges})
+    if unknown or len(given) != len(corrections):
+        seq = unknown[0] if unknown else corrections[0].seq
+        raise Refused(f"correction of {seq}: no such charge, or corrected twice; give each once")
+    position = start
+    was = start
+    again: list[Charge] = []
+    owed_ncur = energy_wh = 0
+    for charge in charges:
+        correction = given.get(charge.seq)
+        version = version_of(charge)
+        same = correction is None and version == charge.version
+        untouched = same and _counts_as(books.get(version), position, was, charge.from_s)
+        was = charge.after
+        if untouched:
+            position = charge.after
+            continue
+        now_wh = charge.energy_wh if correction is None else correction.energy_wh
+        book = books.get(version)
+        if book is None:
+            raise Refused(f"tariff version {version}: is not in the store; store it first")
+        amount, position, _ = tariff.charge(book, position, charge.from_s, charge.to_s, now_wh)
+        owed_ncur += amount - charge.amount_ncur
+        energy_wh += now_wh - charge.energy_wh
+        again.append(charge)
+    if owed_ncur == 0 and energy_wh == 0:
+        return None
+    if abs(owed_ncur) > NCUR_MAX:
+        raise Refused("adjustment: leaves 64 bits; look at the corrected readings")
+    return Adjustment(
+        CORRECTED if corrections else PRICED_ANEW,
+        -owed_ncur,
+        energy_wh,
+        again[0].seq,
+        again[0].from_s,
+        again[-1].to_s,
+        len(again),
+        tuple(sorted({version_of(charge) for charge in again})),
+        max((correction.reading_version for correction in corrections), default=0),
+    )
