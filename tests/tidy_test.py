@@ -42,6 +42,7 @@ FLOAT_FREE = (
     "firmware",
     "host_tools/settlement",
     "host_tools/store",
+    "host_tools/validation",
 )
 
 # A name with one of these words carries a number of that quantity and must end in its unit, or in
