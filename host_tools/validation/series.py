@@ -166,6 +166,14 @@ class Case:
             filled and (high == low or self.known[high - 1].end_s == end_s)
         )
 
+    def overlapping(self, start_s: int, end_s: int) -> tuple[Interval, ...]:
+        """Known intervals that share time with a span; they do not overlap one another."""
+        starts = self._sums[0]
+        low, high = bisect_left(starts, start_s), bisect_left(starts, end_s)
+        if low and self.known[low - 1].end_s > start_s:
+            low -= 1
+        return self.known[low:high]
+
     def off_s(self, start_s: int, end_s: int) -> int:
         """Seconds of a span without supply: outage or open relay, overlaps counted once."""
         total_s, upto_s = 0, start_s
@@ -189,16 +197,17 @@ class Case:
         return tuple(sorted((each.start_s, each.end_s) for each in off))
 
     def gaps(self) -> Iterator[tuple[int, int]]:
-        """Runs of the span in which no interval has a value."""
+        """Runs of the span in which no interval has a value; what is still to come is none."""
+        end_s = self.end_s
+        if self.now_s < end_s:
+            end_s = self.now_s // self.facts.step_s * self.facts.step_s
         at_s = self.start_s
         for each in self.known:
-            if each.start_s > at_s:
-                yield at_s, min(each.start_s, self.end_s)
+            if each.start_s > at_s and at_s < end_s:
+                yield at_s, min(each.start_s, end_s)
             at_s = max(at_s, each.end_s)
-            if at_s >= self.end_s:
-                return
-        if at_s < self.end_s:
-            yield at_s, self.end_s
+        if at_s < end_s:
+            yield at_s, end_s
 
     def day_of(self, time_s: int) -> int:
         """The local calendar day, as a proleptic ordinal: 23, 24 or 25 hours long."""
