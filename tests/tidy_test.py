@@ -41,6 +41,7 @@ FLOAT_FREE = (
     "protocol",
     "firmware",
     "host_tools/settlement",
+    "host_tools/exchange",
     "host_tools/store",
     "host_tools/validation",
 )
