@@ -75,13 +75,13 @@ def _second_rating(bill: Bill, limits: Limits) -> Judged:
         again = recount.Tariff(bill.tariff).recount(spans, bill.used_before_wh, days)
     except (recount.NotUnderstood, ArithmeticError, LookupError, TypeError, ValueError) as error:
         return BLOCK, f"not run: {error}"
-    energy: dict[tuple[str, int], int] = {}
+    billed_ncur: dict[tuple[str, int], int] = {}
     for line in bill.lines:
         if line.kind == ENERGY:
             key = (line.rate, line.tier)
-            energy[key] = energy.get(key, 0) + line.exact_ncur
-    for key in sorted({*energy, *again.energy_ncur}):
-        ours, theirs = energy.get(key, 0), again.energy_ncur.get(key, 0)
+            billed_ncur[key] = billed_ncur.get(key, 0) + line.exact_ncur
+    for key in sorted({*billed_ncur, *again.energy_ncur}):
+        ours, theirs = billed_ncur.get(key, 0), again.energy_ncur.get(key, 0)
         if ours != theirs:
             return BLOCK, f"{key[0]} {key[1] + 1}: {ours} != {theirs} ncur"
     fixed_ncur = sum(line.exact_ncur for line in bill.lines if line.kind == FIXED)

@@ -81,8 +81,8 @@ class Tariff:
         days: Sequence[date] = (),
     ) -> Recount:
         """Prices (start, end, Wh) in order of time from a place in the ladder; and the days."""
-        money: dict[tuple[str, int], int] = {}
-        energy: dict[tuple[str, int], int] = {}
+        priced_ncur: dict[tuple[str, int], int] = {}
+        used_by_wh: dict[tuple[str, int], int] = {}
         period: object = None
         for start_s, end_s, energy_wh in intervals:
             if energy_wh < 0 or end_s <= start_s:
@@ -97,12 +97,12 @@ class Tariff:
                     price = rules.price(rate, tier) * part_wh * (NANO // 1000)
                     if price.denominator != 1:
                         raise NotUnderstood(f"{rate}: a price with more than nine decimals")
-                    money[key] = money.get(key, 0) + int(price)
-                    energy[key] = energy.get(key, 0) + part_wh
+                    priced_ncur[key] = priced_ncur.get(key, 0) + int(price)
+                    used_by_wh[key] = used_by_wh.get(key, 0) + part_wh
         fixed = sum((self._set_at(day).fixed * NANO for day in days), Fraction())
         if fixed.denominator != 1:
             raise NotUnderstood("a daily charge with more than nine decimals")
-        return Recount(money, energy, int(fixed), used_wh)
+        return Recount(priced_ncur, used_by_wh, int(fixed), used_wh)
 
     def _pieces(
         self, start_s: int, end_s: int, energy_wh: int
