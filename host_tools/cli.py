@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from host_tools import Refused, setup, simulate
 from host_tools.demo import run as demo
+from host_tools.exchange import readings
 from host_tools.flashing import device_image
 from host_tools.settlement import enrol, reconcile, rejects, service, token, topup, unlock
 
@@ -31,6 +32,7 @@ COMMANDS: dict[
     "modules": ("list modules, or enrol one", enrol.add_arguments, enrol.run),
     "reconcile": ("hold modules against the host", reconcile.add_arguments, reconcile.run),
     "image": ("build the flash images of a board", device_image.add_arguments, device_image.run),
+    "readings": ("check, import or export readings", readings.add_arguments, readings.run),
     "rejects": ("list refused messages", rejects.add_arguments, rejects.run),
 }
 

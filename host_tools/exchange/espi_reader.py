@@ -11,6 +11,7 @@ from xml.parsers import expat
 
 from host_tools.exchange import espi, obis
 from host_tools.exchange.records import FROM_ESPI, RAW, VALUE_MAX, Record, named
+from host_tools.validation.processing import UNKNOWN
 from host_tools.validation.series import ESTIMATED
 from protocol.units import BAD_FIELD, Malformed
 
@@ -21,7 +22,6 @@ CHILDREN_MAX = 100_000  # of one entry
 TEXT_MAX = 512
 _CHUNK = 65_536
 _START_MAX = 1 << 35
-UNKNOWN = "unknown"  # how an estimate was made
 
 
 @dataclass(slots=True)

@@ -14,6 +14,8 @@ from host_tools.validation.limits import Limits
 from host_tools.validation.series import ESTIMATED, MISSING, Case, Interval, worst
 from host_tools.validation.shapes import Past
 
+UNKNOWN = "unknown"  # how an imported estimate was made
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -58,7 +60,9 @@ def process(case: Case, past: Past, limits: Limits) -> Outcome:
 
 
 def _derived(each: Interval) -> bool:
-    return each.quality == ESTIMATED or each.origin in (NO_SUPPLY, CHECK_METER)
+    """Whether it was made here; an estimate that was imported says nothing of how, and stands."""
+    ours = each.quality == ESTIMATED and each.origin not in ("", UNKNOWN)
+    return ours or each.origin in (NO_SUPPLY, CHECK_METER)
 
 
 def _holds(finding: Finding, whole: Case, left: Iterable[Interval]) -> bool:

@@ -19,6 +19,7 @@ from host_tools.exchange import espi, espi_reader, obis
 from host_tools.exchange.espi import Summary
 from host_tools.exchange.local_time import LocalTime, local_time
 from host_tools.exchange.records import QUALITY, Record
+from host_tools.validation.processing import UNKNOWN
 from protocol.units import Malformed
 
 HERE = Path(__file__).parent
@@ -80,7 +81,7 @@ def back(text: str) -> tuple[Record, ...]:
 
 def comparable(row: Record) -> Record:
     """What a feed keeps: all but how an estimate was made."""
-    method = espi_reader.UNKNOWN if row.quality == "E" else ""
+    method = UNKNOWN if row.quality == "E" else ""
     return Record(row.usage_point, row.obis, row.start_s, row.end_s, row.value, row.unit,
                   row.quality, row.version, method)  # fmt: skip
 
@@ -212,10 +213,10 @@ def test_the_south_begins_its_summer_in_spring() -> None:
 # Hostile feeds
 
 BOMB = """<?xml version="1.0"?><!DOCTYPE feed [<!ENTITY a "aaaaaaaaaa">
-<!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]><feed xmlns="http://www.w3.org/2005/Atom">&b;</feed>"""
-OUTSIDE = (
-    """<!DOCTYPE feed SYSTEM "file:///etc/passwd"><feed xmlns="http://www.w3.org/2005/Atom"/>"""
-)
+<!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>
+<feed xmlns="http://www.w3.org/2005/Atom">&b;</feed>"""
+OUTSIDE = """<!DOCTYPE feed SYSTEM "file:///etc/passwd">
+<feed xmlns="http://www.w3.org/2005/Atom"/>"""
 FEED = '<feed xmlns="http://www.w3.org/2005/Atom" xmlns:espi="http://naesb.org/espi">'
 
 
