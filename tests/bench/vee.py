@@ -28,7 +28,7 @@ SEED = 20_261_126
 CURVES = ("family", "two_employees", "two_over_65", "single_under_30")
 MONTHS = 7
 DAYS = 30
-GAPS = 4  # of each household
+GAPS = 16  # of each household
 HARD_CODES = [code for code, each in CHECKS.items() if each.severity == HARD]
 OF_REGISTERS = ("V06", "V07", "V08")
 OF_PERIODS = ("V13", "V21", "V22")  # V22 moves the host's clock, once
@@ -94,8 +94,9 @@ def energy(case: Case) -> int:
 def spike_wh(good: Case, place: int) -> int:
     """Just above the rule of V12 for the interval's day, or 0 where the connection has no room."""
     day = good.intervals[place // 96 * 96 : place // 96 * 96 + 96]
-    third_wh = sorted(each.energy_wh for each in day)[-2]  # as soon as the spike is on top
-    least_wh = third_wh * 14 // 5 + 1
+    # The second highest is the third as soon as the spike is on top.
+    third_wh, top_wh = sorted(each.energy_wh for each in day)[-2:]
+    least_wh = max(third_wh * 14 // 5, top_wh) + 1
     return least_wh if third_wh and least_wh <= 4140 else 0
 
 

@@ -31,10 +31,11 @@ from host_tools.validation.audit import (
 from host_tools.validation.limits import Limits
 from host_tools.validation.series import Interval
 from protocol import tariff
+from tests.host_tools.genuine import ROOT
 from tests.host_tools.validation import corpus
 
 LIMITS = Limits()
-FILES = Path(tariffs.__file__).with_name("tariff_files")
+FILES = ROOT / "host_tools" / "tariff_files"
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 CUR, CENT = 10**9, 10**7
 
