@@ -24,7 +24,10 @@ CHANGE_PERMILLE = 500  # (unverified)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One printed line. `rate` and `tier` of energy; `percent_ppm` and `base` of a tax."""
+    """One printed line. `rate` and `tier` of energy; `rate` is the name of any other line.
+
+    A tax has `percent_ppm` of the printed lines whose kind or name is in `base`.
+    """
 
     kind: str
     exact_ncur: int
@@ -34,7 +37,7 @@ class Line:
     tier: int = 0
     reference: str = ""  # of an adjustment: the interval or command that it corrects
     percent_ppm: int = 0
-    base: tuple[str, ...] = ()  # kinds of the printed lines that a tax is on
+    base: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,12 @@ def _second_rating(bill: Bill, limits: Limits) -> Judged:
         ours, theirs = billed_ncur.get(key, 0), again.energy_ncur.get(key, 0)
         if ours != theirs:
             return BLOCK, f"{key[0]} {key[1] + 1}: {ours} != {theirs} ncur"
+    named = {line.rate: line.exact_ncur for line in bill.lines if line.kind == OTHER}
+    if named != again.lines_ncur:
+        return BLOCK, f"{OTHER}: {named} != {dict(again.lines_ncur)} ncur"
+    taxes = {line.rate: (line.percent_ppm, line.base) for line in bill.lines if line.kind == TAX}
+    if taxes != again.percents:
+        return BLOCK, f"{TAX}: {taxes} != {dict(again.percents)}"
     fixed_ncur = sum(line.exact_ncur for line in bill.lines if line.kind == FIXED)
     if fixed_ncur != again.fixed_ncur:
         return BLOCK, f"{FIXED}: {fixed_ncur} != {again.fixed_ncur} ncur"
@@ -134,7 +143,11 @@ def _tax(bill: Bill, limits: Limits) -> Judged:
     for line in bill.lines:
         if line.kind != TAX:
             continue
-        base_ncur = sum(each.printed_ncur for each in bill.lines if each.kind in line.base)
+        base_ncur = sum(
+            each.printed_ncur
+            for each in bill.lines
+            if each.kind in line.base or (each.kind != ENERGY and each.rate in line.base)
+        )
         if line.exact_ncur * 1_000_000 != base_ncur * line.percent_ppm:
             return BLOCK, f"{base_ncur} x {line.percent_ppm} ppm != {line.exact_ncur} ncur"
     return PASS, ""

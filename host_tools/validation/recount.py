@@ -30,18 +30,24 @@ class Recount(NamedTuple):
     energy_wh: Mapping[tuple[str, int], int]
     fixed_ncur: int
     used_wh: int
+    lines_ncur: Mapping[str, int]  # of lines by the kWh and by the day
+    percents: Mapping[str, tuple[int, tuple[str, ...]]]  # name: (ppm, on what)
 
     def total_ncur(self) -> int:
-        return sum(self.energy_ncur.values()) + self.fixed_ncur
+        """Everything but the percentages, which are of the bill's printed lines."""
+        charged_ncur = sum(self.energy_ncur.values()) + sum(self.lines_ncur.values())
+        return charged_ncur + self.fixed_ncur
 
 
-_TOP = {"version", "name", "origin", "currency", "zone", "set"}
+_TOP = {"version", "name", "names_zh", "origin", "customers", "currency", "zone", "set"}
 _SET = {
     "from", "method", "tier_period", "tier_length", "tiers_kwh", "adders", "fixed_per_day",
     "tier_shift_kwh_per_month", "shift_tiers", "first_year_months", "percent", "prices",
-    "seasons", "week", "special", "bands",
+    "seasons", "week", "special", "bands", "schedule", "line",
 }  # fmt: skip
 _BAND = {"rate", "times", "seasons", "days"}
+_SCHEDULE = {"above_kwh", "prices", "method", "tiers_kwh", "adders"}
+_LINE = {"name", "per_kwh", "per_day", "percent", "on"}
 
 
 def printed_ncur(exact_ncur: int) -> int:
@@ -84,25 +90,34 @@ class Tariff:
         priced_ncur: dict[tuple[str, int], int] = {}
         used_by_wh: dict[tuple[str, int], int] = {}
         period: object = None
-        for start_s, end_s, energy_wh in intervals:
+        begun_wh = used_wh
+        listed = list(intervals)
+        total_wh = sum(energy_wh for _, _, energy_wh in listed)
+        for start_s, end_s, energy_wh in listed:
             if energy_wh < 0 or end_s <= start_s:
                 raise NotUnderstood(f"interval {start_s} .. {end_s}: {energy_wh} Wh")
             for rules, now, rate, piece_wh in self._pieces(start_s, end_s, energy_wh):
+                if rules.schedules and (begun_wh or period not in (None, now)):
+                    raise NotUnderstood("a schedule by the total, but not of one tier period")
+                rules = rules.chosen(total_wh)
                 if period is not None and now != period:
                     used_wh = 0
                 period = now
                 for tier, part_wh in rules.climb(used_wh, piece_wh):
                     used_wh += part_wh
                     key = (rate, tier)
-                    price = rules.price(rate, tier) * part_wh * (NANO // 1000)
-                    if price.denominator != 1:
-                        raise NotUnderstood(f"{rate}: a price with more than nine decimals")
-                    priced_ncur[key] = priced_ncur.get(key, 0) + int(price)
+                    price_ncur = _whole(rules.price(rate, tier) * part_wh * (NANO // 1000))
+                    priced_ncur[key] = priced_ncur.get(key, 0) + price_ncur
                     used_by_wh[key] = used_by_wh.get(key, 0) + part_wh
         fixed = sum((self._set_at(day).fixed * NANO for day in days), Fraction())
-        if fixed.denominator != 1:
-            raise NotUnderstood("a daily charge with more than nine decimals")
-        return Recount(priced_ncur, used_by_wh, int(fixed), used_wh)
+        first = self._set_at(days[0]) if days else self._sets[0]
+        if first.lines and any(self._set_at(day) is not first for day in days):
+            raise NotUnderstood("lines of two sets in one period")
+        lines_ncur = {
+            name: _whole(amount * NANO * (Fraction(total_wh, 1000) if by_kwh else len(days)))
+            for name, by_kwh, amount in first.lines
+        }
+        return Recount(priced_ncur, used_by_wh, _whole(fixed), used_wh, lines_ncur, first.percents)
 
     def _pieces(
         self, start_s: int, end_s: int, energy_wh: int
@@ -161,6 +176,8 @@ class _Set:
         )
         for band in self._bands:
             _known(band, _BAND)
+        self.schedules = self._scheduled(document)
+        self.lines, self.percents = _lines(document.get("line", []))
         self._day: tuple[date | None, str, str] = (None, "", "")
         self._found: dict[tuple[str, str, int], str] = {}
 
@@ -174,6 +191,25 @@ class _Set:
             int((bound + (shift if tier in chosen else 0)) * 1000 * share)
             for tier, bound in enumerate(bounds, 1)
         ]
+
+    def _scheduled(self, document: Mapping[str, Any]) -> "list[tuple[Fraction, _Set]]":
+        """(limit in Wh, rules) of other prices for all of a period's use above so much."""
+        own = ("schedule", "line", "prices", "method", "tiers_kwh", "adders")
+        kept = {key: value for key, value in document.items() if key not in own}
+        out = []
+        for each in document.get("schedule", []):
+            _known(each, _SCHEDULE)
+            prices = {key: value for key, value in each.items() if key != "above_kwh"}
+            out.append((Fraction(each["above_kwh"]) * 1000, _Set({**kept, **prices})))
+        return out
+
+    def chosen(self, total_wh: int) -> "_Set":
+        """The rules for a period of so much use: the last schedule that it exceeds."""
+        found = self
+        for above_wh, rules in self.schedules:
+            if total_wh > above_wh:
+                found = rules
+        return found
 
     def price(self, rate: str, tier: int) -> Fraction:
         """Currency per kWh, taxes on it."""
@@ -224,6 +260,31 @@ class _Set:
             if fits and any(_within(clock, *times.split("-")) for times in band["times"]):
                 return str(band["rate"])
         raise NotUnderstood(f"no band at {clock} of {kind} in {season}")
+
+
+def _lines(
+    listed: Sequence[Mapping[str, Any]],
+) -> tuple[list[tuple[str, bool, Fraction]], dict[str, tuple[int, tuple[str, ...]]]]:
+    """(name, by the kWh, currency) of lines, and the percentages; no other kind is known."""
+    amounts, percents = [], {}
+    for each in listed:
+        _known(each, _LINE)
+        if "percent" in each:
+            ppm = _whole(Fraction(each["percent"]) * 10_000)
+            percents[each["name"]] = (ppm, tuple(each["on"]))
+        else:
+            by_kwh = "per_kwh" in each
+            amount = Fraction(each["per_kwh"] if by_kwh else each["per_day"])
+            amounts.append((str(each["name"]), by_kwh, amount))
+    return amounts, percents
+
+
+def _whole(value: Fraction | int) -> int:
+    """Exact, or not understood: nothing is rounded on this path but a printed line."""
+    exact = Fraction(value)
+    if exact.denominator != 1:
+        raise NotUnderstood("an amount with more than nine decimals")
+    return int(exact)
 
 
 def local_days(start_s: int, end_s: int, zone: ZoneInfo) -> list[date]:

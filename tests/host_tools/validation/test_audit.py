@@ -122,6 +122,44 @@ def test_the_second_path_prices_days_of_23_24_and_25_hours(
     assert recount.Tariff(DST).recount(rows, 0).total_ncur() == int(exact_ncur * CUR)
 
 
+KERALA = {
+    **BEIJING,
+    "set": [
+        {
+            "method": "per_tier",
+            "tiers_kwh": [100, 200],
+            "prices": {"flat": ["3.15", "3.70", "4.80"]},
+            "schedule": [
+                {"above_kwh": 250, "prices": {"flat": "5.80"}},
+                {"above_kwh": 300, "prices": {"flat": "6.60"}},
+            ],
+            "line": [{"name": "meter", "per_day": "0.10"}, {"name": "way", "per_kwh": "1.40"}],
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("energy_wh", "energy_ncur"),
+    [
+        (250_000, 315 * CUR + 370 * CUR + 240 * CUR),
+        (250_001, 1_450_005_800_000),
+        (300_000, 1_740 * CUR),
+        (300_001, 1_980_006_600_000),
+    ],
+)
+def test_the_second_path_knows_prices_that_the_total_chooses_and_lines(
+    energy_wh: int, energy_ncur: int
+) -> None:
+    month = (local_s(SHANGHAI, 2026, 6, 1), local_s(SHANGHAI, 2026, 7, 1))
+    days = recount.local_days(*month, SHANGHAI)
+    again = recount.Tariff(KERALA).recount([(*month, energy_wh)], 0, days)
+    assert sum(again.energy_ncur.values()) == energy_ncur
+    assert again.lines_ncur == {"meter": 3 * CUR, "way": energy_wh * 1_400_000}
+    with pytest.raises(recount.NotUnderstood, match="not of one tier period"):
+        recount.Tariff(KERALA).recount([(*month, energy_wh)], 1, days)
+
+
 def test_half_a_cent_is_rounded_away_from_zero_both_ways() -> None:
     assert recount.printed_ncur(CUR // 8) == 13 * CENT
     assert recount.printed_ncur(-CUR // 8) == -13 * CENT
@@ -143,6 +181,10 @@ def test_the_second_path_counts_registers_over_rollover_and_exchange() -> None:
          "no band at 08:00"),
         ({"set": [{"prices": {"a": "1"}, "tier_period": "moon"}]}, "tier_period moon"),
         ({"set": [{"prices": {"a": "0.0000000001"}}]}, "more than nine decimals"),
+        ({"set": [{"prices": {"a": "1"}, "line": [{"name": "x", "per_kw_month": "1"}]}]},
+         "per_kw_month: is unknown"),
+        ({"set": [{"prices": {"a": "1"}, "schedule": [{"above_kwh": 1, "cap": 1}]}]},
+         "cap: is unknown"),
     ],
 )  # fmt: skip
 def test_the_second_path_refuses_what_it_does_not_understand(
@@ -261,7 +303,14 @@ def test_both_paths_agree_to_the_nano_unit_on_random_tariffs_and_loads(
 
 def good_bill() -> Bill:
     """June in Beijing: two tiers, a daily charge, a tax on the printed lines."""
-    what = {**BEIJING, "set": [{**BEIJING["set"][0], "fixed_per_day": "0.333"}]}
+    terms = {
+        "fixed_per_day": "0.333",
+        "line": [
+            {"name": "wheeling", "per_kwh": "0.0123"},
+            {"name": "VAT", "percent": "13", "on": [ENERGY, FIXED, "wheeling"]},
+        ],
+    }
+    what = {**BEIJING, "set": [{**BEIJING["set"][0], **terms}]}
     month = corpus.good_month()
     start_s, end_s = month.start_s, month.end_s
     spans = [(each.start_s, each.end_s, each.energy_wh) for each in month.intervals]
@@ -271,11 +320,13 @@ def good_bill() -> Bill:
         for key, exact in sorted(again.energy_ncur.items())
     ]
     lines.append(Line(FIXED, again.fixed_ncur, recount.printed_ncur(again.fixed_ncur)))
+    wheeling_ncur = again.lines_ncur["wheeling"]
+    lines.append(Line(OTHER, wheeling_ncur, recount.printed_ncur(wheeling_ncur), rate="wheeling"))
     base_ncur = sum(line.printed_ncur for line in lines)
     tax_ncur = base_ncur * 130_000 // 10**6
     lines.append(
-        Line(TAX, tax_ncur, recount.printed_ncur(tax_ncur), percent_ppm=130_000,
-             base=(ENERGY, FIXED))
+        Line(TAX, tax_ncur, recount.printed_ncur(tax_ncur), rate="VAT", percent_ppm=130_000,
+             base=(ENERGY, FIXED, "wheeling"))
     )  # fmt: skip
     return Bill(
         "CN-1",
@@ -358,8 +409,13 @@ def test_a_good_bill_passes_every_rule() -> None:
         ("energy", replace(GOOD, registers=()), "block"),
         ("energy", replace(GOOD, multiplier=40), "block"),
         ("tier continuity", replace(GOOD, previous_end_wh=1), "block"),
-        ("tax", with_line(3, exact_ncur=GOOD.lines[3].exact_ncur + 1), "block"),
-        ("tax", with_line(3, percent_ppm=130_001), "block"),
+        ("tax", with_line(4, exact_ncur=GOOD.lines[4].exact_ncur + 1), "block"),
+        ("tax", with_line(4, percent_ppm=130_001), "block"),
+        ("second rating", with_line(4, percent_ppm=130_001), "block"),
+        ("second rating", with_line(4, base=(ENERGY,)), "block"),
+        ("second rating", with_line(3, exact_ncur=GOOD.lines[3].exact_ncur + 1), "block"),
+        ("second rating", replace(GOOD, lines=GOOD.lines[:3] + GOOD.lines[4:]), "block"),
+        ("second rating", replace(GOOD, lines=GOOD.lines[:4]), "block"),
         ("change", replace(GOOD, last_year_printed_ncur=GOOD.total_printed_ncur * 2), "pass"),
         ("change", replace(GOOD, last_year_printed_ncur=GOOD.total_printed_ncur * 2 + 9),
          "review"),
