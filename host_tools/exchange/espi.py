@@ -136,7 +136,7 @@ def _block(rows: list[Record], costs_ncur: dict[int, int] | None) -> str:
         money = ""
         if costs_ncur is not None and each.start_s in costs_ncur:
             money = f"<espi:cost>{cost(costs_ncur[each.start_s])}</espi:cost>"
-        quality = QUALITY[each.quality][0]
+        quality = QUALITY[each.quality]
         if each.quality == ESTIMATED and each.method.endswith("linear"):
             quality = quality if "register" in each.method else ESPI_LINEAR
         out.append(

@@ -44,15 +44,15 @@ class Record:
         return self.end_s == self.start_s
 
 
-# ours: (ESPI quality, CIM quality); an estimate by a line is 9.
-QUALITY: dict[str, tuple[int, str]] = {
-    ACTUAL: (17, "3.0.0"),
-    VERIFIED: (18, "3.0.0"),
-    ESTIMATED: (8, "3.8.0"),
-    SUBSTITUTED: (11, "3.11.0"),
-    MANUAL: (7, "3.7.0"),
-    MISSING: (-1, "3.5.259"),  # ESPI leaves it out
-    RAW: (14, "1.0.0"),
+# ours: ESPI's quality; an estimate by a line has one of its own, and what is missing is left out.
+QUALITY = {
+    ACTUAL: 17,
+    VERIFIED: 18,
+    ESTIMATED: 8,
+    SUBSTITUTED: 11,
+    MANUAL: 7,
+    MISSING: -1,
+    RAW: 14,
 }
 ESPI_LINEAR = 9
 # ESPI quality: ours. Foreign files have more than we write.

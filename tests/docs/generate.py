@@ -15,7 +15,7 @@ from pathlib import Path
 
 from boards.esp32 import lights
 from firmware import lamp, prepaid, relay
-from host_tools.exchange import obis
+from host_tools.exchange import obis, records
 from host_tools.settlement import settle
 from host_tools.validation import audit, limits, review
 from host_tools.validation import table as vee
@@ -287,8 +287,11 @@ def limit_rows() -> str:
 
 
 def interval_qualities() -> str:
-    rows = [(f"`{code}`", *told) for code, told in chinese.INTERVAL_QUALITIES.items()]
-    return table(("code", "meaning", "含义"), rows)
+    rows = []
+    for code, told in chinese.INTERVAL_QUALITIES.items():
+        number = records.QUALITY[code]
+        rows.append((f"`{code}`", *told, number if number >= 0 else "left out 省略"))
+    return table(("code", "meaning", "含义", "Green Button"), rows)
 
 
 def review_table() -> str:

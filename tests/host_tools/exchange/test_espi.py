@@ -134,7 +134,7 @@ def test_a_foreign_parser_reads_values_costs_and_qualities(tmp_path: Path) -> No
     ]  # fmt: skip
     wanted = [
         (row.start_s, row.value, 15_070,
-         [9 if row.method == "linear" else QUALITY[row.quality][0]])
+         [9 if row.method == "linear" else QUALITY[row.quality]])
         for row in rows
         if row.obis == obis.IMPORT and not row.is_register() and row.quality != "N"
     ]  # fmt: skip
