@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 SHANGHAI, BERLIN = ZoneInfo("Asia/Shanghai"), ZoneInfo("Europe/Berlin")
 MADE_S = 1_800_000_000
 CONTENT = "{http://www.w3.org/2005/Atom}content"
-PATIENT = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+PATIENT = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 
 @cache
@@ -288,6 +288,21 @@ def test_a_feed_cut_anywhere_is_refused_or_read_but_never_fails_otherwise() -> N
     for cut in range(0, len(text) - 1, 97):
         with pytest.raises(Malformed):
             back(text[:cut])
+
+
+@PATIENT
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=8))
+def test_a_damaged_feed_is_refused_or_read_but_never_fails_otherwise(
+    hits: list[tuple[int, int]],
+) -> None:
+    data = bytearray(feed(some(SHANGHAI)[:6], SHANGHAI).encode())
+    for place, value in hits:
+        data[place % len(data)] = value
+    try:
+        for row in espi_reader.read(io.BytesIO(bytes(data))):
+            assert abs(row.value) < 2**63 and row.usage_point
+    except Malformed as error:
+        assert error.detail
 
 
 def test_the_time_of_making_is_the_callers() -> None:
