@@ -26,6 +26,7 @@ from protocol.units import Malformed
 
 CHECK, IMPORT, EXPORT = "check", "import", "export"
 SHOWN_MAX = 200
+SLOTS_MAX = 5 * 366 * 96  # five years of quarter-hours
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,16 @@ def run(arguments: argparse.Namespace) -> int:
             raise Refused(f"{arguments.source}: no reading of {meter.usage_point} to export")
         _write(arguments, meter, source.records, now_s)
         return _tell_refused(source, arguments.json)
-    outcome = process(case_of(meter, source.records, now_s), meter.past, meter.limits)
+    case = case_of(meter, source.records, now_s)
+    if not case.intervals and not case.registers:
+        raise Refused(f"{arguments.source}: no reading of {obis.IMPORT}; nothing to {CHECK}")
+    slots = (case.end_s - case.start_s) // meter.facts.step_s
+    if slots > SLOTS_MAX:  # each of them would be estimated where it is missing
+        raise Refused(
+            f"{arguments.source}: the readings span {slots} intervals, at most {SLOTS_MAX};"
+            " split the file"
+        )
+    outcome = process(case, meter.past, meter.limits)
     if arguments.action == IMPORT:
         _write(arguments, meter, _result(meter, source, outcome), now_s)
     if arguments.json:

@@ -10,12 +10,13 @@ and tests.docs.chinese in Chinese.
 
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from boards.esp32 import lights
 from firmware import lamp, prepaid, relay
-from host_tools.exchange import obis, records
+from host_tools.exchange import meter_file, obis, records
 from host_tools.settlement import settle
 from host_tools.validation import audit, limits, review
 from host_tools.validation import table as vee
@@ -323,6 +324,12 @@ def obis_codes() -> str:
     return table(("OBIS", "unit", "quantity", "量"), rows)
 
 
+def meter_file_example() -> str:
+    """The example in the docstring of the module that reads it."""
+    example = textwrap.dedent((meter_file.__doc__ or "").split("\n\n")[1])
+    return f"```toml\n{example}\n```\n"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "relay-table": relay_table,
     "relay-events": relay_events,
@@ -361,6 +368,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "review": review_table,
     "audit": audit_rules,
     "obis": obis_codes,
+    "meter-file": meter_file_example,
     "crashes": lambda: worded(words.CRASHES, chinese.CRASHES),
 }
 

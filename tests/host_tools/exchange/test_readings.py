@@ -167,6 +167,12 @@ def test_a_meter_exchange_of_the_file_gives_each_register_its_meter(
         (("check", "broken.xml"), "broken.xml: not XML: "),
         (("check", "other.csv"), "usage_point CN-1 is not CN-2 of the readings; name the right"),
         (("export", "empty.csv", "--out", "TMP/x"), "no reading of CN-1 to export"),
+        (("check", "empty.csv"), "empty.csv: no reading of 1-0:1.8.0*255; nothing to check"),
+        (("import", "empty.csv", "--out", "TMP/x"), "no reading of 1-0:1.8.0*255"),
+        (
+            ("check", "long.csv"),
+            "long.csv: the readings span 3506400 intervals, at most 175680; split",
+        ),
         (("check", "good.csv", "--meter", "TMP/none.toml"), "none.toml: no such file"),
         (("check", "good.csv", "--clock", "TMP/none"), "start the simulator"),
     ],
@@ -178,6 +184,9 @@ def test_a_wrong_call_is_one_line(
     (tmp_path / "empty.csv").write_text(",".join(readings_csv.HEADER) + "\n")
     other = [Record("CN-2", obis.IMPORT, 0, 900, 1)]
     (tmp_path / "other.csv").write_text("".join(readings_csv.written(other, corpus.SHANGHAI)))
+    far = [Record("CN-1", obis.IMPORT, day * 86_400, day * 86_400 + 900, 1) for day in (0, 36_524)]
+    far[1] = replace(far[1], end_s=far[1].start_s + 86_400)
+    (tmp_path / "long.csv").write_text("".join(readings_csv.written(far, corpus.SHANGHAI)))
     code, out, err = command(*words)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert message in err
