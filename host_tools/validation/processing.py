@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from host_tools.validation.checking import Report, check, marked
 from host_tools.validation.estimating import CHECK_METER, NO_SUPPLY, estimate
-from host_tools.validation.findings import UNBILLABLE, UNUSABLE, Finding
+from host_tools.validation.findings import QUARANTINE, UNBILLABLE, UNUSABLE, Finding
 from host_tools.validation.limits import Limits
 from host_tools.validation.series import ESTIMATED, MISSING, Case, Interval, worst
 from host_tools.validation.shapes import Past
@@ -54,7 +54,9 @@ def process(case: Case, past: Past, limits: Limits) -> Outcome:
     whole = replace(case, intervals=filled.intervals)
     left = tuple(_left_out(whole))
     last = check(whole, limits)
-    held = tuple(each for each in last.findings if _holds(each, whole, left))
+    held = {each for each in last.findings if _holds(each, whole, left)}
+    # What claims to be of the future leaves no gap behind that would tell of it.
+    held |= {each for each in first.findings if (each.code, each.action) == ("V22", QUARANTINE)}
     marks = marked((*filled.intervals, *left), first)
     return Outcome(marks, first, last, tuple(sorted({*held, *filled.held})))
 

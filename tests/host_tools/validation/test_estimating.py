@@ -403,6 +403,13 @@ def test_an_hour_becomes_four_quarters() -> None:
     assert [each.energy_wh for each in made] == [100, 101, 101, 101]
 
 
+def test_a_reading_from_the_future_is_held_and_not_only_left_out() -> None:
+    case = replace(span_of(96, dict.fromkeys(range(41), 50)), now_s=T0 + 40 * Q)
+    outcome = process(case, NOTHING, LIMITS)
+    assert len(outcome.intervals) == 40 and not outcome.billable()
+    assert [each.code for each in outcome.held] == ["V22"]
+
+
 def test_what_is_still_to_come_is_no_gap() -> None:
     case = replace(span_of(96, dict.fromkeys(range(40), 50)), now_s=T0 + 40 * Q + 30)
     outcome = process(case, NOTHING, LIMITS)
