@@ -5,7 +5,7 @@ returns its findings, or None when it could not run.
 """
 
 import itertools
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TypeVar
 
 from host_tools.validation.findings import (
@@ -22,7 +22,7 @@ from host_tools.validation.findings import (
     Found,
 )
 from host_tools.validation.limits import Limits
-from host_tools.validation.series import CLOCK_SET, Case, Frame
+from host_tools.validation.series import CLOCK_SET, Case, Frame, Interval
 
 _Item = TypeVar("_Item")
 
@@ -65,7 +65,21 @@ def v02_duplicate(case: Case, limits: Limits) -> Found:
         action = DROP if len(values) == 1 else QUARANTINE
         first = same[0]
         found.append(Finding("V02", first.start_s, first.end_s, action, _listed(values)))
-    return found
+    return found + list(_overlaps(case, limits))
+
+
+def _overlaps(case: Case, limits: Limits) -> Iterator[Finding]:
+    """Intervals that share time: no one can tell which of them has it."""
+    before: Interval | None = None
+    for each in case.known:
+        if before and each.start_s < before.end_s - 2 * limits.boundary_s:
+            same = (each.start_s, each.end_s) == (before.start_s, before.end_s)
+            if not same:
+                end_s = max(before.end_s, each.end_s)
+                detail = f"{before.energy_wh} / {each.energy_wh}"
+                yield Finding("V02", before.start_s, end_s, QUARANTINE, detail)
+        if before is None or each.end_s >= before.end_s:
+            before = each
 
 
 def v03_time(case: Case, limits: Limits) -> Found:

@@ -397,6 +397,15 @@ def test_two_seconds_beside_the_grid_are_on_it() -> None:
     assert list(realigned(case, LIMITS)) == [Interval(T0, T0 + Q, 90)]
 
 
+def test_values_that_overlap_are_all_taken_away_and_no_energy_counts_twice() -> None:
+    good = corpus.good_month()
+    late = Interval(good.intervals[9].start_s + 450, good.intervals[9].end_s + 450, 77)
+    outcome = process(replace(good, intervals=(*good.intervals, late)), NOTHING, LIMITS)
+    assert [each.start_s for each in outcome.intervals] == [e.start_s for e in good.intervals]
+    assert sum(e.energy_wh for e in outcome.intervals) == sum(e.energy_wh for e in good.intervals)
+    assert [each.quality for each in outcome.intervals[8:12]] == ["A", "E", "E", "A"]
+
+
 def test_an_hour_becomes_four_quarters() -> None:
     case = Case(FACTS, T0, T0 + 3600, T0 + 3600, (Interval(T0, T0 + 3600, 403),))
     made = list(realigned(case, LIMITS))
