@@ -53,7 +53,8 @@ CHECKS: dict[str, Check] = {
     ),
     "V02": Check(
         arrival.v02_duplicate, "duplicate", "重复", HARD,
-        "one key has one value, no two intervals share time; equal copies are dropped", (act.DROP, act.QUARANTINE),
+        "one key has one value, no two intervals share time; equal copies are dropped",
+        (act.DROP, act.QUARANTINE),
     ),
     "V03": Check(
         arrival.v03_time, "time", "时钟", HARD,
