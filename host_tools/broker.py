@@ -1,7 +1,8 @@
 """A private MQTT broker for demo and tests: nats-server from its wheel, on this machine only.
 
 Every module may write its own `u` topic, leave its will on `w` and read its own `d`, nothing else;
-the host may use all three. Ends with the process that started it. A real fleet runs its own.
+the host may use all three, and tell Home Assistant of its points. Ends with the process that
+started it. A real fleet runs its own.
 """
 
 import json
@@ -24,7 +25,8 @@ from protocol import topics
 
 HOST = "127.0.0.1"
 HOST_USER = "host"
-_ALL = [f"{way}.>" for way in (topics.UP, topics.DOWN, topics.WILL)]
+_HOME = ("homeassistant", "gridpurse")  # see host_tools/exchange/home_assistant.py
+_ALL = [f"{way}.>" for way in (topics.UP, topics.DOWN, topics.WILL, *_HOME)] + list(_HOME)
 # What the host did not acknowledge comes again after this long, also when the host died.
 ACK_WAIT_S = 2
 START_S_MAX = 10

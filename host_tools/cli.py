@@ -10,6 +10,7 @@ from collections.abc import Callable
 from host_tools import Refused, setup, simulate
 from host_tools.billing import command as bill
 from host_tools.demo import run as demo
+from host_tools.exchange import readings
 from host_tools.flashing import device_image
 from host_tools.settlement import enrol, reconcile, rejects, service, token, topup, unlock
 from host_tools.tariffs import command as tariff
@@ -35,6 +36,7 @@ COMMANDS: dict[
     "tariff": ("check, explain or compare tariff files", tariff.add_arguments, tariff.run),
     "bill": ("the month of a service point", bill.add_arguments, bill.run),
     "image": ("build the flash images of a board", device_image.add_arguments, device_image.run),
+    "readings": ("check, import or export readings", readings.add_arguments, readings.run),
     "rejects": ("list refused messages", rejects.add_arguments, rejects.run),
 }
 

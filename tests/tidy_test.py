@@ -43,8 +43,10 @@ FLOAT_FREE = (
     "host_tools/billing",
     "host_tools/rating",
     "host_tools/settlement",
+    "host_tools/exchange",
     "host_tools/store",
     "host_tools/tariffs",
+    "host_tools/validation",
 )
 
 # A name with one of these words carries a number of that quantity and must end in its unit, or in

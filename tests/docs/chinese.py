@@ -534,3 +534,22 @@ LAMPS = {
         "查看控制台提示，见下表",
     ),
 }
+
+# Quality codes of an interval, best first: (English, Chinese).
+INTERVAL_QUALITIES = {
+    "A": ("actual: passed all checks on arrival", "实测：到达时通过全部检查"),
+    "V": ("verified: suspect once, confirmed by a person or a second source", "已核实"),
+    "S": ("substituted from a check meter", "校验表替代"),
+    "M": ("manual edit, with a reason", "人工修改，附理由"),
+    "E": ("estimated, with the method", "估算，附方法"),
+    "N": ("missing: not estimated yet, never billed", "缺失：尚未估算，不得计费"),
+}
+
+REVIEW_ACTIONS = {
+    "verify": "实测转为已核实",
+    "set values": "置为人工值",
+    "take away": "作废，改为估算",
+    "nothing": "不变",
+}
+
+AUDIT = {"block": "拦截", "review": "待审", "flag": "标记"}

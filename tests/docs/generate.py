@@ -10,12 +10,16 @@ and tests.docs.chinese in Chinese.
 
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from boards.esp32 import lights
 from firmware import lamp, prepaid, relay
+from host_tools.exchange import meter_file, obis, records
 from host_tools.settlement import settle
+from host_tools.validation import audit, limits, review
+from host_tools.validation import table as vee
 from protocol import codes, cose, messages, messages_up, settings, words
 from protocol.units import NCUR_MAX
 from tests.docs import chinese
@@ -265,6 +269,67 @@ def explained(
     return table(heads, rows)
 
 
+def checks() -> str:
+    rows = []
+    for code, each in vee.CHECKS.items():
+        severity = f"{each.severity} {vee.SEVERITIES_ZH[each.severity]}"
+        asked = "<br>".join(f"{action} {vee.ACTIONS_ZH[action]}" for action in each.actions)
+        rows.append((code, f"{each.name} {each.name_zh}", each.rule, severity, asked))
+    return table(("code", "check 检查", "rule 规则", "severity 等级", "action 处理"), rows)
+
+
+def limit_rows() -> str:
+    defaults = limits.Limits()
+    rows = [
+        (f"`{name}`", check, getattr(defaults, name), f"{english} {translated}", origin)
+        for name, (check, origin, english, translated) in limits.WORDS.items()
+    ]
+    return table(("key", "check", "default", "what 含义", "origin of the default"), rows)
+
+
+def interval_qualities() -> str:
+    rows = []
+    for code, told in chinese.INTERVAL_QUALITIES.items():
+        number = records.QUALITY[code]
+        rows.append((f"`{code}`", *told, number if number >= 0 else "left out 省略"))
+    return table(("code", "meaning", "含义", "Green Button"), rows)
+
+
+def review_table() -> str:
+    """Every pair of state and event, those that are refused among them."""
+    rows = []
+    for (state, event), found in review.TABLE.items():
+        after, what = found or ("-", "-")
+        rows.append(
+            (
+                f"{state} {review.STATES_ZH[state]}",
+                f"{event} {review.EVENTS_ZH[event]}",
+                f"{after} {review.STATES_ZH[after]}" if found else "-",
+                f"{what} {chinese.REVIEW_ACTIONS[what]}" if found else "refused 拒绝",
+            )
+        )
+    return table(("state 状态", "event 事件", "next 次态", "intervals 时段"), rows)
+
+
+def audit_rules() -> str:
+    rows = [
+        (f"{name} {each.name_zh}", each.rule, f"{each.failure} {chinese.AUDIT[each.failure]}")
+        for name, each in audit.RULES.items()
+    ]
+    return table(("rule 规则", "what holds", "else 否则"), rows)
+
+
+def obis_codes() -> str:
+    rows = [(f"`{code}`", *told) for code, told in obis.KNOWN.items()]
+    return table(("OBIS", "unit", "quantity", "量"), rows)
+
+
+def meter_file_example() -> str:
+    """The example in the docstring of the module that reads it."""
+    example = textwrap.dedent((meter_file.__doc__ or "").split("\n\n")[1])
+    return f"```toml\n{example}\n```\n"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "relay-table": relay_table,
     "relay-events": relay_events,
@@ -297,6 +362,13 @@ TABLES: dict[str, Callable[[], str]] = {
     "lamps": lamps,
     "outcomes": lambda: worded(words.OUTCOMES, chinese.OUTCOMES),
     "update-reasons": lambda: worded(words.UPDATE_REASONS, chinese.UPDATE_REASONS),
+    "checks": checks,
+    "limits": limit_rows,
+    "interval-qualities": interval_qualities,
+    "review": review_table,
+    "audit": audit_rules,
+    "obis": obis_codes,
+    "meter-file": meter_file_example,
     "crashes": lambda: worded(words.CRASHES, chinese.CRASHES),
 }
 

@@ -1,0 +1,23 @@
+"""The corpus of validation in short, and that its figures would rise when something is missed."""
+
+from dataclasses import replace
+
+from host_tools.validation.limits import Limits
+from tests.bench import figures, vee
+
+
+def test_two_household_months_keep_what_the_corpus_asks() -> None:
+    values = vee.measure(2)
+    short = {row["figure"] for row in figures.rows(values, vee.TARGETS) if not row["ok"]}
+    # Two months are too few to count, and to judge guesses by.
+    assert short <= {
+        "vee_households", "vee_hard_seeded", "vee_gap_without_register_mape_permille",
+    }  # fmt: skip
+
+
+def test_a_blunted_check_would_be_noticed() -> None:
+    good, _ = next(vee.households(1))
+    bad, start_s, end_s = vee.PLANT["V11"](good, 100)
+    key = [(start_s, end_s)]
+    assert vee.missed(bad, "V11", key, Limits()) == 0
+    assert vee.missed(bad, "V11", key, replace(Limits(), headroom_permille=9000)) == 1
