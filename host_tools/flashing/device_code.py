@@ -95,17 +95,17 @@ def mpy_cross() -> Path:
 def compile_text(text: str, name: str, build: Path = BUILD, level: int = 3) -> bytes:
     """The .mpy of a source text; cached by content under build/mpy.
 
-    Tracebacks name the .mpy file, a text that the interpreter keeps anyway. From `level` 1 on
+    Tracebacks name the module, a text that the interpreter keeps anyway. From `level` 1 on
     assertions are left out, at 3 line numbers too, which take 4 KB of a small heap.
     """
-    key = hashlib.sha256(f"{level}\0{name}\0{text}".encode()).hexdigest()[:32]
+    shown = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    key = hashlib.sha256(f"{level}\0{shown}\0{text}".encode()).hexdigest()[:32]
     cached = build / "mpy" / f"{key}.mpy"
     if not cached.exists():
         cached.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cached.parent) as temporary:
             source, made = Path(temporary) / "source.py", Path(temporary) / "made.mpy"
             source.write_text(text, encoding="utf-8")
-            shown = name.removesuffix(".py") + ".mpy"
             options = [f"-O{level}", "-s", shown, "-o", str(made)]
             command = [str(mpy_cross()), *options, str(source)]
             result = subprocess.run(  # noqa: S603 - our own tool on our own files
