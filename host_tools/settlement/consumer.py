@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 
 from host_tools import Refused
 from host_tools.clock import Clock
-from host_tools.keys import Keys
-from host_tools.settlement import commands, inbox
+from host_tools.keys import Keys, PreparedMac
+from host_tools.settlement import commands, inbox, seals
+from host_tools.settlement.pricing import Prices
 from host_tools.settlement.transport import Delivery, Transport
 from host_tools.store.database import Store
 from host_tools.store.records import Module, Order
-from protocol import cose, messages, topics
-from protocol.messages import Hello
+from protocol import messages, topics
+from protocol.messages import Hello, Readings
 from protocol.units import (
     BAD_FIELD,
     UNKNOWN_MODULE,
@@ -27,6 +28,7 @@ from protocol.words import REASONS
 
 AT_MOST_ONCE = 0
 AT_LEAST_ONCE = 1
+ADDRESSES_MAX = 200000  # topics remembered
 
 log = logging.getLogger(__name__)
 
@@ -58,14 +60,20 @@ class Consumer:
         self._transport = transport
         self._shards = shards
         self._dispatch = commands.Dispatch()
+        self._prices = Prices()
+        self._addresses: dict[str, topics.Address] = {}
 
     def consume(self, deliveries: list[Delivery]) -> None:
         """Settles, answers and acknowledges one batch; after an error it comes again."""
         replies = _Replies()
         now_s = self._clock.now_s()
+        opened = [self._opened(delivery) for delivery in deliveries]
         with self._store.transaction():
-            for delivery in deliveries:
-                self._receive(delivery, replies, now_s)
+            for delivery, (address, message) in zip(deliveries, opened, strict=True):
+                if isinstance(message, Malformed):
+                    self._refuse(delivery, message, now_s)
+                elif address is not None:
+                    self._receive(delivery, address, message, replies, now_s)
             for module, streams in replies.streams.items():
                 ack = inbox.acknowledgement(self._store, module, streams)
                 if ack is not None:
@@ -89,26 +97,68 @@ class Consumer:
             known = self._store.fleet.module_known(order.module)
             self._send(known, commands.to_wire(order), AT_LEAST_ONCE)
 
-    def _receive(self, delivery: Delivery, replies: _Replies, now_s: int) -> None:
+    def _opened(self, delivery: Delivery) -> tuple[topics.Address | None, object]:
+        """Who says what: address and authentic message (None for a will), or Malformed instead."""
+        address = None
         try:
-            if delivery.topic.startswith(topics.WILL + "/"):
-                self._gone(delivery, now_s)
+            address = self._addresses.get(delivery.topic)
+            if address is None:
+                address = self._addressed(delivery.topic)
+            if address.direction == topics.WILL:
+                return address, None
+            if address.direction != topics.UP:
+                raise Malformed(WRONG_TOPIC, "direction")
+            # The topic says who; a message of anybody else is forged under this key.
+            mac = self._mac_up(address.module)
+            if mac is None:
+                raise Malformed(UNKNOWN_MODULE)
+            return address, seals.opened(delivery.payload, mac)
+        except Malformed as refusal:
+            return address, refusal
+
+    def _addressed(self, topic: str) -> topics.Address:
+        if len(self._addresses) >= ADDRESSES_MAX:
+            self._addresses.clear()
+        address = self._addresses[topic] = topics.parse(topic)
+        return address
+
+    def _receive(
+        self,
+        delivery: Delivery,
+        address: topics.Address,
+        message: object,
+        replies: _Replies,
+        now_s: int,
+    ) -> None:
+        """One message within the transaction; a refused one leaves a row and nothing else."""
+        try:
+            module = self._module_at(address)
+            if message is None:
+                self._gone(module, delivery, now_s)
                 return
-            module, message = self._opened(delivery)
-            with self._store.step():
-                known = inbox.receive(self._store, module, message, now_s)
+            if module.gone_s is not None:
+                self._store.fleet.back(module.id)
+            if isinstance(message, Readings) and message.epoch == module.epoch:
+                # Worked out before anything is written: nothing to undo when it is refused.
+                known = inbox.receive(self._store, self._prices, module, message, now_s)
+            else:
+                with self._store.step():
+                    known = inbox.receive(self._store, self._prices, module, message, now_s)
         except Malformed as refusal:
             self._refuse(delivery, refusal, now_s)
             return
         replies.modules[module.id] = module
         if known:
-            replies.streams.setdefault(module.id, set()).update(inbox.streams_of(message))
+            streams = inbox.streams_of(message)
+            if module.id in replies.streams:
+                replies.streams[module.id] |= streams
+            else:
+                replies.streams[module.id] = streams
         if isinstance(message, Hello):
             replies.hellos[module.id] = message
 
-    def _gone(self, delivery: Delivery, now_s: int) -> None:
+    def _gone(self, module: Module, delivery: Delivery, now_s: int) -> None:
         """The broker lost a module and says so by its will. Anybody could: it is only shown."""
-        module = self._module_at(topics.parse(delivery.topic))
         if delivery.payload:
             raise Malformed(BAD_FIELD, "a will says nothing")
         self._store.fleet.gone(module.id, now_s)
@@ -122,21 +172,7 @@ class Consumer:
             raise Malformed(WRONG_SHARD, f"module belongs to shard {module.shard}")
         return module
 
-    def _opened(self, delivery: Delivery) -> tuple[Module, object]:
-        """Module and message of a delivery whose seal, sender and shard are right."""
-        address = topics.parse(delivery.topic)
-        if address.direction != topics.UP:
-            raise Malformed(WRONG_TOPIC, "direction")
-        # The topic says who; a message of anybody else is forged under this key.
-        mac = self._mac_up(address.module)
-        if mac is None:
-            raise Malformed(UNKNOWN_MODULE)
-        message = messages.unseal(delivery.payload, mac, False)
-        module = self._module_at(address)
-        self._store.fleet.back(module.id)
-        return module, message
-
-    def _mac_up(self, module: str) -> cose.Mac | None:
+    def _mac_up(self, module: str) -> PreparedMac | None:
         try:
             return self._keys.up(module)
         except Refused as error:  # one unusable key must not stop the other modules
@@ -165,7 +201,10 @@ class Consumer:
             self._send(replies.modules[module_id], time, AT_MOST_ONCE)
             self._dispatch.module_is_back(module_id)
         for module_id, ack in replies.acks.items():
-            self._send(replies.modules[module_id], ack, AT_MOST_ONCE)
+            mac = self._keys.down(module_id)
+            if mac is not None:
+                topic = topics.down(replies.modules[module_id].shard, module_id)
+                self._transport.publish(topic, seals.sealed_ack(ack, mac), AT_MOST_ONCE)
 
     def _send(self, module: Module, message: tuple[object, ...], qos: int) -> None:
         mac = self._keys.down(module.id)

@@ -8,6 +8,7 @@ import hashlib
 from typing import cast
 
 from host_tools.settlement import events, screening, settle
+from host_tools.settlement.pricing import Prices
 from host_tools.store.database import Store
 from host_tools.store.intake import PARKED_MAX
 from host_tools.store.records import Module
@@ -18,7 +19,9 @@ from protocol.units import OUT_OF_ORDER, REPLAYED, WRONG_TOPIC, Malformed
 Sequenced = Readings | Events | Result
 
 
-def receive(store: Store, module: Module, message: object, now_s: int) -> bool:
+def receive(
+    store: Store, prices: Prices, module: Module, message: object, now_s: int
+) -> bool:
     """Takes in one authenticated message; True when it deserves an acknowledgement.
 
     Malformed with the reason when it is refused; the caller then undoes what was written.
@@ -38,8 +41,8 @@ def receive(store: Store, module: Module, message: object, now_s: int) -> bool:
     elif _first_seq(message) > _settled_seq(store, module, _stream(message)) + 1:
         _park(store, module, message, now_s)
     else:
-        _take(store, module, message, now_s)
-        _take_parked(store, module, _stream(message), now_s)
+        _take(store, prices, module, message, now_s)
+        _take_parked(store, prices, module, _stream(message), now_s)
     return True
 
 
@@ -71,9 +74,11 @@ def _settled_seq(store: Store, module: Module, stream: int) -> int:
     return int(settle.point_of(store, module, stream).state.seq)
 
 
-def _take(store: Store, module: Module, message: Sequenced, now_s: int) -> None:
+def _take(
+    store: Store, prices: Prices, module: Module, message: Sequenced, now_s: int
+) -> None:
     if isinstance(message, Readings):
-        settle.settle(store, module, message, now_s)
+        settle.settle(store, prices, module, message, now_s)
     else:
         events.receive(store, store.fleet.module_known(module.id), message, now_s)
 
@@ -91,12 +96,14 @@ def _park(store: Store, module: Module, message: Sequenced, now_s: int) -> None:
     new = store.intake.park(module.id, stream, _first_seq(message), digest, payload, now_s)
     if stream != EVENT_STREAM:
         point = settle.point_of(store, module, stream)
-        store.ledgers.heard(point.id, _first_seq(message) + records - 1)
+        store.ledgers.heard(point, _first_seq(message) + records - 1)
         if not new:
-            store.ledgers.count_duplicates(point.id, records)
+            store.ledgers.count_duplicates(point, records)
 
 
-def _take_parked(store: Store, module: Module, stream: int, now_s: int) -> None:
+def _take_parked(
+    store: Store, prices: Prices, module: Module, stream: int, now_s: int
+) -> None:
     """Everything parked whose turn has come now; a refused one is a row and the rest goes on."""
     while True:
         upto_seq = _settled_seq(store, module, stream) + 1
@@ -107,7 +114,7 @@ def _take_parked(store: Store, module: Module, stream: int, now_s: int) -> None:
         message = cast(Sequenced, messages.unpack(parked.payload))
         try:
             with store.step():
-                _take(store, module, message, now_s)
+                _take(store, prices, module, message, now_s)
         except Malformed as refusal:
             topic = topics.up(module.shard, module.id)
             store.intake.reject(
@@ -134,6 +141,12 @@ def acknowledgement(store: Store, module: str, streams: set[int]) -> messages.Ac
     known = store.fleet.module_known(module)
     if known.epoch is None or not streams:
         return None
-    settled = {point.point: point.state.seq for point in store.fleet.points(module)}
-    settled[EVENT_STREAM] = known.events_seq
-    return messages.Ack(known.epoch, {n: seq for n, seq in settled.items() if n in streams})
+    settled = {}
+    for stream in sorted(streams):
+        if stream == EVENT_STREAM:
+            settled[stream] = known.events_seq
+        else:
+            point = store.fleet.point(module, stream)
+            if point is not None:
+                settled[stream] = point.state.seq
+    return messages.Ack(known.epoch, settled)

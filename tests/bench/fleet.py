@@ -1,4 +1,4 @@
-"""A fleet whose messages wait to be settled: real keys, entries and seals, made by protocol/ alone.
+"""A fleet whose messages wait to be settled: real keys, entries, seals, made by protocol/ alone.
 
     python -m tests.bench.fleet      makes it, or finds it made
 
@@ -171,9 +171,11 @@ def _enrol(folder: Path, fleet: list[Meter], books: list[object]) -> None:
             store.fleet.assign(point_id, meter.book.version, 0)
     consumer = consuming.Consumer(store, keys, Standing(), Nowhere(), (SHARD,))
     for start in range(0, len(fleet), 1000):
-        batch = fleet[start : start + 1000]
         consumer.consume(
-            [Delivery(topics.up(SHARD, meter.module), meter.opened(), (0, 0, 0)) for meter in batch]
+            [
+                Delivery(topics.up(SHARD, meter.module), meter.opened(), (0, 0, 0))
+                for meter in fleet[start : start + 1000]
+            ]
         )
     store.close()
 

@@ -1,4 +1,4 @@
-"""Fills a broker faster than a client library could: MQTT 3.1.1, QoS 1, many messages under way."""
+"""Fills a broker faster than a client library could: MQTT 3.1.1, QoS 1, many at once."""
 
 import socket
 from collections.abc import Iterable

@@ -1,0 +1,50 @@
+"""Who settles which shard: leases with an expiry, and a generation that fences an old owner off.
+
+`now_ms` counts up and is the same for all processes of this machine. A lease that ends further
+ahead than any lease can is left over from before a restart of the machine and counts as expired.
+"""
+
+import sqlite3
+
+
+class Leases:
+    """Every method runs inside the caller's transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def take(self, shard: int, owner: str, now_ms: int, life_ms: int) -> int | None:
+        """The generation under which `owner` has the shard now; None while another one has it."""
+        row = self._connection.execute(
+            "SELECT owner, generation, until_ms FROM leases WHERE shard = ?", (shard,)
+        ).fetchone()
+        if row is None:
+            generation = 1
+            self._connection.execute(
+                "INSERT INTO leases VALUES (?, ?, ?, ?)",
+                (shard, owner, generation, now_ms + life_ms),
+            )
+            return generation
+        if row[0] != owner and now_ms < row[2] <= now_ms + life_ms:
+            return None
+        generation = int(row[1]) + 1
+        self._connection.execute(
+            "UPDATE leases SET owner = ?, generation = ?, until_ms = ? WHERE shard = ?",
+            (owner, generation, now_ms + life_ms, shard),
+        )
+        return generation
+
+    def renew(self, shard: int, owner: str, generation: int, now_ms: int, life_ms: int) -> bool:
+        """Extends a lease; False when another owner has taken the shard."""
+        cursor = self._connection.execute(
+            "UPDATE leases SET until_ms = ? WHERE shard = ? AND owner = ? AND generation = ?",
+            (now_ms + life_ms, shard, owner, generation),
+        )
+        return cursor.rowcount == 1
+
+    def give_up(self, shard: int, owner: str, generation: int) -> None:
+        """Lets the next one in at once."""
+        self._connection.execute(
+            "UPDATE leases SET until_ms = 0 WHERE shard = ? AND owner = ? AND generation = ?",
+            (shard, owner, generation),
+        )
