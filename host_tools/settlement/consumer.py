@@ -140,7 +140,7 @@ class Consumer:
                 self._store.fleet.back(module.id)
             if isinstance(message, Readings) and message.epoch == module.epoch:
                 # Worked out before anything is written: nothing to undo when it is refused.
-                known = inbox.receive(self._store, self._prices, module, message, now_s)
+                known = inbox.receive_readings(self._store, self._prices, module, message, now_s)
             else:
                 with self._store.step():
                     known = inbox.receive(self._store, self._prices, module, message, now_s)

@@ -19,30 +19,48 @@ from protocol.units import OUT_OF_ORDER, REPLAYED, WRONG_TOPIC, Malformed
 Sequenced = Readings | Events | Result
 
 
-def receive(
-    store: Store, prices: Prices, module: Module, message: object, now_s: int
-) -> bool:
+def receive(store: Store, prices: Prices, module: Module, message: object, now_s: int) -> bool:
     """Takes in one authenticated message; True when it deserves an acknowledgement.
 
     Malformed with the reason when it is refused; the caller then undoes what was written.
     """
+    if isinstance(message, Readings):
+        return receive_readings(store, prices, module, message, now_s)
     if isinstance(message, Hello):
         known = _in_epoch(store, module, message.epoch, now_s)
         events.greet(store, store.fleet.module_known(module.id), message, now_s)
         return known
-    if not isinstance(message, Readings | Events | Result | Statement):
-        raise Malformed(WRONG_TOPIC, "direction")
-    if isinstance(message, Readings | Statement):
+    if isinstance(message, Statement):
         settle.point_of(store, module, message.point)
+        if not _in_epoch(store, module, message.epoch, now_s):
+            return False
+        settle.state_statement(store, module, message, now_s)
+        return True
+    if not isinstance(message, Events | Result):
+        raise Malformed(WRONG_TOPIC, "direction")
     if not _in_epoch(store, module, message.epoch, now_s):
         return False
-    if isinstance(message, Statement):
-        settle.state_statement(store, module, message, now_s)
-    elif _first_seq(message) > _settled_seq(store, module, _stream(message)) + 1:
+    if _first_seq(message) > _settled_seq(store, module, EVENT_STREAM) + 1:
         _park(store, module, message, now_s)
     else:
         _take(store, prices, module, message, now_s)
-        _take_parked(store, prices, module, _stream(message), now_s)
+        _take_parked(store, prices, module, EVENT_STREAM, now_s)
+    return True
+
+
+def receive_readings(
+    store: Store, prices: Prices, module: Module, batch: Readings, now_s: int
+) -> bool:
+    """The same for a batch of readings. Of one in the epoch we know, nothing was written when it
+    is refused: there is nothing to undo."""
+    point = settle.point_of(store, module, batch.point)
+    if batch.epoch != module.epoch and not _in_epoch(store, module, batch.epoch, now_s):
+        return False
+    if batch.first_seq > point.state.seq + 1:
+        _park(store, module, batch, now_s)
+        return True
+    settle.settle(store, prices, point, batch, now_s)
+    _take_parked(store, prices, module, batch.point, now_s)
     return True
 
 
@@ -74,11 +92,10 @@ def _settled_seq(store: Store, module: Module, stream: int) -> int:
     return int(settle.point_of(store, module, stream).state.seq)
 
 
-def _take(
-    store: Store, prices: Prices, module: Module, message: Sequenced, now_s: int
-) -> None:
+def _take(store: Store, prices: Prices, module: Module, message: Sequenced, now_s: int) -> None:
     if isinstance(message, Readings):
-        settle.settle(store, prices, module, message, now_s)
+        point = settle.point_of(store, module, message.point)
+        settle.settle(store, prices, point, message, now_s)
     else:
         events.receive(store, store.fleet.module_known(module.id), message, now_s)
 
@@ -96,16 +113,14 @@ def _park(store: Store, module: Module, message: Sequenced, now_s: int) -> None:
     new = store.intake.park(module.id, stream, _first_seq(message), digest, payload, now_s)
     if stream != EVENT_STREAM:
         point = settle.point_of(store, module, stream)
-        store.ledgers.heard(point, _first_seq(message) + records - 1)
+        point = store.ledgers.heard(point, _first_seq(message) + records - 1)
         if not new:
             store.ledgers.count_duplicates(point, records)
 
 
-def _take_parked(
-    store: Store, prices: Prices, module: Module, stream: int, now_s: int
-) -> None:
+def _take_parked(store: Store, prices: Prices, module: Module, stream: int, now_s: int) -> None:
     """Everything parked whose turn has come now; a refused one is a row and the rest goes on."""
-    while True:
+    while store.intake.waits(module.id, stream):
         upto_seq = _settled_seq(store, module, stream) + 1
         parked = store.intake.next_parked(module.id, stream, upto_seq)
         if parked is None:

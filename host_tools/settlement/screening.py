@@ -54,7 +54,7 @@ def _plain_facts(batch: Readings, base_s: int, now_s: int) -> list[Fact]:
             return []
         metered_s = reading.next_boundary_s(metered_s)
         found.append(Fact(ledger.CHARGE, metered_s, SYNCHRONISED, item, version, 0, 0, 0, 0))
-    return found if 0 <= base_s and metered_s <= now_s + AHEAD_S_MAX else []
+    return found if base_s >= 0 and metered_s <= now_s + AHEAD_S_MAX else []
 
 
 def statement_of(fields: list[object], seq: int) -> Said:

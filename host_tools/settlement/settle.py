@@ -35,43 +35,35 @@ def point_of(store: Store, module: Module, number: int) -> Point:
     return point
 
 
-def settle(store: Store, prices: Prices, module: Module, batch: Readings, now_s: int) -> None:
+def settle(store: Store, prices: Prices, point: Point, batch: Readings, now_s: int) -> None:
     """Settles what is new in a batch that begins at or below the settled sequence + 1.
 
     What was settled before must say the same again. Malformed when the batch cannot be settled;
     nothing was written then.
     """
-    point = point_of(store, module, batch.point)
     base_s = store.ledgers.metered_s(point, batch.first_seq)
     facts = screening.facts_of(batch, base_s, now_s)
     known = min(point.state.seq + 1 - batch.first_seq, len(facts))
+    new = facts[known:] if known else facts
     if known:
         check_repeated(store, point, batch, facts[:known])
-    new = facts[known:] if known else facts
-    if not new:
-        store.ledgers.count_duplicates(point, known)
-        return
-    if not known:
+    else:
         check_begun(point.state, new)
     book = store.fleet.book(batch.version)
-    if book is None or book.currency != point.currency:
-        if any(fact.kind in _PRICED for fact in new):
-            # Without the book nothing can be owed; the module keeps what we do not acknowledge.
-            values = batch.version, store.fleet.assigned(point.id, now_s)
-            differ = (point.id, VERSION, "unknown version", batch.first_seq, values, now_s)
-            store.ledgers.differ(*differ)
-            if known:
-                store.ledgers.count_duplicates(point, known)
-            return
+    if book is not None and book.currency != point.currency:
         book = None
-    folded = fold(point.state, prices, book, new)
+    priceless = book is None and any(fact.kind in _PRICED for fact in new)
+    folded = [] if priceless else fold(point.state, prices, book, new)
     if known:
-        store.ledgers.count_duplicates(point, known)
-    contras = _contras(store, point, folded, now_s)
-    last = folded[-1][1]
-    said = Said(last.seq, None, batch.head)
-    after = store.ledgers.append(point, folded, contras, batch.epoch, said, now_s)
-    _compare_batch(store, point, after, batch, now_s)
+        point = store.ledgers.count_duplicates(point, known)
+    if priceless:
+        # Without the book nothing can be owed; the module keeps what we do not acknowledge.
+        values = batch.version, store.fleet.assigned(point.id, now_s)
+        store.ledgers.differ(point.id, VERSION, "unknown version", batch.first_seq, values, now_s)
+    if folded:
+        contras = _contras(store, point, folded, now_s)
+        after = store.ledgers.append(point, folded, contras, batch.epoch, batch.head, now_s)
+        _compare_batch(store, point, after, batch, now_s)
 
 
 def fold(
@@ -200,9 +192,7 @@ def _recovered(store: Store, point: Point, entry: Entry, now_s: int) -> bool:
     return True
 
 
-def _compare_batch(
-    store: Store, before: Point, point: Point, batch: Readings, now_s: int
-) -> None:
+def _compare_batch(store: Store, before: Point, point: Point, batch: Readings, now_s: int) -> None:
     """The chain head that ends a batch against ours: it pins every figure up to there."""
     state = point.state
     assigned = store.fleet.assigned(point.id, state.time_s)
@@ -248,8 +238,8 @@ def state_statement(store: Store, module: Module, said: Statement, now_s: int) -
         said.charged_ncur,
         said.topups_ncur,
     )
-    store.ledgers.stated(point, figures_said)
-    store.ledgers.heard(point, said.seq)
+    point = store.ledgers.stated(point, figures_said)
+    point = store.ledgers.heard(point, said.seq)
     if said.seq < point.state.seq:
         later = store.ledgers.entry(point.id, said.seq + 1)
         if later is not None and said.time_s > later.time_s + INTERVAL_S:

@@ -5,7 +5,8 @@ import sqlite3
 from host_tools import Refused
 from host_tools.store.held import Held
 from host_tools.store.records import Module, Point
-from protocol import cbor, ledger, tariff, tariff_book
+from protocol import cbor, tariff, tariff_book, topup
+
 
 class Fleet:
     """Who exists. Books are kept in memory once read: a stored version is final."""
@@ -26,13 +27,11 @@ class Fleet:
 
     def add_point(self, module: str, point: int, label: str, currency: str) -> int:
         """Row id of a new service point, at the state before its first entry."""
-        state = ledger.genesis(module, point)
+        day, mark = 0, topup.START
         cursor = self._connection.execute(
-            "INSERT INTO points (module, point, label, currency, seq, time_s, register_wh,"
-            " balance_ncur, period, used_wh, day, version, mark_generation, mark_highest,"
-            " mark_floor, mark_used, charged_ncur, topups_ncur, head)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (module, point, label, currency, *state[:8], *state.mark, *state[9:]),
+            "INSERT INTO points (module, point, label, currency, day, mark_generation,"
+            " mark_highest, mark_floor, mark_used) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (module, point, label, currency, day, *mark),
         )
         return int(cursor.lastrowid or 0)
 

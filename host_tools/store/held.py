@@ -19,19 +19,18 @@ _MODULE = (
     " FROM modules"
 )
 _POINT = (
-    "SELECT id, module, point, label, currency, seq, time_s, register_wh, balance_ncur, period,"
-    " used_wh, day, version, mark_generation, mark_highest, mark_floor, mark_used, charged_ncur,"
-    " topups_ncur, head, sent_seq, said_seq, said_balance_ncur, said_head, statement_seq,"
-    " statement_balance_ncur, statement_head, statement_s, statement_register_wh,"
-    " statement_version, statement_charged_ncur, statement_topups_ncur, duplicates, last_id"
-    " FROM points"
+    "SELECT p.id, p.module, p.point, p.label, p.currency, e.seq, e.from_s, e.time_s, e.kind,"
+    " e.register_wh, e.balance_ncur, e.period, e.used_wh, e.version, e.charged_ncur,"
+    " e.topups_ncur, e.head, e.said_head, p.day, p.mark_generation, p.mark_highest, p.mark_floor,"
+    " p.mark_used, p.sent_seq, p.statement_seq, p.statement_balance_ncur, p.statement_head,"
+    " p.statement_s, p.statement_register_wh, p.statement_version, p.statement_charged_ncur,"
+    " p.statement_topups_ncur, p.duplicates, p.last_id"
+    " FROM points p LEFT JOIN entries e ON e.id = p.last_id"
 )
+_MOVE = "UPDATE points SET last_id = ? WHERE id = ? AND last_id = ?"
 _WRITE = (
-    "UPDATE points SET seq = ?, time_s = ?, register_wh = ?, balance_ncur = ?, period = ?,"
-    " used_wh = ?, day = ?, version = ?, mark_generation = ?, mark_highest = ?, mark_floor = ?,"
-    " mark_used = ?, charged_ncur = ?, topups_ncur = ?, head = ?, sent_seq = ?, said_seq = ?,"
-    " said_balance_ncur = ?, said_head = ?, duplicates = ?, last_id = ?"
-    " WHERE id = ? AND last_id = ?"
+    "UPDATE points SET day = ?, mark_generation = ?, mark_highest = ?, mark_floor = ?,"
+    " mark_used = ?, sent_seq = ?, duplicates = ? WHERE id = ?"
 )
 
 
@@ -40,12 +39,21 @@ class Overtaken(Exception):
 
 
 def _point(row: tuple[Any, ...]) -> Point:
-    values = [*row[5:13], topup.Mark(*row[13:17]), *row[17:20]]
-    state = ledger.State(*values)
-    said = Said(*row[21:24]) if row[21] is not None else None
+    number, module, point, label, currency = row[:5]
+    day, mark, sent_seq = row[18], topup.Mark(*row[19:23]), row[23]
+    if row[5] is None:
+        state = ledger.genesis(module, point)._replace(mark=mark)
+        said = None
+    else:
+        seq, from_s, time_s, kind = row[5:9]
+        metered_s = time_s if kind in (ledger.CHARGE, ledger.OPENING) else from_s
+        values = [seq, metered_s, *row[9:13], day, row[13], mark, *row[14:17]]
+        state = ledger.State(*values)
+        said = Said(seq, None, row[17] or row[16])
+        sent_seq = max(sent_seq, seq)
     statement = Said(*row[24:32]) if row[24] is not None else None
-    where = [*row[:5], state, row[20], said, statement, row[32], row[33]]
-    return Point(*where)
+    where = (number, module, point, label, currency)
+    return Point(*where, state, sent_seq, said, statement, row[32], row[33])
 
 
 class Held:
@@ -57,7 +65,7 @@ class Held:
         self._modules: dict[str, Module] = {}
         self._points: dict[tuple[str, int], Point] = {}
         self._assignments: dict[int, list[tuple[int, int]]] = {}
-        self._changed: dict[int, tuple[Point, int]] = {}  # newest row, last_id in the store
+        self._changed: dict[int, tuple[Point, Point]] = {}  # newest row, and the store's
         self._touched: set[tuple[str, int]] = set()  # since the step in hand began
         self._fleet_number = -1
 
@@ -99,28 +107,23 @@ class Held:
         """Brings the rows of points in the store up to date. Overtaken when one has moved on."""
         if not self._changed:
             return
-        rows = []
-        for point, last_id in self._changed.values():
-            state, said = point.state, point.said
-            seq, balance_ncur, head = said[:3] if said is not None else (None, None, None)
-            rows.append(
-                (
-                    *state[:8],
-                    *state[8],
-                    *state[9:],
-                    point.sent_seq,
-                    seq,
-                    balance_ncur,
-                    head,
-                    point.duplicates,
-                    point.last_id,
-                    point.id,
-                    last_id,
-                )
-            )
-        written = self._connection.executemany(_WRITE, rows).rowcount
-        if written != len(rows):
-            raise Overtaken(f"{len(rows) - written} of {len(rows)} points have moved on")
+        moved, others = [], []
+        for point, before in self._changed.values():
+            state = point.state
+            if point.last_id != before.last_id:
+                moved.append((point.last_id, point.id, before.last_id))
+            if (
+                state.mark is not before.state.mark
+                or state.day != before.state.day
+                or point.duplicates != before.duplicates
+                or point.sent_seq > max(before.sent_seq, state.seq)
+            ):
+                row = (state.day, *state.mark, point.sent_seq, point.duplicates, point.id)
+                others.append(row)
+        self._connection.executemany(_WRITE, others)
+        written = max(0, self._connection.executemany(_MOVE, moved).rowcount)
+        if written != len(moved):
+            raise Overtaken(f"{len(moved) - written} of {len(moved)} points have moved on")
         self._changed.clear()
 
     def module(self, module: str) -> Module | None:
@@ -145,7 +148,7 @@ class Held:
         known = self._points.get((module, number))
         if known is None:
             row = self._connection.execute(
-                f"{_POINT} WHERE module = ? AND point = ?", (module, number)
+                f"{_POINT} WHERE p.module = ? AND p.point = ?", (module, number)
             ).fetchone()
             if row is None:
                 return None
@@ -156,17 +159,19 @@ class Held:
 
     def points(self, module: str | None) -> list[Point]:
         self.write()
-        where, values = ("", ()) if module is None else ("WHERE module = ?", (module,))
-        rows = self._connection.execute(f"{_POINT} {where} ORDER BY module, point", values)
+        where, values = ("", ()) if module is None else ("WHERE p.module = ?", (module,))
+        order = "ORDER BY p.module, p.point"
+        rows = self._connection.execute(f"{_POINT} {where} {order}", values)
         return [_point(row) for row in rows]
 
-    def change(self, before: Point, after: Point) -> None:
-        """A new row of a point; `before` is the one in hand."""
+    def change(self, before: Point, after: Point) -> Point:
+        """A new row of a point; `before` is the one in hand. Returns the new one."""
         key = after.module, after.point
         self._points[key] = after
         self._touched.add(key)
         known = self._changed.get(after.id)
-        self._changed[after.id] = (after, before.last_id if known is None else known[1])
+        self._changed[after.id] = (after, before if known is None else known[1])
+        return after
 
     def assignments(self, point_id: int) -> list[tuple[int, int]]:
         """(from_s, tariff version) of a point, ascending."""

@@ -88,13 +88,17 @@ class Intake:
         ).fetchone()
         return int(row[0])
 
-    def next_parked(self, module: str, stream: int, upto_seq: int) -> Parked | None:
-        """The parked batch whose turn has come: it begins at or below `upto_seq`."""
-        if self._held.keep and self._waiting is None:
+    def waits(self, module: str, stream: int) -> bool:
+        """True when batches of a stream may be parked; exact for the owner of its shard."""
+        if self._waiting is None:
+            if not self._held.keep:
+                return True
             rows = self._connection.execute("SELECT DISTINCT module, stream FROM parked")
             self._waiting = set(rows.fetchall())
-        if self._waiting is not None and (module, stream) not in self._waiting:
-            return None
+        return (module, stream) in self._waiting
+
+    def next_parked(self, module: str, stream: int, upto_seq: int) -> Parked | None:
+        """The parked batch whose turn has come: it begins at or below `upto_seq`."""
         row = self._connection.execute(
             "SELECT first_seq, digest, payload FROM parked"
             " WHERE module = ? AND stream = ? AND first_seq <= ?"

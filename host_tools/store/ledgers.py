@@ -15,10 +15,10 @@ from protocol import ledger
 from protocol.ledger import Entry, State
 
 _INSERT = (
-    "INSERT INTO entries (id, before_id, point_id, epoch, from_s, arrived_s, contra, head, seq,"
-    " kind, time_s, quality, register_wh, energy_wh, version, period, used_wh, amount_ncur,"
-    " number, channel, balance_ncur)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO entries (id, before_id, point_id, epoch, from_s, arrived_s, contra, charged_ncur,"
+    " topups_ncur, head, said_head, seq, kind, time_s, quality, register_wh, energy_wh, version,"
+    " period, used_wh, amount_ncur, number, channel, balance_ncur)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 # The entries of a point from the newest back to a sequence.
 _WALK = (
@@ -27,15 +27,19 @@ _WALK = (
     " UNION ALL"
     " SELECT e.before_id FROM walk JOIN entries e ON e.id = walk.id WHERE e.seq > ?)"
 )
+_WALKED = "FROM walk JOIN entries e ON e.id = walk.id"
 _ENTRY = (
-    f"{_WALK} SELECT e.seq, e.kind, e.time_s, e.quality, e.register_wh, e.energy_wh, e.version,"
-    " e.period, e.used_wh, e.amount_ncur, e.number, e.channel, e.balance_ncur, e.head"
-    " FROM walk JOIN entries e ON e.id = walk.id"
+    "SELECT e.seq, e.kind, e.time_s, e.quality, e.register_wh, e.energy_wh, e.version, e.period,"
+    " e.used_wh, e.amount_ncur, e.number, e.channel, e.balance_ncur, e.head, e.charged_ncur,"
+    " e.topups_ncur"
 )
 _DIFFERENCE = (
     "SELECT point_id, class, seq, detail, module_value, host_value, opened_s, last_s, count,"
     " closed_s FROM differences"
 )
+
+
+Values = tuple[int, ...]
 
 
 class Ledgers:
@@ -65,34 +69,44 @@ class Ledgers:
     def append(
         self,
         point: Point,
-        folded: Iterable[tuple[Entry, State]],
-        contras: Iterable[int],
+        folded: list[tuple[Entry, State]],
+        contras: list[int],
         epoch: int,
-        said: Said,
+        said_head: bytes,
         now_s: int,
     ) -> Point:
         """Journals entries with their opposite accounts; the point's row after them.
 
-        `said` is what the module says it has after the last of them.
+        `said_head` is the chain head that the module says it has after the last of them.
         """
-        here = self._held.point(point.module, point.point) or point
-        if not self._next_id:
-            row = self._connection.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM entries")
-            self._next_id = row.fetchone()[0]
-        row_id, before_id, state = self._next_id, here.last_id, here.state
+        row_id = self._next_id
+        if not row_id:
+            found = self._connection.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM entries")
+            row_id = found.fetchone()[0]
+        number, before_id, state = point.id, point.last_id, point.state
+        last = folded[-1][1]
         for (entry, after), contra in zip(folded, contras, strict=True):
-            where = (row_id, before_id, here.id, epoch, state.time_s, now_s, contra, after.head)
-            self._rows.append(where + entry)
+            said = said_head if after is last and said_head != after.head else None
+            where = (row_id, before_id, number, epoch, state.time_s, now_s, contra)
+            self._rows.append((*where, *after[9:], said, *entry))
             before_id, state = row_id, after
             row_id += 1
         self._next_id = row_id
-        if here.said is not None and here.said.seq > said.seq:
-            said = here.said
-        sent_seq = max(here.sent_seq, state.seq)
-        known = here.statement, here.duplicates, before_id
-        after_all = Point(*here[:5], state, sent_seq, said, *known)
-        self._held.change(here, after_all)
-        return after_all
+        moved = Point(
+            number,
+            point.module,
+            point.point,
+            point.label,
+            point.currency,
+            last,
+            max(point.sent_seq, last.seq),
+            Said(last.seq, None, said_head),
+            point.statement,
+            point.duplicates,
+            before_id,
+        )
+        self._held.change(point, moved)
+        return moved
 
     def post(self, rows: Iterable[tuple[int, int, str, str, int, str, str, int]]) -> None:
         """Rows (point_id, time_s, debit, credit, amount_ncur, currency, source, number)."""
@@ -104,10 +118,10 @@ class Ledgers:
 
     def entries(self, point_id: int, first_seq: int = 1, last_seq: int = -1) -> Iterator[Settled]:
         """Settled entries in order; up to the newest unless `last_seq` is given."""
-        self.write()
         where = "WHERE e.seq >= ? AND (e.seq <= ? OR ? < 0) ORDER BY e.seq"
-        values = (point_id, first_seq, first_seq, last_seq, last_seq)
-        return (Settled(*row) for row in self._connection.execute(f"{_ENTRY} {where}", values))
+        values = (first_seq, last_seq, last_seq)
+        rows = self._walked(point_id, first_seq, _ENTRY, where, values)
+        return (Settled(*row) for row in rows)
 
     def entry(self, point_id: int, seq: int) -> Settled | None:
         return next(self.entries(point_id, seq, seq), None)
@@ -116,41 +130,25 @@ class Ledgers:
         """The instant that the register had before a sequence; 0 before the opening."""
         if seq > point.state.seq:
             return int(point.state.time_s)
-        self.write()
-        row = self._connection.execute(
-            f"{_WALK} SELECT e.from_s FROM walk JOIN entries e ON e.id = walk.id WHERE e.seq = ?",
-            (point.id, seq, seq),
-        ).fetchone()
-        return int(row[0]) if row else 0
-
-    def sums(self, point_id: int, seq: int, kinds: tuple[int, ...]) -> int:
-        """Sum of the amounts of some kinds of entries up to a sequence."""
-        self.write()
-        rows = self._connection.execute(
-            f"{_WALK} SELECT e.kind, SUM(e.amount_ncur) FROM walk JOIN entries e ON e.id = walk.id"
-            " WHERE e.seq <= ? GROUP BY e.kind",
-            (point_id, 0, seq),
-        )
-        return sum(amount_ncur for kind, amount_ncur in rows if kind in kinds)
+        rows = self._walked(point.id, seq, "SELECT e.from_s", "WHERE e.seq = ?", (seq,))
+        return next((int(row[0]) for row in rows), 0)
 
     def recovered(self, point_id: int, which: int) -> int:
         """Sum of the amounts of one debt's entries, 0 or less."""
-        self.write()
-        row = self._connection.execute(
-            f"{_WALK} SELECT COALESCE(SUM(e.amount_ncur), 0)"
-            " FROM walk JOIN entries e ON e.id = walk.id WHERE e.kind = ? AND e.number = ?",
-            (point_id, 0, ledger.DEBT, which),
-        ).fetchone()
-        return int(row[0])
+        where, values = "WHERE e.kind = ? AND e.number = ?", (ledger.DEBT, which)
+        rows = self._walked(point_id, 0, "SELECT e.amount_ncur", where, values)
+        return sum(row[0] for row in rows)
 
     def energy_wh(self, point_id: int) -> int:
+        return sum(row[0] for row in self._walked(point_id, 0, "SELECT e.energy_wh"))
+
+    def _walked(
+        self, point_id: int, first_seq: int, what: str, where: str = "", values: Values = ()
+    ) -> sqlite3.Cursor:
+        """Rows of the entries of a point from the newest back to a sequence."""
         self.write()
-        row = self._connection.execute(
-            f"{_WALK} SELECT COALESCE(SUM(e.energy_wh), 0)"
-            " FROM walk JOIN entries e ON e.id = walk.id",
-            (point_id, 0),
-        ).fetchone()
-        return int(row[0])
+        sql = f"{_WALK} {what} {_WALKED} {where}"
+        return self._connection.execute(sql, (point_id, first_seq, *values))
 
     def accounts(self) -> dict[tuple[str, str], int]:
         """{(currency, account): debits less credits}; together they are zero in every currency."""
@@ -170,26 +168,24 @@ class Ledgers:
         )
         return dict(rows.fetchall())
 
-    def heard(self, point: Point, sent_seq: int) -> None:
+    def heard(self, point: Point, sent_seq: int) -> Point:
         """The module has written records up to this sequence."""
-        here = self._held.point(point.module, point.point) or point
-        if sent_seq > here.sent_seq:
-            self._held.change(here, here._replace(sent_seq=sent_seq))
+        if sent_seq <= point.sent_seq:
+            return point
+        return self._held.change(point, point._replace(sent_seq=sent_seq))
 
-    def count_duplicates(self, point: Point, records: int) -> None:
-        here = self._held.point(point.module, point.point) or point
-        self._held.change(here, here._replace(duplicates=here.duplicates + records))
+    def count_duplicates(self, point: Point, records: int) -> Point:
+        return self._held.change(point, point._replace(duplicates=point.duplicates + records))
 
-    def stated(self, point: Point, said: Said) -> None:
+    def stated(self, point: Point, said: Said) -> Point:
         """Keeps a statement message."""
-        here = self._held.point(point.module, point.point) or point
         self._connection.execute(
             "UPDATE points SET statement_seq = ?, statement_balance_ncur = ?, statement_head = ?,"
             " statement_s = ?, statement_register_wh = ?, statement_version = ?,"
             " statement_charged_ncur = ?, statement_topups_ncur = ? WHERE id = ?",
             (*said, point.id),
         )
-        self._held.change(here, here._replace(statement=said))
+        return self._held.change(point, point._replace(statement=said))
 
     def differ(
         self,

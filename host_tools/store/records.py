@@ -58,7 +58,7 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A settled entry as it lies in the journal, with the chain head after it."""
+    """A settled entry as it lies in the journal, with chain head and running sums after it."""
 
     seq: int
     kind: int
@@ -74,6 +74,8 @@ class Settled:
     channel: int
     balance_ncur: int
     head: bytes
+    charged_ncur: int
+    topups_ncur: int
 
 
 @dataclass(frozen=True, slots=True)

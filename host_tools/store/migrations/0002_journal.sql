@@ -1,7 +1,8 @@
 -- Rewrites the journals, so their triggers are dropped and restored: an entry, its raw reading and
 -- its posting become one row. There is no unique key to keep sorted, which is what made a store slow
--- as it grew; each row names the one before it of its point instead, and the point's row, changed in
--- the same transaction and only while it still names the same last row, is the check for duplicates.
+-- as it grew; each row names the one before it of its point instead. The point's row names its last
+-- one, is changed in the same transaction, and only while it names the one that was read: that is the
+-- check for duplicates. What a point stands at is read from its last entry.
 
 CREATE TABLE accounts (
   code INTEGER PRIMARY KEY,
@@ -19,7 +20,10 @@ CREATE TABLE journal (
   from_s INTEGER NOT NULL,               -- instant of the register total before the entry
   arrived_s INTEGER NOT NULL,
   contra INTEGER NOT NULL,               -- account opposite to "customer prepaid"
+  charged_ncur INTEGER NOT NULL,         -- running sums of the point, this entry included
+  topups_ncur INTEGER NOT NULL,
   head BLOB NOT NULL,
+  said_head BLOB,                        -- the module's own where its batch ended here with another
   seq INTEGER NOT NULL,
   kind INTEGER NOT NULL,
   time_s INTEGER NOT NULL,
@@ -46,7 +50,9 @@ INSERT INTO journal
     COALESCE(r.arrived_s, n.time_s),
     COALESCE(a.code, CASE n.kind WHEN 1 THEN 4 WHEN 2 THEN 5 WHEN 3 THEN 3 WHEN 4 THEN 7
       WHEN 5 THEN 6 ELSE 8 END),
-    n.head, n.seq, n.kind, n.time_s, n.quality, n.register_wh, n.energy_wh, n.version, n.period,
+    -SUM(CASE WHEN n.kind IN (1, 2) THEN n.amount_ncur ELSE 0 END) OVER point,
+    SUM(CASE WHEN n.kind = 3 THEN n.amount_ncur ELSE 0 END) OVER point,
+    n.head, CASE WHEN p.said_seq = n.seq AND p.said_head <> n.head THEN p.said_head END, n.seq, n.kind, n.time_s, n.quality, n.register_wh, n.energy_wh, n.version, n.period,
     n.used_wh, n.amount_ncur, n.number, n.channel, n.balance_ncur
   FROM (SELECT ROW_NUMBER() OVER (ORDER BY time_s, point_id, seq) AS id, * FROM entries) n
   JOIN points p ON p.id = n.point_id
@@ -55,6 +61,7 @@ INSERT INTO journal
   LEFT JOIN postings o ON o.point_id = n.point_id AND o.number = n.seq AND o.source = 'entry'
   LEFT JOIN accounts a
     ON a.name = CASE o.debit WHEN 'customer prepaid' THEN o.credit ELSE o.debit END
+  WINDOW point AS (PARTITION BY n.point_id ORDER BY n.seq)
   ORDER BY n.id;
 
 DROP VIEW legs;
@@ -69,6 +76,20 @@ ALTER TABLE points ADD COLUMN last_id INTEGER NOT NULL DEFAULT 0;
 UPDATE points SET last_id = latest.id
   FROM (SELECT point_id, MAX(id) AS id FROM entries GROUP BY point_id) AS latest
   WHERE latest.point_id = points.id;
+
+ALTER TABLE points DROP COLUMN seq;
+ALTER TABLE points DROP COLUMN time_s;
+ALTER TABLE points DROP COLUMN register_wh;
+ALTER TABLE points DROP COLUMN balance_ncur;
+ALTER TABLE points DROP COLUMN period;
+ALTER TABLE points DROP COLUMN used_wh;
+ALTER TABLE points DROP COLUMN version;
+ALTER TABLE points DROP COLUMN charged_ncur;
+ALTER TABLE points DROP COLUMN topups_ncur;
+ALTER TABLE points DROP COLUMN head;
+ALTER TABLE points DROP COLUMN said_seq;
+ALTER TABLE points DROP COLUMN said_balance_ncur;
+ALTER TABLE points DROP COLUMN said_head;
 
 CREATE VIEW readings AS
   SELECT id, point_id, epoch, seq, from_s, time_s AS to_s, register_wh, energy_wh, quality,
