@@ -12,9 +12,10 @@ from host_tools.clock import Clock
 from host_tools.keys import Keys, PreparedMac
 from host_tools.settlement import commands, inbox, seals
 from host_tools.settlement.pricing import Prices
+from host_tools.settlement.tenancy import Tenancy
 from host_tools.settlement.transport import Delivery, Transport
 from host_tools.store.database import Store
-from host_tools.store.records import Module, Order
+from host_tools.store.records import Module
 from protocol import messages, topics
 from protocol.messages import Hello, Readings
 from protocol.units import (
@@ -52,13 +53,13 @@ class Consumer:
         keys: Keys,
         clock: Clock,
         transport: Transport,
-        shards: tuple[int, ...],
+        tenancy: Tenancy,
     ) -> None:
         self._store = store
         self._keys = keys
         self._clock = clock
         self._transport = transport
-        self._shards = shards
+        self._tenancy = tenancy
         self._dispatch = commands.Dispatch()
         self._prices = Prices()
         self._addresses: dict[str, topics.Address] = {}
@@ -69,6 +70,7 @@ class Consumer:
         now_s = self._clock.now_s()
         opened = [self._opened(delivery) for delivery in deliveries]
         with self._store.transaction():
+            self._tenancy.confirm()
             for delivery, (address, message) in zip(deliveries, opened, strict=True):
                 if isinstance(message, Malformed):
                     self._refuse(delivery, message, now_s)
@@ -85,17 +87,16 @@ class Consumer:
         """Sends the commands whose time has come."""
         if not self._store.payments.open_commands():
             return
-        due: list[Order] = []
         with self._store.transaction():
             now_s, ticks_ms = self._clock.now_s(), self._clock.ticks_ms()
-            for order in self._dispatch.due(self._store, now_s, ticks_ms):
-                module = self._store.fleet.module(order.module)
-                if module is not None and module.shard in self._shards:
-                    self._store.payments.command_sent(order.module, order.id)
-                    due.append(order)
+            self._tenancy.confirm()
+            due = self._dispatch.due(self._store, self._tenancy.claims, now_s, ticks_ms)
+            for order in due:
+                self._store.payments.command_sent(order.module, order.id)
         for order in due:
             known = self._store.fleet.module_known(order.module)
             self._send(known, commands.to_wire(order), AT_LEAST_ONCE)
+        self._transport.flush()
 
     def _opened(self, delivery: Delivery) -> tuple[topics.Address | None, object]:
         """Who says what: address and authentic message (None for a will), or Malformed instead."""

@@ -13,18 +13,17 @@ class Leases:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    def take(self, shard: int, owner: str, now_ms: int, life_ms: int) -> int | None:
-        """The generation under which `owner` has the shard now; None while another one has it."""
+    def take(self, shard: int, owner: str, now_ms: int, life_ms: int) -> tuple[int, int] | None:
+        """(our generation, the oldest one that may have left a reader at the broker), or None
+        while another one has the shard."""
         row = self._connection.execute(
-            "SELECT owner, generation, until_ms FROM leases WHERE shard = ?", (shard,)
+            "SELECT owner, generation, until_ms, reader FROM leases WHERE shard = ?", (shard,)
         ).fetchone()
         if row is None:
-            generation = 1
             self._connection.execute(
-                "INSERT INTO leases VALUES (?, ?, ?, ?)",
-                (shard, owner, generation, now_ms + life_ms),
+                "INSERT INTO leases VALUES (?, ?, 1, ?, 1)", (shard, owner, now_ms + life_ms)
             )
-            return generation
+            return 1, 1
         if row[0] != owner and now_ms < row[2] <= now_ms + life_ms:
             return None
         generation = int(row[1]) + 1
@@ -32,7 +31,14 @@ class Leases:
             "UPDATE leases SET owner = ?, generation = ?, until_ms = ? WHERE shard = ?",
             (owner, generation, now_ms + life_ms, shard),
         )
-        return generation
+        return generation, int(row[3])
+
+    def reading(self, shard: int, owner: str, generation: int) -> None:
+        """Readers of generations before this one are gone from the broker."""
+        self._connection.execute(
+            "UPDATE leases SET reader = ? WHERE shard = ? AND owner = ? AND generation = ?",
+            (generation, shard, owner, generation),
+        )
 
     def renew(self, shard: int, owner: str, generation: int, now_ms: int, life_ms: int) -> bool:
         """Extends a lease; False when another owner has taken the shard."""

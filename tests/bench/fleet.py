@@ -18,7 +18,8 @@ from pathlib import Path
 from host_tools import tariffs
 from host_tools.keys import KEY_BYTES, KeyFiles, RootKey
 from host_tools.settlement import consumer as consuming
-from host_tools.settlement.transport import Delivery
+from host_tools.settlement.tenancy import Tenancy
+from host_tools.settlement.transport import Claim, Delivery
 from host_tools.store.database import open_store
 from protocol import cose, ledger, messages, reading, topics
 from protocol.messages import Readings
@@ -37,7 +38,7 @@ FOLDER = figures.FOLDER / "fleet"
 STORE = "store"
 KEYS = "keys"
 BOOKS = ("cn-bj-2012", "cn-zj-tou")
-SOURCES = ("protocol", "host_tools/store", "host_tools/settlement", "tests/bench/fleet.py")
+SOURCES = ("protocol", "host_tools/store/migrations", "tests/bench/fleet.py")
 _HEAD = struct.Struct("<IH")
 
 
@@ -57,8 +58,19 @@ class Standing:
 class Nowhere:
     """A transport that keeps nothing; openings are settled through it."""
 
-    def start(self) -> None: ...
+    def open(self, claim: Claim) -> None: ...
+    def shut(self, shard: int) -> None: ...
+    def flush(self) -> None: ...
     def stop(self) -> None: ...
+    def shards(self) -> set[int]:
+        return {SHARD}
+
+    def ready(self) -> bool:
+        return True
+
+    def refusal(self) -> str:
+        return ""
+
     def take(self, most: int, wait_ms: int) -> list[Delivery]:
         return []
 
@@ -169,7 +181,9 @@ def _enrol(folder: Path, fleet: list[Meter], books: list[object]) -> None:
             store.fleet.add_module(meter.module, SHARD)
             point_id = store.fleet.add_point(meter.module, 0, "", meter.book.currency)
             store.fleet.assign(point_id, meter.book.version, 0)
-    consumer = consuming.Consumer(store, keys, Standing(), Nowhere(), (SHARD,))
+    tenancy = Tenancy(store, Standing(), "fleet", (SHARD,))
+    tenancy.look()
+    consumer = consuming.Consumer(store, keys, Standing(), Nowhere(), tenancy)
     for start in range(0, len(fleet), 1000):
         consumer.consume(
             [
@@ -177,6 +191,7 @@ def _enrol(folder: Path, fleet: list[Meter], books: list[object]) -> None:
                 for meter in fleet[start : start + 1000]
             ]
         )
+    tenancy.leave()
     store.close()
 
 

@@ -115,7 +115,8 @@ CREATE TABLE leases (
   shard INTEGER PRIMARY KEY,
   owner TEXT NOT NULL,
   generation INTEGER NOT NULL,
-  until_ms INTEGER NOT NULL
+  until_ms INTEGER NOT NULL,
+  reader INTEGER NOT NULL                -- oldest generation that may have a reader at the broker
 );
 
 -- Raised with every change of points, tariffs and assignments, so that workers read them anew.
