@@ -22,7 +22,7 @@ from host_tools.settlement.common import add_store_arguments, settings_of
 from host_tools.settlement.consumer import Consumer
 from host_tools.settlement.jetstream import JetStreamTransport
 from host_tools.settlement.mqtt import MqttTransport
-from host_tools.settlement.tenancy import Tenancy
+from host_tools.settlement.tenancy import Tenancy, WorkerFiles
 from host_tools.settlement.transport import Transport
 from host_tools.store.database import opened
 from host_tools.store.held import Overtaken
@@ -66,7 +66,9 @@ def serve(settings: Settings, stop: Stop) -> None:
         transport = _transport(settings)
         keys, clock = KeyFiles(settings.data_dir.joinpath(KEYS_FOLDER)), settings.clock()
         owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        tenancy = Tenancy(store, clock, owner, settings.shards, settings.shards_max)
+        files = WorkerFiles(settings.data_dir / "workers", owner)
+        most = settings.shards_max
+        tenancy = Tenancy(store, clock, owner, settings.shards, most, files)
         consumer = Consumer(store, keys, clock, transport, tenancy)
         log.info("waiting for broker %s:%d", settings.broker.host, settings.broker.port)
         try:
@@ -74,6 +76,7 @@ def serve(settings: Settings, stop: Stop) -> None:
         finally:
             transport.stop()
             tenancy.leave()
+            files.close()
 
 
 def _transport(settings: Settings) -> Transport:
@@ -90,7 +93,7 @@ def _loop(
     consumer: Consumer,
     tenancy: Tenancy,
 ) -> None:
-    told: tuple[int, ...] = ()
+    told: tuple[int, ...] | None = None
     batches = 0
     # Rows in hand are many and hold no cycles: looking at all of them again and again would cost
     # a fifth of the time. Cycles of the last batches are looked for.

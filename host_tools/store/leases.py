@@ -33,6 +33,13 @@ class Leases:
         )
         return generation, int(row[3])
 
+    def holder(self, shard: int) -> tuple[str, int] | None:
+        """(owner, generation) of the last lease."""
+        row = self._connection.execute(
+            "SELECT owner, generation FROM leases WHERE shard = ?", (shard,)
+        ).fetchone()
+        return (row[0], row[1]) if row else None
+
     def reading(self, shard: int, owner: str, generation: int) -> None:
         """Readers of generations before this one are gone from the broker."""
         self._connection.execute(
