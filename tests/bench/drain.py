@@ -66,7 +66,7 @@ def drained(kind: str, messages: int, by: str, made: Path) -> int:
     with tempfile.TemporaryDirectory(dir=made.parent) as folder:
         place = Place(made, Path(folder))
         try:
-            transport = _transport(place, by)
+            transport = transport_of(place, by)
             waiting = place.fill(kind, messages, transport)
             store = open_store(place.folder / fleet.STORE)
             tenancy = Tenancy(store, fleet.Standing(), "drain", (fleet.SHARD,))
@@ -75,7 +75,7 @@ def drained(kind: str, messages: int, by: str, made: Path) -> int:
             tenancy.look()
             for claim in tenancy.claims.values():
                 transport.open(claim._replace(since=1))
-            rate = _run(transport, waiting, consumer.consume, started_ns)
+            rate = run(transport, waiting, consumer.consume, started_ns)
             transport.stop()
             _settled(store.path, waiting, kind)
             store.close()
@@ -100,7 +100,7 @@ def verified(messages: int, made: Path) -> int:
     with tempfile.TemporaryDirectory(dir=made.parent) as folder:
         place = Place(made, Path(folder))
         try:
-            transport = _transport(place, "jetstream")
+            transport = transport_of(place, "jetstream")
             waiting = place.fill("single", messages, transport)
 
             def verify(deliveries: list) -> None:
@@ -110,7 +110,7 @@ def verified(messages: int, made: Path) -> int:
 
             started_ns = time.monotonic_ns()
             transport.open(Claim(fleet.SHARD, 2, 1))
-            return _run(transport, waiting, verify, started_ns)
+            return run(transport, waiting, verify, started_ns)
         finally:
             place.broker.kill()
 
@@ -133,13 +133,13 @@ def scripted(messages: int, made: Path) -> int:
             place.broker.kill()
 
 
-def _transport(place: Place, by: str) -> Transport:
+def transport_of(place: Place, by: str) -> Transport:
     if by == "paho":
         return MqttTransport(place.broker.address)
     return JetStreamTransport(place.broker.nats_address)
 
 
-def _run(
+def run(
     transport: Transport, waiting: int, consume: Callable[[list], None], started_ns: int
 ) -> int:
     done = batches = 0
