@@ -1,4 +1,4 @@
-"""Settlement while the messages still arrive: generator, broker and service on the same processors.
+"""Settlement while messages still arrive: generator, broker and service on the same processors.
 
 Reported, not judged: whoever is slower, generator or service, sets the rate.
 """
