@@ -6,6 +6,7 @@ A message that is refused becomes one row of `rejects` and one line of log, and 
 import hashlib
 import logging
 from dataclasses import dataclass, field
+from typing import NamedTuple, cast
 
 from host_tools import Refused
 from host_tools.clock import Clock
@@ -29,19 +30,27 @@ from protocol.words import REASONS
 
 AT_MOST_ONCE = 0
 AT_LEAST_ONCE = 1
-ADDRESSES_MAX = 200000  # topics remembered
+SENDERS_MAX = 200000  # remembered
 
 log = logging.getLogger(__name__)
+
+
+class _Sender(NamedTuple):
+    """Who a topic speaks for. `up` is None only for a will, which is not sealed."""
+
+    address: topics.Address
+    up: PreparedMac | None
+    down: PreparedMac | None
+    down_topic: str
 
 
 @dataclass(slots=True)
 class _Replies:
     """What a committed batch makes us say; gathered during it, sent after it."""
 
-    modules: dict[str, Module] = field(default_factory=dict)
-    streams: dict[str, set[int]] = field(default_factory=dict)
-    hellos: dict[str, Hello] = field(default_factory=dict)
-    acks: dict[str, messages.Ack] = field(default_factory=dict)
+    hellos: dict[str, tuple[_Sender, Hello]] = field(default_factory=dict)
+    # topic: (sender, epoch, {stream: highest contiguous sequence settled})
+    acks: dict[str, tuple[_Sender, int, dict[int, int]]] = field(default_factory=dict)
 
 
 class Consumer:
@@ -62,7 +71,7 @@ class Consumer:
         self._tenancy = tenancy
         self._dispatch = commands.Dispatch()
         self._prices = Prices()
-        self._addresses: dict[str, topics.Address] = {}
+        self._senders: dict[str, _Sender] = {}
 
     def consume(self, deliveries: list[Delivery]) -> None:
         """Settles, answers and acknowledges one batch; after an error it comes again."""
@@ -71,15 +80,11 @@ class Consumer:
         opened = [self._opened(delivery) for delivery in deliveries]
         with self._store.transaction():
             self._tenancy.confirm()
-            for delivery, (address, message) in zip(deliveries, opened, strict=True):
-                if isinstance(message, Malformed):
-                    self._refuse(delivery, message, now_s)
-                elif address is not None:
-                    self._receive(delivery, address, message, replies, now_s)
-            for module, streams in replies.streams.items():
-                ack = inbox.acknowledgement(self._store, module, streams)
-                if ack is not None:
-                    replies.acks[module] = ack
+            for delivery, (sender, message) in zip(deliveries, opened, strict=True):
+                if sender is None or isinstance(message, Malformed):
+                    self._refuse(delivery, cast(Malformed, message), now_s)
+                else:
+                    self._receive(delivery, sender, message, replies, now_s)
         self._answer(replies)
         self._transport.acknowledge(deliveries)
 
@@ -98,65 +103,70 @@ class Consumer:
             self._send(known, commands.to_wire(order), AT_LEAST_ONCE)
         self._transport.flush()
 
-    def _opened(self, delivery: Delivery) -> tuple[topics.Address | None, object]:
-        """Who says what: address and authentic message (None for a will), or Malformed instead."""
-        address = None
+    def _opened(self, delivery: Delivery) -> tuple[_Sender | None, object]:
+        """Who says what: sender and authentic message (None for a will), or Malformed instead."""
         try:
-            address = self._addresses.get(delivery.topic)
-            if address is None:
-                address = self._addressed(delivery.topic)
-            if address.direction == topics.WILL:
-                return address, None
-            if address.direction != topics.UP:
-                raise Malformed(WRONG_TOPIC, "direction")
+            sender = self._senders.get(delivery.topic) or self._sender(delivery.topic)
+            if sender.up is None:
+                return sender, None
             # The topic says who; a message of anybody else is forged under this key.
-            mac = self._mac_up(address.module)
-            if mac is None:
-                raise Malformed(UNKNOWN_MODULE)
-            return address, seals.opened(delivery.payload, mac)
+            return sender, seals.opened(delivery.payload, sender.up)
         except Malformed as refusal:
-            return address, refusal
+            return None, refusal
 
-    def _addressed(self, topic: str) -> topics.Address:
-        if len(self._addresses) >= ADDRESSES_MAX:
-            self._addresses.clear()
-        address = self._addresses[topic] = topics.parse(topic)
-        return address
+    def _sender(self, topic: str) -> _Sender:
+        """Looks up who speaks on a topic, and remembers those who have a key."""
+        address = topics.parse(topic)
+        if address.direction == topics.WILL:
+            return _Sender(address, None, None, "")
+        if address.direction != topics.UP:
+            raise Malformed(WRONG_TOPIC, "direction")
+        up = self._mac_up(address.module)
+        if up is None:
+            raise Malformed(UNKNOWN_MODULE)
+        if len(self._senders) >= SENDERS_MAX:
+            self._senders.clear()
+        down_topic = topics.down(address.shard, address.module)
+        sender = _Sender(address, up, self._keys.down(address.module), down_topic)
+        self._senders[topic] = sender
+        return sender
 
     def _receive(
         self,
         delivery: Delivery,
-        address: topics.Address,
+        sender: _Sender,
         message: object,
         replies: _Replies,
         now_s: int,
     ) -> None:
         """One message within the transaction; a refused one leaves a row and nothing else."""
+        store = self._store
         try:
-            module = self._module_at(address)
+            module = self._module_at(sender.address)
             if message is None:
                 self._gone(module, delivery, now_s)
                 return
             if module.gone_s is not None:
-                self._store.fleet.back(module.id)
+                store.fleet.back(module.id)
             if isinstance(message, Readings) and message.epoch == module.epoch:
                 # Worked out before anything is written: nothing to undo when it is refused.
-                known = inbox.receive_readings(self._store, self._prices, module, message, now_s)
+                seq = inbox.receive_readings(store, self._prices, module, message, now_s)
+                settled = {message.point: seq}
             else:
-                with self._store.step():
-                    known = inbox.receive(self._store, self._prices, module, message, now_s)
+                with store.step():
+                    settled = inbox.receive(store, self._prices, module, message, now_s)
         except Malformed as refusal:
             self._refuse(delivery, refusal, now_s)
             return
-        replies.modules[module.id] = module
-        if known:
-            streams = inbox.streams_of(message)
-            if module.id in replies.streams:
-                replies.streams[module.id] |= streams
+        if settled:
+            topic = delivery.topic
+            if topic in replies.acks:
+                replies.acks[topic][2].update(settled)
             else:
-                replies.streams[module.id] = streams
+                epoch = cast(Readings, message).epoch  # as of all that is acknowledged
+                replies.acks[topic] = (sender, epoch, settled)
         if isinstance(message, Hello):
-            replies.hellos[module.id] = message
+            replies.hellos[delivery.topic] = (sender, message)
 
     def _gone(self, module: Module, delivery: Delivery, now_s: int) -> None:
         """The broker lost a module and says so by its will. Anybody could: it is only shown."""
@@ -197,15 +207,16 @@ class Consumer:
             log.warning("rejected %s: %s %s", delivery.topic[:128], reason, refusal.detail)
 
     def _answer(self, replies: _Replies) -> None:
-        for module_id, hello in replies.hellos.items():
-            time = messages.Time(hello.boot_id, hello.ticks_ms, self._clock.now_ms())
-            self._send(replies.modules[module_id], time, AT_MOST_ONCE)
-            self._dispatch.module_is_back(module_id)
-        for module_id, ack in replies.acks.items():
-            mac = self._keys.down(module_id)
-            if mac is not None:
-                topic = topics.down(replies.modules[module_id].shard, module_id)
-                self._transport.publish(topic, seals.sealed_ack(ack, mac), AT_MOST_ONCE)
+        publish = self._transport.publish
+        for sender, hello in replies.hellos.values():
+            if sender.down is not None:
+                time = messages.Time(hello.boot_id, hello.ticks_ms, self._clock.now_ms())
+                publish(sender.down_topic, messages.seal(time, sender.down), AT_MOST_ONCE)
+            self._dispatch.module_is_back(sender.address.module)
+        for sender, epoch, settled in replies.acks.values():
+            if sender.down is not None:
+                ack = messages.Ack(epoch, settled)
+                publish(sender.down_topic, seals.sealed_ack(ack, sender.down), AT_MOST_ONCE)
 
     def _send(self, module: Module, message: tuple[object, ...], qos: int) -> None:
         mac = self._keys.down(module.id)

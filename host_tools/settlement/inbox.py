@@ -19,49 +19,55 @@ from protocol.units import OUT_OF_ORDER, REPLAYED, WRONG_TOPIC, Malformed
 Sequenced = Readings | Events | Result
 
 
-def receive(store: Store, prices: Prices, module: Module, message: object, now_s: int) -> bool:
-    """Takes in one authenticated message; True when it deserves an acknowledgement.
+def receive(
+    store: Store, prices: Prices, module: Module, message: object, now_s: int
+) -> dict[int, int]:
+    """Takes in one authenticated message; the acknowledgement it deserves, {stream: settled}.
 
     Malformed with the reason when it is refused; the caller then undoes what was written.
     """
     if isinstance(message, Readings):
-        return receive_readings(store, prices, module, message, now_s)
+        settled_seq = receive_readings(store, prices, module, message, now_s)
+        return {message.point: settled_seq} if settled_seq >= 0 else {}
     if isinstance(message, Hello):
         known = _in_epoch(store, module, message.epoch, now_s)
         events.greet(store, store.fleet.module_known(module.id), message, now_s)
-        return known
+        return _all_settled(store, module) if known else {}
     if isinstance(message, Statement):
         settle.point_of(store, module, message.point)
-        if not _in_epoch(store, module, message.epoch, now_s):
-            return False
-        settle.state_statement(store, module, message, now_s)
-        return True
+        if _in_epoch(store, module, message.epoch, now_s):
+            settle.state_statement(store, module, message, now_s)
+        return {}
     if not isinstance(message, Events | Result):
         raise Malformed(WRONG_TOPIC, "direction")
     if not _in_epoch(store, module, message.epoch, now_s):
-        return False
+        return {}
     if _first_seq(message) > _settled_seq(store, module, EVENT_STREAM) + 1:
         _park(store, module, message, now_s)
     else:
         _take(store, prices, module, message, now_s)
         _take_parked(store, prices, module, EVENT_STREAM, now_s)
-    return True
+    return {EVENT_STREAM: _settled_seq(store, module, EVENT_STREAM)}
 
 
 def receive_readings(
     store: Store, prices: Prices, module: Module, batch: Readings, now_s: int
-) -> bool:
-    """The same for a batch of readings. Of one in the epoch we know, nothing was written when it
-    is refused: there is nothing to undo."""
+) -> int:
+    """The same for a batch of readings: the settled sequence, or -1 for no acknowledgement.
+
+    Of a batch in the epoch we know, nothing was written when it is refused.
+    """
     point = settle.point_of(store, module, batch.point)
     if batch.epoch != module.epoch and not _in_epoch(store, module, batch.epoch, now_s):
-        return False
+        return -1
     if batch.first_seq > point.state.seq + 1:
         _park(store, module, batch, now_s)
-        return True
-    settle.settle(store, prices, point, batch, now_s)
-    _take_parked(store, prices, module, batch.point, now_s)
-    return True
+        return int(point.state.seq)
+    point = settle.settle(store, prices, point, batch, now_s)
+    if store.intake.waits(module.id, batch.point):
+        _take_parked(store, prices, module, batch.point, now_s)
+        point = settle.point_of(store, module, batch.point)
+    return int(point.state.seq)
 
 
 def _in_epoch(store: Store, module: Module, epoch: int, now_s: int) -> bool:
@@ -144,24 +150,8 @@ def _take_parked(store: Store, prices: Prices, module: Module, stream: int, now_
             )
 
 
-def streams_of(message: object) -> set[int]:
-    """The streams that a message may have moved, or asks about."""
-    if isinstance(message, Hello):
-        return set(range(EVENT_STREAM + 1))
-    return set() if isinstance(message, Statement) else {_stream(cast(Sequenced, message))}
-
-
-def acknowledgement(store: Store, module: str, streams: set[int]) -> messages.Ack | None:
-    """The highest contiguous sequence settled of some streams; None when there is none to tell."""
-    known = store.fleet.module_known(module)
-    if known.epoch is None or not streams:
-        return None
-    settled = {}
-    for stream in sorted(streams):
-        if stream == EVENT_STREAM:
-            settled[stream] = known.events_seq
-        else:
-            point = store.fleet.point(module, stream)
-            if point is not None:
-                settled[stream] = point.state.seq
-    return messages.Ack(known.epoch, settled)
+def _all_settled(store: Store, module: Module) -> dict[int, int]:
+    """{stream: highest contiguous sequence settled} of all streams of a module."""
+    settled = {point.point: int(point.state.seq) for point in store.fleet.points(module.id)}
+    settled[EVENT_STREAM] = _settled_seq(store, module, EVENT_STREAM)
+    return settled

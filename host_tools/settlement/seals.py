@@ -106,7 +106,8 @@ def sealed_ack(ack: Ack, mac: PreparedMac) -> bytes:
     fields: dict[int, object] = {0: ACK}
     if ack.epoch != 1:
         fields[1] = ack.epoch
-    fields[2] = ack.streams  # in ascending order, as `inbox.acknowledgement` makes them
+    streams = ack.streams
+    fields[2] = streams if len(streams) == 1 else dict(sorted(streams.items()))
     payload = cbor2.dumps(fields)
     size = len(payload)
     framed = bytes((0x40 + size,)) + payload if size < 24 else bytes((0x58, size)) + payload

@@ -35,7 +35,7 @@ def point_of(store: Store, module: Module, number: int) -> Point:
     return point
 
 
-def settle(store: Store, prices: Prices, point: Point, batch: Readings, now_s: int) -> None:
+def settle(store: Store, prices: Prices, point: Point, batch: Readings, now_s: int) -> Point:
     """Settles what is new in a batch that begins at or below the settled sequence + 1.
 
     What was settled before must say the same again. Malformed when the batch cannot be settled;
@@ -64,6 +64,8 @@ def settle(store: Store, prices: Prices, point: Point, batch: Readings, now_s: i
         contras = _contras(store, point, folded, now_s)
         after = store.ledgers.append(point, folded, contras, batch.epoch, batch.head, now_s)
         _compare_batch(store, point, after, batch, now_s)
+        return after
+    return point
 
 
 def fold(

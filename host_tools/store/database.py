@@ -84,6 +84,7 @@ class Store:
         try:
             yield
             self.ledgers.write()
+            self._held.step_done()
         except BaseException:
             self.ledgers.forget()
             self.intake.forget()

@@ -65,8 +65,9 @@ class Held:
         self._modules: dict[str, Module] = {}
         self._points: dict[tuple[str, int], Point] = {}
         self._assignments: dict[int, list[tuple[int, int]]] = {}
-        self._changed: dict[int, tuple[Point, Point]] = {}  # newest row, and the store's
-        self._touched: set[tuple[str, int]] = set()  # since the step in hand began
+        self._moved: dict[int, tuple[int, int]] = {}  # last_id of a point: newest, the store's
+        self._altered: dict[int, Point] = {}  # newest rows of which more has changed
+        self._touched: set[tuple[str, int]] | None = None  # since the step in hand began
         self._fleet_number = -1
 
     def begin(self) -> None:
@@ -87,44 +88,42 @@ class Held:
 
     def forget(self) -> None:
         """Everything in hand, written or not: the store alone is right."""
-        for rows in (self._modules, self._points, self._assignments, self._changed):
+        for rows in (self._modules, self._points, self._assignments, self._moved, self._altered):
             rows.clear()
-        self._touched.clear()
+        self._touched = None
 
     def step(self) -> None:
         """A part begins that may be undone alone; all before it has been written."""
         self.write()
-        self._touched.clear()
+        self._touched = set()
+
+    def step_done(self) -> None:
+        self._touched = None
 
     def undo(self) -> None:
         """The part was undone; what it touched is read anew."""
-        self._changed.clear()
+        self._moved.clear()
+        self._altered.clear()
         self._modules.clear()
-        for key in self._touched:
+        for key in self._touched or ():
             self._points.pop(key, None)
+        self._touched = None
 
     def write(self) -> None:
         """Brings the rows of points in the store up to date. Overtaken when one has moved on."""
-        if not self._changed:
-            return
-        moved, others = [], []
-        for point, before in self._changed.values():
-            state = point.state
-            if point.last_id != before.last_id:
-                moved.append((point.last_id, point.id, before.last_id))
-            if (
-                state.mark is not before.state.mark
-                or state.day != before.state.day
-                or point.duplicates != before.duplicates
-                or point.sent_seq > max(before.sent_seq, state.seq)
-            ):
-                row = (state.day, *state.mark, point.sent_seq, point.duplicates, point.id)
-                others.append(row)
-        self._connection.executemany(_WRITE, others)
-        written = max(0, self._connection.executemany(_MOVE, moved).rowcount)
-        if written != len(moved):
-            raise Overtaken(f"{len(moved) - written} of {len(moved)} points have moved on")
-        self._changed.clear()
+        if self._moved:
+            rows = [(last_id, number, was) for number, (last_id, was) in self._moved.items()]
+            written = self._connection.executemany(_MOVE, rows).rowcount
+            if written != len(rows):
+                raise Overtaken(f"{len(rows) - written} of {len(rows)} points have moved on")
+            self._moved.clear()
+        if self._altered:
+            others = [
+                (point.state.day, *point.state.mark, point.sent_seq, point.duplicates, point.id)
+                for point in self._altered.values()
+            ]
+            self._connection.executemany(_WRITE, others)
+            self._altered.clear()
 
     def module(self, module: str) -> Module | None:
         known = self._modules.get(module)
@@ -164,14 +163,26 @@ class Held:
         rows = self._connection.execute(f"{_POINT} {where} {order}", values)
         return [_point(row) for row in rows]
 
-    def change(self, before: Point, after: Point) -> Point:
-        """A new row of a point; `before` is the one in hand. Returns the new one."""
-        key = after.module, after.point
-        self._points[key] = after
-        self._touched.add(key)
-        known = self._changed.get(after.id)
-        self._changed[after.id] = (after, before if known is None else known[1])
-        return after
+    def change(self, point: Point) -> Point:
+        """A new row of a point that is in hand."""
+        self._altered[point.id] = point
+        return self._keep(point)
+
+    def move(self, before: Point, after: Point) -> Point:
+        """The same for one that has a new last entry."""
+        was, now = before.state, after.state
+        if now.day != was.day or now.mark is not was.mark:
+            self._altered[after.id] = after
+        known = self._moved.get(after.id)
+        self._moved[after.id] = (after.last_id, before.last_id if known is None else known[1])
+        return self._keep(after)
+
+    def _keep(self, point: Point) -> Point:
+        key = point.module, point.point
+        self._points[key] = point
+        if self._touched is not None:
+            self._touched.add(key)
+        return point
 
     def assignments(self, point_id: int) -> list[tuple[int, int]]:
         """(from_s, tariff version) of a point, ascending."""

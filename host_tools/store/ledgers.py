@@ -105,8 +105,7 @@ class Ledgers:
             point.duplicates,
             before_id,
         )
-        self._held.change(point, moved)
-        return moved
+        return self._held.move(point, moved)
 
     def post(self, rows: Iterable[tuple[int, int, str, str, int, str, str, int]]) -> None:
         """Rows (point_id, time_s, debit, credit, amount_ncur, currency, source, number)."""
@@ -172,10 +171,10 @@ class Ledgers:
         """The module has written records up to this sequence."""
         if sent_seq <= point.sent_seq:
             return point
-        return self._held.change(point, point._replace(sent_seq=sent_seq))
+        return self._held.change(point._replace(sent_seq=sent_seq))
 
     def count_duplicates(self, point: Point, records: int) -> Point:
-        return self._held.change(point, point._replace(duplicates=point.duplicates + records))
+        return self._held.change(point._replace(duplicates=point.duplicates + records))
 
     def stated(self, point: Point, said: Said) -> Point:
         """Keeps a statement message."""
@@ -185,7 +184,7 @@ class Ledgers:
             " statement_charged_ncur = ?, statement_topups_ncur = ? WHERE id = ?",
             (*said, point.id),
         )
-        return self._held.change(point, point._replace(statement=said))
+        return self._held.change(point._replace(statement=said))
 
     def differ(
         self,
