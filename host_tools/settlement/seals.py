@@ -7,10 +7,8 @@ which alone says what is wrong with it. The tests hold both against each other.
 
 from hmac import compare_digest
 
-import cbor2
-
 from host_tools.keys import PreparedMac
-from protocol import cose, messages
+from protocol import cbor, cose, messages
 from protocol.messages import ACK, READINGS, Ack, Readings
 from protocol.units import MESSAGE_BYTES_MAX
 
@@ -19,6 +17,7 @@ _SEALED = b"\x84\x43\xa1\x01\x04\xa0"  # COSE_Mac0, protected {1: HMAC 256/64}, 
 _BATCH = bytes((0xA5, 0, READINGS, 3))  # five fields: kind, first_seq, version, items, head
 _HEAD = b"\x06\x50"  # field 6: 16 bytes
 _HEAD_AT = -18
+_ONE_STREAM = b"\xa2\x00" + bytes((ACK,)) + b"\x02\xa1%c%b"  # {0: ACK, 2: {stream: seq}}
 
 
 def opened(data: bytes, mac: PreparedMac) -> object:
@@ -103,12 +102,12 @@ def _plain_batch(payload: bytes) -> Readings | None:  # noqa: PLR0912
 
 def sealed_ack(ack: Ack, mac: PreparedMac) -> bytes:
     """`messages.seal` of an acknowledgement."""
-    fields: dict[int, object] = {0: ACK}
-    if ack.epoch != 1:
-        fields[1] = ack.epoch
     streams = ack.streams
-    fields[2] = streams if len(streams) == 1 else dict(sorted(streams.items()))
-    payload = cbor2.dumps(fields)
+    if len(streams) == 1 and ack.epoch == 1:
+        ((stream, seq),) = streams.items()
+        payload = _ONE_STREAM % (stream, cbor.head(0, seq))
+    else:
+        payload = messages.pack(ack)
     size = len(payload)
     framed = bytes((0x40 + size,)) + payload if size < 24 else bytes((0x58, size)) + payload
     return b"%b%b\x48%b" % (_SEALED, framed, mac.short_tag(framed))

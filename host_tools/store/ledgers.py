@@ -40,13 +40,14 @@ _DIFFERENCE = (
 
 
 Values = tuple[int, ...]
+Row = tuple[object, ...]
 
 
 class Ledgers:
     def __init__(self, connection: sqlite3.Connection, held: Held) -> None:
         self._connection = connection
         self._held = held
-        self._rows: list[tuple[object, ...]] = []
+        self._rows: list[Row] = []
         self._next_id = 0  # of the transaction in hand; 0 until the store was asked
         self._differing: set[int] | None = None  # points with open differences, for the owner
 
@@ -79,31 +80,43 @@ class Ledgers:
 
         `said_head` is the chain head that the module says it has after the last of them.
         """
-        row_id = self._next_id
-        if not row_id:
-            found = self._connection.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM entries")
-            row_id = found.fetchone()[0]
-        number, before_id, state = point.id, point.last_id, point.state
+        row_id, number, before_id, state = self.next_id(), point.id, point.last_id, point.state
         last = folded[-1][1]
+        rows: list[Row] = []
         for (entry, after), contra in zip(folded, contras, strict=True):
             said = said_head if after is last and said_head != after.head else None
             where = (row_id, before_id, number, epoch, state.time_s, now_s, contra)
-            self._rows.append((*where, *after[9:], said, *entry))
+            rows.append((*where, *after[9:], said, *entry))
             before_id, state = row_id, after
             row_id += 1
-        self._next_id = row_id
+        return self.append_rows(point, rows, last, said_head)
+
+    def next_id(self) -> int:
+        """The number of the next row, of whoever appends it first."""
+        if not self._next_id:
+            row = self._connection.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM entries")
+            self._next_id = row.fetchone()[0]
+        return self._next_id
+
+    def append_rows(
+        self, point: Point, rows: list[Row], state: State, said_head: bytes | None = None
+    ) -> Point:
+        """The same for rows as _INSERT has them, numbered from `next_id`, and the state after."""
+        self._rows += rows
+        last_id = self._next_id = self._next_id + len(rows)
+        seq, sent_seq = state[0], point.sent_seq
         moved = Point(
-            number,
+            point.id,
             point.module,
             point.point,
             point.label,
             point.currency,
-            last,
-            max(point.sent_seq, last.seq),
-            Said(last.seq, None, said_head),
+            state,
+            sent_seq if sent_seq > seq else seq,
+            Said(seq, None, said_head or state.head),
             point.statement,
             point.duplicates,
-            before_id,
+            last_id - 1,
         )
         return self._held.move(point, moved)
 
