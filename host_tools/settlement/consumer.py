@@ -5,7 +5,7 @@ A message that is refused becomes one row of `rejects` and one line of log, and 
 
 import hashlib
 import logging
-from dataclasses import dataclass, field
+from sys import intern
 from typing import NamedTuple, cast
 
 from host_tools import Refused
@@ -30,6 +30,8 @@ from protocol.words import REASONS
 
 AT_MOST_ONCE = 0
 AT_LEAST_ONCE = 1
+ACKS_MS = 3000
+ACKS_MAX = 100000
 SENDERS_MAX = 200000  # remembered
 
 log = logging.getLogger(__name__)
@@ -42,15 +44,6 @@ class _Sender(NamedTuple):
     up: PreparedMac | None
     down: PreparedMac | None
     down_topic: str
-
-
-@dataclass(slots=True)
-class _Replies:
-    """What a committed batch makes us say; gathered during it, sent after it."""
-
-    hellos: dict[str, tuple[_Sender, Hello]] = field(default_factory=dict)
-    # topic: (sender, epoch, {stream: highest contiguous sequence settled})
-    acks: dict[str, tuple[_Sender, int, dict[int, int]]] = field(default_factory=dict)
 
 
 class Consumer:
@@ -72,20 +65,38 @@ class Consumer:
         self._dispatch = commands.Dispatch()
         self._prices = Prices()
         self._senders: dict[str, _Sender] = {}
+        # What was committed and not yet told: {topic: (sender, epoch, {stream: settled sequence})}
+        self._acks: dict[str, tuple[_Sender, int, dict[int, int]]] = {}
+        self._told_ms = 0
 
-    def consume(self, deliveries: list[Delivery]) -> None:
-        """Settles, answers and acknowledges one batch; after an error it comes again."""
-        replies = _Replies()
+    def consume(self, deliveries: list[Delivery], more: bool = False) -> None:
+        """Settles, answers and acknowledges one batch; after an error it comes again.
+
+        While `more` waits, acknowledgements to modules are gathered for ACKS_MS, because a module
+        that has sent a lot needs only the newest; it repeats what is not acknowledged much later.
+        """
+        if not deliveries:
+            self._tell(False)
+            self._transport.flush()
+            return
         now_s = self._clock.now_s()
         opened = [self._opened(delivery) for delivery in deliveries]
-        with self._store.transaction():
-            self._tenancy.confirm()
-            for delivery, (sender, message) in zip(deliveries, opened, strict=True):
-                if sender is None or isinstance(message, Malformed):
-                    self._refuse(delivery, cast(Malformed, message), now_s)
-                else:
-                    self._receive(delivery, sender, message, replies, now_s)
-        self._answer(replies)
+        hellos: dict[str, tuple[_Sender, Hello]] = {}
+        try:
+            with self._store.transaction():
+                self._tenancy.confirm()
+                for delivery, (sender, message) in zip(deliveries, opened, strict=True):
+                    if sender is None or isinstance(message, Malformed):
+                        self._refuse(delivery, cast(Malformed, message), now_s)
+                    else:
+                        taken = self._receive(delivery, sender, message, now_s)
+                        if taken and isinstance(message, Hello):
+                            hellos[delivery.topic] = (sender, message)
+        except BaseException:
+            self._acks.clear()  # some were of this batch; a module asks again
+            raise
+        self._greet(hellos)
+        self._tell(more)
         self._transport.acknowledge(deliveries)
 
     def send_due(self) -> None:
@@ -117,6 +128,7 @@ class Consumer:
     def _sender(self, topic: str) -> _Sender:
         """Looks up who speaks on a topic, and remembers those who have a key."""
         address = topics.parse(topic)
+        address = address._replace(module=intern(address.module))  # as the store's rows have it
         if address.direction == topics.WILL:
             return _Sender(address, None, None, "")
         if address.direction != topics.UP:
@@ -136,16 +148,15 @@ class Consumer:
         delivery: Delivery,
         sender: _Sender,
         message: object,
-        replies: _Replies,
         now_s: int,
-    ) -> None:
+    ) -> bool:
         """One message within the transaction; a refused one leaves a row and nothing else."""
         store = self._store
         try:
             module = self._module_at(sender.address)
             if message is None:
                 self._gone(module, delivery, now_s)
-                return
+                return True
             if module.gone_s is not None:
                 store.fleet.back(module.id)
             if isinstance(message, Readings) and message.epoch == module.epoch:
@@ -157,16 +168,15 @@ class Consumer:
                     settled = inbox.receive(store, self._prices, module, message, now_s)
         except Malformed as refusal:
             self._refuse(delivery, refusal, now_s)
-            return
+            return False
         if settled:
-            topic = delivery.topic
-            if topic in replies.acks:
-                replies.acks[topic][2].update(settled)
+            known = self._acks.get(delivery.topic)
+            epoch = cast(Readings, message).epoch  # as of all that is acknowledged
+            if known is not None and known[1] == epoch:
+                known[2].update(settled)
             else:
-                epoch = cast(Readings, message).epoch  # as of all that is acknowledged
-                replies.acks[topic] = (sender, epoch, settled)
-        if isinstance(message, Hello):
-            replies.hellos[delivery.topic] = (sender, message)
+                self._acks[delivery.topic] = (sender, epoch, settled)
+        return True
 
     def _gone(self, module: Module, delivery: Delivery, now_s: int) -> None:
         """The broker lost a module and says so by its will. Anybody could: it is only shown."""
@@ -206,17 +216,27 @@ class Consumer:
             reason = REASONS[refusal.reason]
             log.warning("rejected %s: %s %s", delivery.topic[:128], reason, refusal.detail)
 
-    def _answer(self, replies: _Replies) -> None:
-        publish = self._transport.publish
-        for sender, hello in replies.hellos.values():
+    def _greet(self, hellos: dict[str, tuple[_Sender, Hello]]) -> None:
+        """Answers hellos with the time, and makes the commands of these modules due."""
+        for sender, hello in hellos.values():
             if sender.down is not None:
                 time = messages.Time(hello.boot_id, hello.ticks_ms, self._clock.now_ms())
-                publish(sender.down_topic, messages.seal(time, sender.down), AT_MOST_ONCE)
+                data = messages.seal(time, sender.down)
+                self._transport.publish(sender.down_topic, data, AT_MOST_ONCE)
             self._dispatch.module_is_back(sender.address.module)
-        for sender, epoch, settled in replies.acks.values():
+
+    def _tell(self, more: bool) -> None:
+        """Acknowledges to the modules what was committed, or lets it gather."""
+        ticks_ms = self._clock.ticks_ms()
+        if more and ticks_ms - self._told_ms < ACKS_MS and len(self._acks) < ACKS_MAX:
+            return
+        self._told_ms = ticks_ms
+        publish = self._transport.publish
+        for sender, epoch, settled in self._acks.values():
             if sender.down is not None:
-                ack = messages.Ack(epoch, settled)
-                publish(sender.down_topic, seals.sealed_ack(ack, sender.down), AT_MOST_ONCE)
+                sealed = seals.sealed_ack(messages.Ack(epoch, settled), sender.down)
+                publish(sender.down_topic, sealed, AT_MOST_ONCE)
+        self._acks.clear()
 
     def _send(self, module: Module, message: tuple[object, ...], qos: int) -> None:
         mac = self._keys.down(module.id)

@@ -19,7 +19,8 @@ from host_tools.store.records import Point
 from protocol import ledger
 from protocol.ledger import State
 from protocol.messages import Readings
-from protocol.units import INTERVAL_S, NCUR_MAX, SYNCHRONISED
+from protocol.reading import next_boundary_s
+from protocol.units import NCUR_MAX, SYNCHRONISED
 
 _CONTRA = posting.contra(ledger.CHARGE, True)
 _CHARGE = ledger.CHARGE
@@ -44,26 +45,27 @@ def settle(
         topups_ncur,
         head,
     ) = point.state
-    version = batch.version
-    book = store.fleet.book(version)
+    book = store.fleet.book(batch.version)
     if batch.first_seq != seq + 1 or not time_s or book is None or book.currency != point.currency:
         return None
+    version = book.version
     rows: list[Row] = []
     row_id, before_id = store.ledgers.next_id(), point.last_id
     for energy_wh in batch.items:
         from_s = time_s
-        time_s += INTERVAL_S - time_s % INTERVAL_S
-        stretch = prices.stretch(book, from_s, time_s)
+        stretch = prices.stretch(book, from_s, next_boundary_s(from_s))
         if stretch is None or type(energy_wh) is not int or energy_wh <= 0:
             return None
-        if stretch.period != period:
-            period, used_wh = stretch.period, 0
-        thresholds_wh = stretch.thresholds_wh
+        # From here on period and instant are the stretch's own objects, shared by all points.
+        time_s, current, thresholds_wh, prices_ucur_per_kwh = stretch
+        if current != period:
+            used_wh = 0
+        period = current
         tier = bisect_right(thresholds_wh, used_wh)
         used_wh += energy_wh
         if tier < len(thresholds_wh) and used_wh > thresholds_wh[tier]:
             return None
-        amount_ncur = -stretch.prices_ucur_per_kwh[tier] * energy_wh
+        amount_ncur = -prices_ucur_per_kwh[tier] * energy_wh
         seq += 1
         register_wh += energy_wh
         balance_ncur += amount_ncur

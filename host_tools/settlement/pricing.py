@@ -21,8 +21,9 @@ STRETCHES_MAX = 20000  # remembered; a day of a fleet has 96 of each book
 
 
 class Stretch(NamedTuple):
-    """Time of one rate: its tier period, upper bounds of the tiers, and the price of each."""
+    """Time of one rate: its end, tier period, upper bounds of the tiers, and the price of each."""
 
+    to_s: int
     period: int
     thresholds_wh: tuple[int, ...]
     prices_ucur_per_kwh: tuple[int, ...]
@@ -41,7 +42,7 @@ class Prices:
         energy_wh = fact.energy_wh
         stretch = self.stretch(book, state.time_s, fact.time_s)
         if stretch is not None and energy_wh > 0:
-            period, thresholds, prices = stretch
+            _, period, thresholds, prices = stretch
             used_wh = state.used_wh if period == state.period else 0
             tier = bisect_right(thresholds, used_wh) if thresholds else 0
             after_wh = used_wh + energy_wh
@@ -96,7 +97,7 @@ def _stretch(book: tariff.Book, from_s: int, to_s: int) -> Stretch | None:
     tiers = range(len(ladder.thresholds_wh) + 1)
     prices = tuple(tariff.price_ucur_per_kwh(book, from_s, rate, tier) for tier in tiers)
     period = tariff.position_at(book, tariff.Position(0, 0), from_s).period
-    return Stretch(period, tuple(ladder.thresholds_wh), prices)
+    return Stretch(to_s, period, tuple(ladder.thresholds_wh), prices)
 
 
 def apply(state: State, entry: Entry) -> State:

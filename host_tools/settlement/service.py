@@ -108,8 +108,7 @@ def _loop(
         if batches % BATCHES_UNCOLLECTED == 0:
             gc.collect(0)
         try:
-            if deliveries:
-                consumer.consume(deliveries)
+            consumer.consume(deliveries, len(deliveries) == settings.batch_messages)
             if clock.ticks_ms() >= due_ms:
                 consumer.send_due()
                 due_ms = clock.ticks_ms() + settings.poll_ms

@@ -7,6 +7,7 @@ journal row that was read, so whoever keeps rows without owning them commits not
 """
 
 import sqlite3
+from sys import intern
 from typing import Any
 
 from host_tools.store.records import Module, Point, Said
@@ -34,12 +35,16 @@ _WRITE = (
 )
 
 
+Assignments = tuple[tuple[int, int], ...]
+
+
 class Overtaken(Exception):
     """Somebody else settles these points by now: give them up, nothing was committed."""
 
 
 def _point(row: tuple[Any, ...]) -> Point:
-    number, module, point, label, currency = row[:5]
+    number, point, label = row[0], row[2], row[3]
+    module, currency = intern(row[1]), intern(row[4])  # equal ones are one: looked at together
     day, mark, sent_seq = row[18], topup.Mark(*row[19:23]), row[23]
     if row[5] is None:
         state = ledger.genesis(module, point)._replace(mark=mark)
@@ -64,7 +69,8 @@ class Held:
         self.keep = False
         self._modules: dict[str, Module] = {}
         self._points: dict[tuple[str, int], Point] = {}
-        self._assignments: dict[int, list[tuple[int, int]]] = {}
+        self._assignments: dict[int, Assignments] = {}
+        self._alike: dict[Assignments, Assignments] = {}  # most points have the same
         self._moved: dict[int, tuple[int, int]] = {}  # last_id of a point: newest, the store's
         self._altered: dict[int, Point] = {}  # newest rows of which more has changed
         self._touched: set[tuple[str, int]] | None = None  # since the step in hand began
@@ -80,6 +86,7 @@ class Held:
             self._fleet_number = number
             self._modules.clear()
             self._assignments.clear()
+            self._alike.clear()
 
     def end(self) -> None:
         """The transaction is over and everything was written."""
@@ -131,9 +138,9 @@ class Held:
             row = self._connection.execute(f"{_MODULE} WHERE id = ?", (module,)).fetchone()
             if row is None:
                 return None
-            known = Module(*row)
+            known = Module(intern(row[0]), *row[1:])
             if self._keeping():
-                self._modules[module] = known
+                self._modules[known.id] = known
         return known
 
     def modules(self) -> list[Module]:
@@ -153,7 +160,7 @@ class Held:
                 return None
             known = _point(row)
             if self._keeping():
-                self._points[module, number] = known
+                self._points[known.module, number] = known
         return known
 
     def points(self, module: str | None) -> list[Point]:
@@ -184,14 +191,16 @@ class Held:
             self._touched.add(key)
         return point
 
-    def assignments(self, point_id: int) -> list[tuple[int, int]]:
+    def assignments(self, point_id: int) -> Assignments:
         """(from_s, tariff version) of a point, ascending."""
         known = self._assignments.get(point_id)
         if known is None:
-            known = self._connection.execute(
+            rows = self._connection.execute(
                 "SELECT from_s, version FROM assignments WHERE point_id = ? ORDER BY from_s",
                 (point_id,),
-            ).fetchall()
+            )
+            found = tuple(rows.fetchall())
+            known = self._alike.setdefault(found, found)
             if self._keeping():
                 self._assignments[point_id] = known
         return known

@@ -103,7 +103,7 @@ def verified(messages: int, made: Path) -> int:
             transport = transport_of(place, "jetstream")
             waiting = place.fill("single", messages, transport)
 
-            def verify(deliveries: list) -> None:
+            def verify(deliveries: list, more: bool) -> None:
                 for topic, payload, _ in deliveries:
                     seals.opened(payload, place.keys.up(topics.parse(topic).module))
                 transport.acknowledge(deliveries)
@@ -140,7 +140,7 @@ def transport_of(place: Place, by: str) -> Transport:
 
 
 def run(
-    transport: Transport, waiting: int, consume: Callable[[list], None], started_ns: int
+    transport: Transport, waiting: int, consume: Callable[[list, bool], None], started_ns: int
 ) -> int:
     done = batches = 0
     gc.collect()
@@ -150,7 +150,7 @@ def run(
             deliveries = transport.take(BATCH, WAIT_MS)
             if not deliveries:
                 raise RuntimeError(f"only {done} of {waiting} messages came")
-            consume(deliveries)
+            consume(deliveries, done + len(deliveries) < waiting)
             done += len(deliveries)
             batches += 1
             if batches % BATCHES_UNCOLLECTED == 0:
