@@ -47,9 +47,7 @@ def _payload(data: bytes, mac: PreparedMac) -> bytes | None:
         return None
     if at + length != end or data[end] != 0x40 + _TAG_BYTES:
         return None
-    if not compare_digest(mac.short_tag(data[6:end]), data[end + 1 :]):
-        return None
-    return data[at:end]
+    return data[at:end] if compare_digest(mac.short_tag(data[6:end]), data[-_TAG_BYTES:]) else None
 
 
 def _plain_batch(payload: bytes) -> Readings | None:  # noqa: PLR0912

@@ -14,6 +14,8 @@ class Fleet:
     def __init__(self, connection: sqlite3.Connection, held: Held) -> None:
         self._connection = connection
         self._held = held
+        self.module = held.module  # as they are: both are asked for with every reading
+        self.point = held.point
         self._books: dict[int, tariff.Book] = {}
 
     def add_module(self, module: str, shard: int) -> None:
@@ -35,9 +37,6 @@ class Fleet:
         )
         return int(cursor.lastrowid or 0)
 
-    def module(self, module: str) -> Module | None:
-        return self._held.module(module)
-
     def module_known(self, module: str) -> Module:
         """A module that is enrolled, as it stands now."""
         known = self.module(module)
@@ -54,9 +53,6 @@ class Fleet:
 
     def modules(self) -> list[Module]:
         return self._held.modules()
-
-    def point(self, module: str, point: int) -> Point | None:
-        return self._held.point(module, point)
 
     def points(self, module: str | None = None) -> list[Point]:
         return self._held.points(module)

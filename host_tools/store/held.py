@@ -180,8 +180,12 @@ class Held:
         was, now = before.state, after.state
         if now.day != was.day or now.mark is not was.mark:
             self._altered[after.id] = after
-        known = self._moved.get(after.id)
-        self._moved[after.id] = (after.last_id, before.last_id if known is None else known[1])
+        number = after.id
+        known = self._moved.get(number)
+        self._moved[number] = (after.last_id, before.last_id if known is None else known[1])
+        if self._touched is None:
+            self._points[after.module, after.point] = after
+            return after
         return self._keep(after)
 
     def _keep(self, point: Point) -> Point:

@@ -157,6 +157,7 @@ def test_settle_waits_for_a_broker_and_goes_on_when_it_comes(yard: Yard) -> None
 def test_a_second_settle_on_the_same_folder_waits_and_takes_over(yard: Yard) -> None:
     second = Settle(yard.data, yard.broker.address, NOW_S)
     second.log = yard.data / "second.log"
+    yard.ending.callback(second.end)
     second.start(wait=False)
     by_deadline(lambda: b"settle ready: shards none" in second.log.read_bytes(), "the standby")
     made = yard.ledger
@@ -167,7 +168,7 @@ def test_a_second_settle_on_the_same_folder_waits_and_takes_over(yard: Yard) -> 
     made.charge(250)
     yard.radio.send(made.batch(2, 1))
     settled(yard, 2)
-    assert b"settle ready: shards 0" in second.log.read_bytes()
+    by_deadline(lambda: b"settle ready: shards 0" in second.log.read_bytes(), "the successor")
     assert second.end() == 0
 
 
