@@ -53,7 +53,9 @@ class JetStreamTransport:
 
     def __init__(self, broker: BrokerAddress, owner: str = "settle") -> None:
         self._broker = broker
-        self._inbox = f"_INBOX.gridpurse.{owner}"
+        self._owner = owner
+        self._inbox = ""  # another one for every connection: late answers are nobody's
+        self._connections = 0
         self._claims: dict[int, Claim] = {}
         self._link: nats.Connection | None = None
         self._readers: dict[bytes, _Reader] = {}
@@ -140,6 +142,8 @@ class JetStreamTransport:
                     return None
             self._retry_ms = _now_ms() + RETRY_MS
             self._link = nats.Connection(self._broker)
+            self._connections += 1
+            self._inbox = f"_INBOX.gridpurse.{self._owner}.{self._connections}"
             self._link.subscribe(f"{self._inbox}.>", 0)
         while len(self._readers) < len(self._claims):
             known = {reader.claim.shard for reader in self._readers.values()}

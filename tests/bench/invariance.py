@@ -291,9 +291,12 @@ class Crew:
         fate = self.chance.randrange(6) if self.hostile else -1
         if fate == 0:
             worker.connection.left = self.chance.randrange(STATEMENTS_MAX)
-        elif fate == 1:  # stalls with a batch in hand until others have its shards
-            worker.letters.take(self.chance.randrange(1, 40), 0)
+        elif fate == 1:  # stalls with a batch in hand until others have its shards and messages
+            held = worker.letters.take(self.chance.randrange(1, 40), 0)
+            worker.letters.back()
             self._replace(place)
+            self.workers[place].work(self.chance.randrange(1, 40))
+            worker.letters.out = held
         try:
             worker.work(self.chance.randrange(1, 16))
         except Overtaken:
