@@ -16,7 +16,7 @@ from host_tools.settlement.screening import AHEAD_S_MAX, REGISTER_WH_MAX
 from host_tools.store.database import Store
 from host_tools.store.ledgers import Row
 from host_tools.store.records import Point
-from protocol import ledger
+from protocol import ledger, tariff
 from protocol.ledger import State
 from protocol.messages import Readings
 from protocol.reading import next_boundary_s
@@ -31,26 +31,42 @@ def settle(
     store: Store, prices: Prices, point: Point, batch: Readings, now_s: int
 ) -> Point | None:
     """The point after the batch; None, with nothing written, when it has to go the long way."""
-    (
-        seq,
-        time_s,
-        register_wh,
-        balance_ncur,
-        period,
-        used_wh,
-        day,
-        _,
-        mark,
-        charged_ncur,
-        topups_ncur,
-        head,
-    ) = point.state
+    before = point.state
     book = store.fleet.book(batch.version)
-    if batch.first_seq != seq + 1 or not time_s or book is None or book.currency != point.currency:
+    if batch.first_seq != before.seq + 1 or not before.time_s:
         return None
-    version = book.version
+    if book is None or book.currency != point.currency:
+        return None
     rows: list[Row] = []
-    row_id, before_id = store.ledgers.next_id(), point.last_id
+    state = _worked_out(prices, book, point, batch, store.ledgers.next_id(), now_s, rows)
+    if (
+        state is None
+        or state.head != batch.head
+        or state.time_s > now_s + AHEAD_S_MAX
+        or state.register_wh > REGISTER_WH_MAX
+        or not -NCUR_MAX <= state.balance_ncur <= NCUR_MAX
+        or store.fleet.assigned(point.id, state.time_s) != book.version
+        or (point.statement is not None and point.statement.seq > before.seq)
+    ):
+        return None
+    return store.ledgers.append_rows(point, rows, state)
+
+
+def _worked_out(
+    prices: Prices,
+    book: tariff.Book,
+    point: Point,
+    batch: Readings,
+    row_id: int,
+    now_s: int,
+    rows: list[Row],
+) -> State | None:
+    """The state after the batch, and the journal rows of its intervals; None as above."""
+    (
+        seq, time_s, register_wh, balance_ncur, period, used_wh, day, _, mark, charged_ncur,
+        topups_ncur, head,
+    ) = point.state  # fmt: skip
+    version, number, epoch, before_id = book.version, point.id, batch.epoch, point.last_id
     for energy_wh in batch.items:
         from_s = time_s
         stretch = prices.stretch(book, from_s, next_boundary_s(from_s))
@@ -71,60 +87,17 @@ def settle(
         balance_ncur += amount_ncur
         charged_ncur -= amount_ncur
         entry = (
-            seq,
-            _CHARGE,
-            time_s,
-            SYNCHRONISED,
-            register_wh,
-            energy_wh,
-            version,
-            period,
-            used_wh,
-            amount_ncur,
-            0,
-            0,
-            balance_ncur,
-        )
+            seq, _CHARGE, time_s, SYNCHRONISED, register_wh, energy_wh, version, period, used_wh,
+            amount_ncur, 0, 0, balance_ncur,
+        )  # fmt: skip
         head = sha256(head + prices.encoded(entry)).digest()[:_HEAD_BYTES]
-        rows.append(
-            (
-                row_id,
-                before_id,
-                point.id,
-                batch.epoch,
-                from_s,
-                now_s,
-                _CONTRA,
-                charged_ncur,
-                topups_ncur,
-                head,
-                None,
-                *entry,
-            )
-        )
+        rows.append((
+            row_id, before_id, number, epoch, from_s, now_s, _CONTRA, charged_ncur, topups_ncur,
+            head, None, *entry,
+        ))  # fmt: skip
         before_id = row_id
         row_id += 1
-    if (
-        head != batch.head
-        or time_s > now_s + AHEAD_S_MAX
-        or register_wh > REGISTER_WH_MAX
-        or not -NCUR_MAX <= balance_ncur <= NCUR_MAX
-        or store.fleet.assigned(point.id, time_s) != version
-        or (point.statement is not None and point.statement.seq > point.state.seq)
-    ):
-        return None
-    state = State(
-        seq,
-        time_s,
-        register_wh,
-        balance_ncur,
-        period,
-        used_wh,
-        day,
-        version,
-        mark,
-        charged_ncur,
-        topups_ncur,
-        head,
-    )
-    return store.ledgers.append_rows(point, rows, state)
+    return State(
+        seq, time_s, register_wh, balance_ncur, period, used_wh, day, version, mark,
+        charged_ncur, topups_ncur, head,
+    )  # fmt: skip

@@ -66,7 +66,7 @@ def serve(settings: Settings, stop: Stop) -> None:
         transport = _transport(settings)
         keys, clock = KeyFiles(settings.data_dir.joinpath(KEYS_FOLDER)), settings.clock()
         owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        files = WorkerFiles(settings.data_dir / "workers", owner)
+        files = WorkerFiles(settings.data_dir.joinpath("workers"), owner)
         most = settings.shards_max
         tenancy = Tenancy(store, clock, owner, settings.shards, most, files)
         consumer = Consumer(store, keys, clock, transport, tenancy)

@@ -30,12 +30,12 @@ class WorkerFiles:
     def __init__(self, folder: Path, owner: str) -> None:
         self._folder = folder
         folder.mkdir(mode=0o700, exist_ok=True)
-        self._path = folder / owner
+        self._path = folder.joinpath(owner)
         self._file = self._path.open("w")
         fcntl.flock(self._file, fcntl.LOCK_EX)
 
     def gone(self, owner: str) -> bool:
-        path = self._folder / owner
+        path = self._folder.joinpath(owner)
         try:
             with path.open() as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
