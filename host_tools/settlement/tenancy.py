@@ -35,14 +35,17 @@ class WorkerFiles:
         fcntl.flock(self._file, fcntl.LOCK_EX)
 
     def gone(self, owner: str) -> bool:
+        """True without a file, too: a living worker of this store has one."""
         path = self._folder.joinpath(owner)
         try:
             with path.open() as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink(missing_ok=True)
-                return True
-        except OSError:  # locked, or nobody's of this machine
+        except FileNotFoundError:
+            return True
+        except OSError:  # locked
             return False
+        path.unlink(missing_ok=True)
+        return True
 
     def close(self) -> None:
         self._path.unlink(missing_ok=True)

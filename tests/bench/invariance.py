@@ -7,6 +7,7 @@ energy or order is compared to the last byte. The store, leases, keys, seals and
 real ones; the broker here is a model of what one may do at worst. `invariance_real` has real ones.
 """
 
+import logging
 import random
 import shutil
 import sqlite3
@@ -345,7 +346,8 @@ def reference(seed: int, folder: Path) -> tuple[Week, bytes]:
 
 def measure(seeds: int = SEEDS) -> dict[str, int]:
     pairs = [(seed, workers) for seed in range(seeds) for workers in WORKERS]
-    with ProcessPoolExecutor(figures.PROCESSES) as pool:
+    quiet = (logging.WARNING,)  # parking is bounded, and says so each time
+    with ProcessPoolExecutor(figures.PROCESSES, None, logging.disable, quiet) as pool:
         found = list(pool.map(history, *zip(*pairs, strict=True)))
     different = [pair for pair, (same, _, _) in zip(pairs, found, strict=True) if not same]
     for seed, workers in different:
