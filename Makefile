@@ -9,7 +9,8 @@ DEVICE_FILES = $(shell find protocol firmware boards -name '*.py' | sort)
 DEMO_FLAGS := $(if $(filter live,$(DEMO)),--live)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check device-image proof-chain bench-module proof-module clean
+.PHONY: help setup demo test check device-image proof-chain bench-module proof-module \
+	bench-settlement proof-settlement clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' \
@@ -45,6 +46,12 @@ bench-module: $(STAMP) ## times, bytes, heap and flash wear of the module into b
 
 proof-module: $(STAMP) ## the module's long proofs: cuts, fuzzing, relay, tokens, weeks; same report
 	@$(BIN)/python -m tests.bench.module proof $(PARTS)
+
+bench-settlement: $(STAMP) ## rates of the settlement into build/bench/settlement.json
+	@$(BIN)/python -m tests.bench.settlement bench $(PARTS)
+
+proof-settlement: $(STAMP) ## the settlement's long proofs: workers, orders, deaths; same report
+	@$(BIN)/python -m tests.bench.settlement proof $(PARTS)
 
 clean: ## remove .venv, build and caches
 	rm -rf $(VENV) build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache

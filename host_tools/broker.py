@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from host_tools import Refused
-from host_tools.config import BrokerAddress
+from host_tools.config import NATS, BrokerAddress
 from host_tools.files import PRIVATE, write_whole
 from host_tools.processes import die_with_parent
 from protocol import topics
@@ -27,6 +27,17 @@ HOST = "127.0.0.1"
 HOST_USER = "host"
 _HOME = ("homeassistant", "gridpurse")  # see host_tools/exchange/home_assistant.py
 _ALL = [f"{way}.>" for way in (topics.UP, topics.DOWN, topics.WILL, *_HOME)] + list(_HOME)
+# What a pull reader needs besides: consumers of the stream in which MQTT messages are kept.
+_STREAM = "$MQTT_msgs"
+_PULL = [
+    *(
+        f"$JS.API.CONSUMER.{what}.{_STREAM}.*"
+        for what in ("INFO", "DELETE", "DURABLE.CREATE", "MSG.NEXT")
+    ),
+    f"$JS.ACK.{_STREAM}.>",
+    f"$MQTT.msgs.{topics.DOWN}.>",
+]
+_INBOX = "_INBOX.gridpurse.>"
 # What the host did not acknowledge comes again after this long, also when the host died.
 ACK_WAIT_S = 2
 START_S_MAX = 10
@@ -56,9 +67,12 @@ def free_port() -> int:
 class Broker:
     """One nats-server with its own folder. `start` returns once it takes connections."""
 
-    def __init__(self, folder: Path, port: int, host_password: str = "") -> None:
+    def __init__(
+        self, folder: Path, port: int, host_password: str = "", nats_port: int = 0
+    ) -> None:
         self._folder = folder
         self._port = port
+        self._nats_port = nats_port
         self._host_password = host_password or new_password()
         self.users: tuple[BrokerUser, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
@@ -67,6 +81,11 @@ class Broker:
     def address(self) -> BrokerAddress:
         """Where and as whom the host connects."""
         return BrokerAddress(HOST, self._port, HOST_USER, self._host_password)
+
+    @property
+    def nats_address(self) -> BrokerAddress:
+        """The same for a pull reader; only with a `nats_port`."""
+        return BrokerAddress(HOST, self._nats_port, HOST_USER, self._host_password, NATS)
 
     @property
     def log(self) -> Path:
@@ -142,18 +161,21 @@ class Broker:
 
     def _write_config(self) -> Path:
         path = self._folder / "nats.conf"
-        text = config_text(self._folder, self._port, self._host_password, self.users)
+        password = self._host_password
+        text = config_text(self._folder, self._port, password, self.users, self._nats_port)
         write_whole(path, text, PRIVATE)
         return path
 
 
-def config_text(folder: Path, port: int, host_password: str, users: Iterable[BrokerUser]) -> str:
+def config_text(
+    folder: Path, port: int, host_password: str, users: Iterable[BrokerUser], nats_port: int = 0
+) -> str:
     """nats-server's configuration; a topic u/0/m is its subject u.0.m.
 
     A subscription needs a subject both bare and with `.>`; QoS 1 also needs `$MQTT.sub.>`.
     """
     logins = [
-        _login(HOST_USER, host_password, _ALL, _ALL),
+        _login(HOST_USER, host_password, [*_ALL, *_PULL], [*_ALL, _INBOX]),
         *(
             _login(
                 user.module,
@@ -166,7 +188,7 @@ def config_text(folder: Path, port: int, host_password: str, users: Iterable[Bro
     ]
     joined = "\n    ".join(logins)
     return f"""server_name: gridpurse
-listen: "{HOST}:-1"
+listen: "{HOST}:{nats_port or -1}"
 jetstream {{ store_dir: {json.dumps(str(folder / "jetstream"))}, max_mem: 64MB, max_file: 1GB }}
 mqtt {{ listen: "{HOST}:{port}", max_ack_pending: 2000, ack_wait: "{ACK_WAIT_S}s" }}
 authorization {{

@@ -8,8 +8,10 @@
     port = 1883                  GRIDPURSE_BROKER_PORT
     user = "host"                GRIDPURSE_BROKER_USER
     password_file = "secret"     GRIDPURSE_BROKER_PASSWORD_FILE, or ..._PASSWORD itself
+    kind = "mqtt"                GRIDPURSE_BROKER_KIND    "nats": pull from JetStream at `port`
     [settle]
-    batch_messages = 500         most messages of one transaction
+    batch_messages = 4000        most messages of one transaction
+    shards_max = 0               most shards of this worker; 0: all of the list
     poll_ms = 200                how soon a queued command is noticed
 
 Relative paths in the file are relative to it. Every error is one line: file, key, remedy.
@@ -25,6 +27,8 @@ from host_tools.clock import Clock, FileClock, SystemClock
 from protocol import topics
 
 DEFAULT_FILE = "gridpurse.toml"
+MQTT = "mqtt"
+NATS = "nats"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class BrokerAddress:
     port: int
     user: str = ""
     password: str = field(default="", repr=False)
+    kind: str = "mqtt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ class Settings:
     clock_file: Path | None
     batch_messages: int
     poll_ms: int
+    shards_max: int = 0
 
     def clock(self) -> Clock:
         return FileClock(self.clock_file) if self.clock_file else SystemClock()
@@ -128,8 +134,10 @@ def read_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
     clock_file = top.path("clock_file", "GRIDPURSE_CLOCK_FILE", base, "")
     broker = _broker(top.table("broker"), base, environ)
     settle = top.table("settle")
-    batch_messages = settle.whole("batch_messages", "GRIDPURSE_BATCH_MESSAGES", 500, 1, 10000)
+    batch_messages = settle.whole("batch_messages", "GRIDPURSE_BATCH_MESSAGES", 4000, 1, 20000)
     poll_ms = settle.whole("poll_ms", "GRIDPURSE_POLL_MS", 200, 10, 60000)
+    most = len(shards)
+    shards_max = settle.whole("shards_max", "GRIDPURSE_SHARDS_MAX", 0, 0, most)
     settle.finish()
     top.finish()
     return Settings(
@@ -139,6 +147,7 @@ def read_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
         clock_file,
         batch_messages,
         poll_ms,
+        shards_max,
     )
 
 
@@ -147,6 +156,9 @@ def _broker(table: _Table, base: Path, environ: Mapping[str, str]) -> BrokerAddr
     port = table.whole("port", "GRIDPURSE_BROKER_PORT", 1883, 1, 65535)
     user = table.text("user", "GRIDPURSE_BROKER_USER", "")
     path = table.path("password_file", "GRIDPURSE_BROKER_PASSWORD_FILE", base, "")
+    kind = table.text("kind", "GRIDPURSE_BROKER_KIND", MQTT)
+    if kind not in (MQTT, NATS):
+        raise Refused(f'broker.kind: must be "{MQTT}" or "{NATS}"')
     table.finish()
     password = environ.get("GRIDPURSE_BROKER_PASSWORD", "")
     if not password and path:
@@ -154,7 +166,7 @@ def _broker(table: _Table, base: Path, environ: Mapping[str, str]) -> BrokerAddr
             password = path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise Refused(f"{path}: the broker's password cannot be read: {error}") from error
-    return BrokerAddress(host, port, user, password)
+    return BrokerAddress(host, port, user, password, kind)
 
 
 def read_toml(path: Path) -> dict[str, object]:

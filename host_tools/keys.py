@@ -6,6 +6,7 @@ of tokens see the key itself.
 
 import os
 import stat
+from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
@@ -13,13 +14,40 @@ from host_tools import Refused
 from protocol import cose, topics
 
 KEY_BYTES = 32
+# What precedes the payload in the MAC_structure of a message with an 8-byte tag.
+_SHORT_STRUCTURE = b"\x84\x64MAC0\x43\xa1\x01\x04\x40"
+
+
+class PreparedMac(cose.Mac):
+    """`cose.Mac` with its key blocks hashed beforehand: CPython can copy a hash."""
+
+    def __init__(self, key: bytes) -> None:
+        super().__init__(key)
+        self._begun = sha256(self._inner)
+        self._ending = sha256(self._outer)
+        self._begun_short = self._begun.copy()
+        self._begun_short.update(_SHORT_STRUCTURE)
+
+    def digest(self, *parts: bytes) -> bytes:
+        inner, outer = self._begun.copy(), self._ending.copy()
+        for part in parts:
+            inner.update(part)
+        outer.update(inner.digest())
+        return outer.digest()
+
+    def short_tag(self, framed: bytes) -> bytes:
+        """The 8-byte tag of a payload, given with its CBOR head."""
+        inner, outer = self._begun_short.copy(), self._ending.copy()
+        inner.update(framed)
+        outer.update(inner.digest())
+        return outer.digest()[:8]
 
 
 class Keys(Protocol):
     """`up` checks what a module sent, `down` seals what it is sent; None for an unknown module."""
 
-    def up(self, module: str) -> cose.Mac | None: ...
-    def down(self, module: str) -> cose.Mac | None: ...
+    def up(self, module: str) -> PreparedMac | None: ...
+    def down(self, module: str) -> PreparedMac | None: ...
 
 
 class RootKey:
@@ -35,8 +63,8 @@ class RootKey:
         """The bytes, for provisioning and token keys; they belong in no log and on no screen."""
         return self._value
 
-    def mac(self, direction: bytes) -> cose.Mac:
-        return cose.Mac(cose.derive(self._value, direction))
+    def mac(self, direction: bytes) -> PreparedMac:
+        return PreparedMac(cose.derive(self._value, direction))
 
 
 class KeyFiles:
@@ -44,7 +72,7 @@ class KeyFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._macs: dict[tuple[str, bytes], cose.Mac] = {}
+        self._macs: dict[tuple[str, bytes], PreparedMac] = {}
 
     def __repr__(self) -> str:
         return f"KeyFiles({str(self._folder)!r})"
@@ -83,28 +111,31 @@ class KeyFiles:
             return None
         except OSError as error:
             raise Refused(f"{path}: {error.strerror}; make it readable to this user") from error
-        with os.fdopen(file, "rb") as stream:
-            mode = os.fstat(stream.fileno()).st_mode
-            if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        try:
+            if os.fstat(file).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                 raise Refused(f"{path}: others may read this key; chmod 600 {path}")
-            value = stream.read(KEY_BYTES + 1)
+            value = os.read(file, KEY_BYTES + 1)
+        finally:
+            os.close(file)
         if len(value) != KEY_BYTES:
             raise Refused(f"{path}: not a key of {KEY_BYTES} bytes; provision the module again")
         return RootKey(value)
 
-    def up(self, module: str) -> cose.Mac | None:
+    def up(self, module: str) -> PreparedMac | None:
         return self._mac(module, cose.UP)
 
-    def down(self, module: str) -> cose.Mac | None:
+    def down(self, module: str) -> PreparedMac | None:
         return self._mac(module, cose.DOWN)
 
-    def _mac(self, module: str, direction: bytes) -> cose.Mac | None:
+    def _mac(self, module: str, direction: bytes) -> PreparedMac | None:
         mac = self._macs.get((module, direction))
         if mac is None:
             key = self.load(module)
             if key is None:
                 return None
-            mac = self._macs[module, direction] = key.mac(direction)
+            for way in (cose.UP, cose.DOWN):  # both from one look at the file
+                self._macs[module, way] = key.mac(way)
+            mac = self._macs[module, direction]
         return mac
 
     def _path(self, module: str) -> Path:

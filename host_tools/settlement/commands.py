@@ -3,6 +3,7 @@
 A payment and its top-up number are one transaction; the same payment reference is paid in once.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from host_tools import Refused
@@ -130,11 +131,18 @@ class Dispatch:
         for key in [key for key in self._next_ms if key[0] == module]:
             del self._next_ms[key]
 
-    def due(self, store: Store, now_s: int, ticks_ms: int) -> list[Order]:
-        """Open commands to send now; those past their expiry are closed instead."""
+    def due(self, store: Store, shards: Collection[int], now_s: int, ticks_ms: int) -> list[Order]:
+        """Open commands to send now; those past their expiry are closed instead.
+
+        Only of modules of our shards: rows of other points are not ours to keep.
+        """
         out = []
         under_way: dict[str, int] = {}
-        pending = store.payments.open_commands()
+        pending = [
+            order
+            for order in store.payments.open_commands()
+            if store.fleet.module_known(order.module).shard in shards
+        ]
         for order in pending:
             if order.expires_s <= now_s:
                 store.payments.command_ended(order, "expired", None, None, now_s)

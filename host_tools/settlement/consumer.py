@@ -5,17 +5,20 @@ A message that is refused becomes one row of `rejects` and one line of log, and 
 
 import hashlib
 import logging
-from dataclasses import dataclass, field
+from sys import intern
+from typing import NamedTuple, cast
 
 from host_tools import Refused
 from host_tools.clock import Clock
-from host_tools.keys import Keys
-from host_tools.settlement import commands, inbox
+from host_tools.keys import Keys, PreparedMac
+from host_tools.settlement import commands, inbox, seals
+from host_tools.settlement.pricing import Prices
+from host_tools.settlement.tenancy import Tenancy
 from host_tools.settlement.transport import Delivery, Transport
 from host_tools.store.database import Store
-from host_tools.store.records import Module, Order
-from protocol import cose, messages, topics
-from protocol.messages import Hello
+from host_tools.store.records import Module
+from protocol import messages, topics
+from protocol.messages import Hello, Readings
 from protocol.units import (
     BAD_FIELD,
     UNKNOWN_MODULE,
@@ -27,18 +30,20 @@ from protocol.words import REASONS
 
 AT_MOST_ONCE = 0
 AT_LEAST_ONCE = 1
+ACKS_MS = 3000
+ACKS_MAX = 100000
+SENDERS_MAX = 200000  # remembered
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class _Replies:
-    """What a committed batch makes us say; gathered during it, sent after it."""
+class _Sender(NamedTuple):
+    """Who a topic speaks for. `up` is None only for a will, which is not sealed."""
 
-    modules: dict[str, Module] = field(default_factory=dict)
-    streams: dict[str, set[int]] = field(default_factory=dict)
-    hellos: dict[str, Hello] = field(default_factory=dict)
-    acks: dict[str, messages.Ack] = field(default_factory=dict)
+    address: topics.Address
+    up: PreparedMac | None
+    down: PreparedMac | None
+    down_topic: str
 
 
 class Consumer:
@@ -50,65 +55,131 @@ class Consumer:
         keys: Keys,
         clock: Clock,
         transport: Transport,
-        shards: tuple[int, ...],
+        tenancy: Tenancy,
     ) -> None:
         self._store = store
         self._keys = keys
         self._clock = clock
         self._transport = transport
-        self._shards = shards
+        self._tenancy = tenancy
         self._dispatch = commands.Dispatch()
+        self._prices = Prices()
+        self._senders: dict[str, _Sender] = {}
+        # What was committed and not yet told: {topic: (sender, epoch, {stream: settled sequence})}
+        self._acks: dict[str, tuple[_Sender, int, dict[int, int]]] = {}
+        self._told_ms = 0
 
-    def consume(self, deliveries: list[Delivery]) -> None:
-        """Settles, answers and acknowledges one batch; after an error it comes again."""
-        replies = _Replies()
+    def consume(self, deliveries: list[Delivery], more: bool = False) -> None:
+        """Settles, answers and acknowledges one batch; after an error it comes again.
+
+        While `more` waits, acknowledgements to modules are gathered for ACKS_MS, because a module
+        that has sent a lot needs only the newest; it repeats what is not acknowledged much later.
+        """
+        if not deliveries:
+            self._tell(False)
+            self._transport.flush()
+            return
         now_s = self._clock.now_s()
-        with self._store.transaction():
-            for delivery in deliveries:
-                self._receive(delivery, replies, now_s)
-            for module, streams in replies.streams.items():
-                ack = inbox.acknowledgement(self._store, module, streams)
-                if ack is not None:
-                    replies.acks[module] = ack
-        self._answer(replies)
+        opened = [self._opened(delivery) for delivery in deliveries]
+        hellos: dict[str, tuple[_Sender, Hello]] = {}
+        try:
+            with self._store.transaction():
+                self._tenancy.confirm()
+                for delivery, (sender, message) in zip(deliveries, opened, strict=True):
+                    if sender is None or isinstance(message, Malformed):
+                        self._refuse(delivery, cast(Malformed, message), now_s)
+                    else:
+                        taken = self._receive(delivery, sender, message, now_s)
+                        if taken and isinstance(message, Hello):
+                            hellos[delivery.topic] = (sender, message)
+        except BaseException:
+            self._acks.clear()  # some were of this batch; a module asks again
+            raise
+        self._greet(hellos)
+        self._tell(more)
         self._transport.acknowledge(deliveries)
 
     def send_due(self) -> None:
         """Sends the commands whose time has come."""
         if not self._store.payments.open_commands():
             return
-        due: list[Order] = []
         with self._store.transaction():
             now_s, ticks_ms = self._clock.now_s(), self._clock.ticks_ms()
-            for order in self._dispatch.due(self._store, now_s, ticks_ms):
-                module = self._store.fleet.module(order.module)
-                if module is not None and module.shard in self._shards:
-                    self._store.payments.command_sent(order.module, order.id)
-                    due.append(order)
+            self._tenancy.confirm()
+            due = self._dispatch.due(self._store, self._tenancy.claims, now_s, ticks_ms)
+            for order in due:
+                self._store.payments.command_sent(order.module, order.id)
         for order in due:
             known = self._store.fleet.module_known(order.module)
             self._send(known, commands.to_wire(order), AT_LEAST_ONCE)
+        self._transport.flush()
 
-    def _receive(self, delivery: Delivery, replies: _Replies, now_s: int) -> None:
+    def _opened(self, delivery: Delivery) -> tuple[_Sender | None, object]:
+        """Who says what: sender and authentic message (None for a will), or Malformed instead."""
         try:
-            if delivery.topic.startswith(topics.WILL + "/"):
-                self._gone(delivery, now_s)
-                return
-            module, message = self._opened(delivery)
-            with self._store.step():
-                known = inbox.receive(self._store, module, message, now_s)
+            sender = self._senders.get(delivery.topic) or self._sender(delivery.topic)
+            if sender.up is None:
+                return sender, None
+            # The topic says who; a message of anybody else is forged under this key.
+            return sender, seals.opened(delivery.payload, sender.up)
+        except Malformed as refusal:
+            return None, refusal
+
+    def _sender(self, topic: str) -> _Sender:
+        """Looks up who speaks on a topic, and remembers those who have a key."""
+        address = topics.parse(topic)
+        address = address._replace(module=intern(address.module))  # as the store's rows have it
+        if address.direction == topics.WILL:
+            return _Sender(address, None, None, "")
+        if address.direction != topics.UP:
+            raise Malformed(WRONG_TOPIC, "direction")
+        up = self._mac_up(address.module)
+        if up is None:
+            raise Malformed(UNKNOWN_MODULE)
+        if len(self._senders) >= SENDERS_MAX:
+            self._senders.clear()
+        down_topic = topics.down(address.shard, address.module)
+        sender = _Sender(address, up, self._keys.down(address.module), down_topic)
+        self._senders[topic] = sender
+        return sender
+
+    def _receive(
+        self,
+        delivery: Delivery,
+        sender: _Sender,
+        message: object,
+        now_s: int,
+    ) -> bool:
+        """One message within the transaction; a refused one leaves a row and nothing else."""
+        store = self._store
+        try:
+            module = self._module_at(sender.address)
+            if message is None:
+                self._gone(module, delivery, now_s)
+                return True
+            if module.gone_s is not None:
+                store.fleet.back(module.id)
+            if isinstance(message, Readings) and message.epoch == module.epoch:
+                # Worked out before anything is written: nothing to undo when it is refused.
+                seq = inbox.receive_readings(store, self._prices, module, message, now_s)
+                settled = {message.point: seq}
+            else:
+                with store.step():
+                    settled = inbox.receive(store, self._prices, module, message, now_s)
         except Malformed as refusal:
             self._refuse(delivery, refusal, now_s)
-            return
-        replies.modules[module.id] = module
-        if known:
-            replies.streams.setdefault(module.id, set()).update(inbox.streams_of(message))
-        if isinstance(message, Hello):
-            replies.hellos[module.id] = message
+            return False
+        if settled:
+            known = self._acks.get(delivery.topic)
+            epoch = cast(Readings, message).epoch  # as of all that is acknowledged
+            if known is not None and known[1] == epoch:
+                known[2].update(settled)
+            else:
+                self._acks[delivery.topic] = (sender, epoch, settled)
+        return True
 
-    def _gone(self, delivery: Delivery, now_s: int) -> None:
+    def _gone(self, module: Module, delivery: Delivery, now_s: int) -> None:
         """The broker lost a module and says so by its will. Anybody could: it is only shown."""
-        module = self._module_at(topics.parse(delivery.topic))
         if delivery.payload:
             raise Malformed(BAD_FIELD, "a will says nothing")
         self._store.fleet.gone(module.id, now_s)
@@ -122,21 +193,7 @@ class Consumer:
             raise Malformed(WRONG_SHARD, f"module belongs to shard {module.shard}")
         return module
 
-    def _opened(self, delivery: Delivery) -> tuple[Module, object]:
-        """Module and message of a delivery whose seal, sender and shard are right."""
-        address = topics.parse(delivery.topic)
-        if address.direction != topics.UP:
-            raise Malformed(WRONG_TOPIC, "direction")
-        # The topic says who; a message of anybody else is forged under this key.
-        mac = self._mac_up(address.module)
-        if mac is None:
-            raise Malformed(UNKNOWN_MODULE)
-        message = messages.unseal(delivery.payload, mac, False)
-        module = self._module_at(address)
-        self._store.fleet.back(module.id)
-        return module, message
-
-    def _mac_up(self, module: str) -> cose.Mac | None:
+    def _mac_up(self, module: str) -> PreparedMac | None:
         try:
             return self._keys.up(module)
         except Refused as error:  # one unusable key must not stop the other modules
@@ -159,13 +216,27 @@ class Consumer:
             reason = REASONS[refusal.reason]
             log.warning("rejected %s: %s %s", delivery.topic[:128], reason, refusal.detail)
 
-    def _answer(self, replies: _Replies) -> None:
-        for module_id, hello in replies.hellos.items():
-            time = messages.Time(hello.boot_id, hello.ticks_ms, self._clock.now_ms())
-            self._send(replies.modules[module_id], time, AT_MOST_ONCE)
-            self._dispatch.module_is_back(module_id)
-        for module_id, ack in replies.acks.items():
-            self._send(replies.modules[module_id], ack, AT_MOST_ONCE)
+    def _greet(self, hellos: dict[str, tuple[_Sender, Hello]]) -> None:
+        """Answers hellos with the time, and makes the commands of these modules due."""
+        for sender, hello in hellos.values():
+            if sender.down is not None:
+                time = messages.Time(hello.boot_id, hello.ticks_ms, self._clock.now_ms())
+                data = messages.seal(time, sender.down)
+                self._transport.publish(sender.down_topic, data, AT_MOST_ONCE)
+            self._dispatch.module_is_back(sender.address.module)
+
+    def _tell(self, more: bool) -> None:
+        """Acknowledges to the modules what was committed, or lets it gather."""
+        ticks_ms = self._clock.ticks_ms()
+        if more and ticks_ms - self._told_ms < ACKS_MS and len(self._acks) < ACKS_MAX:
+            return
+        self._told_ms = ticks_ms
+        publish = self._transport.publish
+        for sender, epoch, settled in self._acks.values():
+            if sender.down is not None:
+                sealed = seals.sealed_ack(messages.Ack(epoch, settled), sender.down)
+                publish(sender.down_topic, sealed, AT_MOST_ONCE)
+        self._acks.clear()
 
     def _send(self, module: Module, message: tuple[object, ...], qos: int) -> None:
         mac = self._keys.down(module.id)

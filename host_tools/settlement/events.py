@@ -73,7 +73,7 @@ def greet(store: Store, module: Module, hello: Hello, now_s: int) -> None:
         sent_seq = hello.streams.get(point.point)
         if sent_seq is None:
             continue
-        store.ledgers.heard(point.id, sent_seq)
+        store.ledgers.heard(point, sent_seq)
         if sent_seq < point.state.seq:
             values = sent_seq, point.state.seq
             store.ledgers.differ(point.id, settle.ROLLBACK, "hello", sent_seq, values, now_s)

@@ -42,14 +42,13 @@ def at(store: Store, point: Point, seq: int) -> Figures | None:
     entry = store.ledgers.entry(point.id, seq)
     if entry is None:
         return None
-    sums = store.ledgers.sums
     return Figures(
         seq,
         entry.register_wh,
         entry.version,
         entry.balance_ncur,
-        -sums(point.id, seq, (ledger.CHARGE, ledger.FIXED)),
-        sums(point.id, seq, (ledger.TOPUP,)),
+        entry.charged_ncur,
+        entry.topups_ncur,
         entry.head,
     )
 

@@ -8,6 +8,7 @@ import hashlib
 from typing import cast
 
 from host_tools.settlement import events, screening, settle
+from host_tools.settlement.pricing import Prices
 from host_tools.store.database import Store
 from host_tools.store.intake import PARKED_MAX
 from host_tools.store.records import Module
@@ -18,29 +19,55 @@ from protocol.units import OUT_OF_ORDER, REPLAYED, WRONG_TOPIC, Malformed
 Sequenced = Readings | Events | Result
 
 
-def receive(store: Store, module: Module, message: object, now_s: int) -> bool:
-    """Takes in one authenticated message; True when it deserves an acknowledgement.
+def receive(
+    store: Store, prices: Prices, module: Module, message: object, now_s: int
+) -> dict[int, int]:
+    """Takes in one authenticated message; the acknowledgement it deserves, {stream: settled}.
 
     Malformed with the reason when it is refused; the caller then undoes what was written.
     """
+    if isinstance(message, Readings):
+        settled_seq = receive_readings(store, prices, module, message, now_s)
+        return {message.point: settled_seq} if settled_seq >= 0 else {}
     if isinstance(message, Hello):
         known = _in_epoch(store, module, message.epoch, now_s)
         events.greet(store, store.fleet.module_known(module.id), message, now_s)
-        return known
-    if not isinstance(message, Readings | Events | Result | Statement):
-        raise Malformed(WRONG_TOPIC, "direction")
-    if isinstance(message, Readings | Statement):
-        settle.point_of(store, module, message.point)
-    if not _in_epoch(store, module, message.epoch, now_s):
-        return False
+        return _all_settled(store, module) if known else {}
     if isinstance(message, Statement):
-        settle.state_statement(store, module, message, now_s)
-    elif _first_seq(message) > _settled_seq(store, module, _stream(message)) + 1:
+        settle.point_of(store, module, message.point)
+        if _in_epoch(store, module, message.epoch, now_s):
+            settle.state_statement(store, module, message, now_s)
+        return {}
+    if not isinstance(message, Events | Result):
+        raise Malformed(WRONG_TOPIC, "direction")
+    if not _in_epoch(store, module, message.epoch, now_s):
+        return {}
+    if _first_seq(message) > _settled_seq(store, module, EVENT_STREAM) + 1:
         _park(store, module, message, now_s)
     else:
-        _take(store, module, message, now_s)
-        _take_parked(store, module, _stream(message), now_s)
-    return True
+        _take(store, prices, module, message, now_s)
+        _take_parked(store, prices, module, EVENT_STREAM, now_s)
+    return {EVENT_STREAM: _settled_seq(store, module, EVENT_STREAM)}
+
+
+def receive_readings(
+    store: Store, prices: Prices, module: Module, batch: Readings, now_s: int
+) -> int:
+    """The same for a batch of readings: the settled sequence, or -1 for no acknowledgement.
+
+    Of a batch in the epoch we know, nothing was written when it is refused.
+    """
+    point = settle.point_of(store, module, batch.point)
+    if batch.epoch != module.epoch and not _in_epoch(store, module, batch.epoch, now_s):
+        return -1
+    if batch.first_seq > point.state.seq + 1:
+        _park(store, module, batch, now_s)
+        return int(point.state.seq)
+    point = settle.settle(store, prices, point, batch, now_s)
+    if store.intake.waits(module.id, batch.point):
+        _take_parked(store, prices, module, batch.point, now_s)
+        point = settle.point_of(store, module, batch.point)
+    return int(point.state.seq)
 
 
 def _in_epoch(store: Store, module: Module, epoch: int, now_s: int) -> bool:
@@ -71,9 +98,10 @@ def _settled_seq(store: Store, module: Module, stream: int) -> int:
     return int(settle.point_of(store, module, stream).state.seq)
 
 
-def _take(store: Store, module: Module, message: Sequenced, now_s: int) -> None:
+def _take(store: Store, prices: Prices, module: Module, message: Sequenced, now_s: int) -> None:
     if isinstance(message, Readings):
-        settle.settle(store, module, message, now_s)
+        point = settle.point_of(store, module, message.point)
+        settle.settle(store, prices, point, message, now_s)
     else:
         events.receive(store, store.fleet.module_known(module.id), message, now_s)
 
@@ -91,14 +119,14 @@ def _park(store: Store, module: Module, message: Sequenced, now_s: int) -> None:
     new = store.intake.park(module.id, stream, _first_seq(message), digest, payload, now_s)
     if stream != EVENT_STREAM:
         point = settle.point_of(store, module, stream)
-        store.ledgers.heard(point.id, _first_seq(message) + records - 1)
+        point = store.ledgers.heard(point, _first_seq(message) + records - 1)
         if not new:
-            store.ledgers.count_duplicates(point.id, records)
+            store.ledgers.count_duplicates(point, records)
 
 
-def _take_parked(store: Store, module: Module, stream: int, now_s: int) -> None:
+def _take_parked(store: Store, prices: Prices, module: Module, stream: int, now_s: int) -> None:
     """Everything parked whose turn has come now; a refused one is a row and the rest goes on."""
-    while True:
+    while store.intake.waits(module.id, stream):
         upto_seq = _settled_seq(store, module, stream) + 1
         parked = store.intake.next_parked(module.id, stream, upto_seq)
         if parked is None:
@@ -107,7 +135,7 @@ def _take_parked(store: Store, module: Module, stream: int, now_s: int) -> None:
         message = cast(Sequenced, messages.unpack(parked.payload))
         try:
             with store.step():
-                _take(store, module, message, now_s)
+                _take(store, prices, module, message, now_s)
         except Malformed as refusal:
             topic = topics.up(module.shard, module.id)
             store.intake.reject(
@@ -122,18 +150,8 @@ def _take_parked(store: Store, module: Module, stream: int, now_s: int) -> None:
             )
 
 
-def streams_of(message: object) -> set[int]:
-    """The streams that a message may have moved, or asks about."""
-    if isinstance(message, Hello):
-        return set(range(EVENT_STREAM + 1))
-    return set() if isinstance(message, Statement) else {_stream(cast(Sequenced, message))}
-
-
-def acknowledgement(store: Store, module: str, streams: set[int]) -> messages.Ack | None:
-    """The highest contiguous sequence settled of some streams; None when there is none to tell."""
-    known = store.fleet.module_known(module)
-    if known.epoch is None or not streams:
-        return None
-    settled = {point.point: point.state.seq for point in store.fleet.points(module)}
-    settled[EVENT_STREAM] = known.events_seq
-    return messages.Ack(known.epoch, {n: seq for n, seq in settled.items() if n in streams})
+def _all_settled(store: Store, module: Module) -> dict[int, int]:
+    """{stream: highest contiguous sequence settled} of all streams of a module."""
+    settled = {point.point: int(point.state.seq) for point in store.fleet.points(module.id)}
+    settled[EVENT_STREAM] = _settled_seq(store, module, EVENT_STREAM)
+    return settled

@@ -1,11 +1,11 @@
 """Which accounts an entry or a payment moves. Amounts are nano-currency, one transfer a row.
 
 A debit raises an asset and lowers a liability. The customer's balance is the credit of
-CUSTOMER; payments wait in IN_FLIGHT until the module's own entry shows that they arrived.
+CUSTOMER; payments wait in IN_FLIGHT until the module's own entry shows that they arrived. Every
+entry moves between CUSTOMER and one other account, its contra, which the journal keeps as a code.
 """
 
 from protocol import ledger
-from protocol.ledger import Entry
 
 CASH = "cash clearing"
 IN_FLIGHT = "top-up in flight"
@@ -16,7 +16,25 @@ ADJUSTMENTS = "adjustments"
 DEBTS = "debts of customers"
 SUSPENSE = "suspense"  # money on a module that the host never issued
 
-_OF_ORDERS = {ledger.TOPUP: IN_FLIGHT, ledger.ADJUSTMENT: ADJUSTMENTS, ledger.DEBT: DEBTS}
+# As the table `accounts` of the store numbers them.
+CODES = {
+    CUSTOMER: 1,
+    CASH: 2,
+    IN_FLIGHT: 3,
+    ENERGY: 4,
+    FIXED: 5,
+    ADJUSTMENTS: 6,
+    DEBTS: 7,
+    SUSPENSE: 8,
+}
+_CONTRAS = {
+    ledger.CHARGE: CODES[ENERGY],
+    ledger.FIXED: CODES[FIXED],
+    ledger.TOPUP: CODES[IN_FLIGHT],
+    ledger.DEBT: CODES[DEBTS],
+    ledger.ADJUSTMENT: CODES[ADJUSTMENTS],
+    ledger.OPENING: CODES[ADJUSTMENTS],  # moves no money
+}
 
 Row = tuple[int, int, str, str, int, str, str, int]
 
@@ -25,21 +43,9 @@ def of_payment(point_id: int, time_s: int, amount_ncur: int, currency: str, numb
     return (point_id, time_s, CASH, IN_FLIGHT, amount_ncur, currency, "payment", number)
 
 
-def of_entry(point_id: int, entry: Entry, currency: str, issued: bool) -> list[Row]:
-    """The transfer of a ledger entry; none for an amount of zero.
+def contra(kind: int, issued: bool) -> int:
+    """Code of the account opposite to CUSTOMER.
 
     `issued` tells whether the host itself ordered the top-up, adjustment or debt.
     """
-    if entry.amount_ncur == 0:
-        return []
-    if entry.kind == ledger.CHARGE:
-        other = ENERGY
-    elif entry.kind == ledger.FIXED:
-        other = FIXED
-    elif not issued:
-        other = SUSPENSE
-    else:
-        other = _OF_ORDERS[entry.kind]
-    debit, credit = (other, CUSTOMER) if entry.amount_ncur > 0 else (CUSTOMER, other)
-    amount = abs(entry.amount_ncur)
-    return [(point_id, entry.time_s, debit, credit, amount, currency, "entry", entry.seq)]
+    return _CONTRAS[kind] if issued else CODES[SUSPENSE]

@@ -7,7 +7,7 @@ because the store holds 64 bits and the codecs let more through.
 from typing import cast
 
 from host_tools.store.records import Event, Said
-from protocol import cbor, codes, facts, ledger, messages
+from protocol import cbor, codes, facts, ledger, messages, reading
 from protocol.facts import Fact
 from protocol.ledger import Entry
 from protocol.messages import Events, Readings, Result
@@ -18,6 +18,7 @@ from protocol.units import (
     MODULE_TARGET,
     NCUR_MAX,
     POINTS_MAX,
+    SYNCHRONISED,
     Malformed,
 )
 
@@ -29,6 +30,9 @@ EVENT_ARGS_MAX = 16
 
 def facts_of(batch: Readings, base_s: int, now_s: int) -> list[Fact]:
     """The facts of a batch after a metered instant, each in bounds and none from the future."""
+    plain = _plain_facts(batch, base_s, now_s)
+    if plain:
+        return plain
     found = facts.of_items(base_s, batch.version, batch.items)
     for place, fact in enumerate(found):
         if fact.time_s < 0:
@@ -38,6 +42,19 @@ def facts_of(batch: Readings, base_s: int, now_s: int) -> list[Fact]:
         if place and fact.kind == ledger.OPENING:
             raise Malformed(BAD_FIELD, "an opening comes first in its batch")
     return found
+
+
+def _plain_facts(batch: Readings, base_s: int, now_s: int) -> list[Fact]:
+    """The same for a batch of nothing but intervals under a good clock, the usual one; else []."""
+    found = []
+    version = batch.version
+    metered_s = base_s
+    for item in batch.items:
+        if type(item) is not int or not 0 <= item <= facts.ENERGY_WH_MAX:
+            return []
+        metered_s = reading.next_boundary_s(metered_s)
+        found.append(Fact(ledger.CHARGE, metered_s, SYNCHRONISED, item, version, 0, 0, 0, 0))
+    return found if base_s >= 0 and metered_s <= now_s + AHEAD_S_MAX else []
 
 
 def statement_of(fields: list[object], seq: int) -> Said:

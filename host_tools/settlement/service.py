@@ -1,27 +1,35 @@
-"""`gridpurse settle`: the process that owns some shards, from start to an orderly stop.
+"""`gridpurse settle`: a worker that owns some shards, from start to an orderly stop.
 
-SIGTERM and SIGINT finish the batch in hand. A missing broker is waited for, a broken store not.
+Several may run on one store: each has the shards whose leases it holds, and takes over those of a
+worker that died. SIGTERM and SIGINT finish the batch in hand. A missing broker is waited for, a
+broken store not.
 """
 
 import argparse
-import fcntl
+import gc
 import logging
+import os
+import secrets
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import socket
 from types import FrameType
 
 from host_tools import Refused
 from host_tools.clock import Clock
-from host_tools.config import Settings
+from host_tools.config import NATS, Settings
 from host_tools.keys import KeyFiles
 from host_tools.settlement.common import add_store_arguments, settings_of
 from host_tools.settlement.consumer import Consumer
-from host_tools.settlement.transport import PahoTransport
+from host_tools.settlement.jetstream import JetStreamTransport
+from host_tools.settlement.mqtt import MqttTransport
+from host_tools.settlement.tenancy import Tenancy, WorkerFiles
+from host_tools.settlement.transport import Transport
 from host_tools.store.database import opened
+from host_tools.store.held import Overtaken
 
 KEYS_FOLDER = "keys"
+BATCHES_UNCOLLECTED = 64
+LOOK_MS = 2000  # how often leases are looked at; well within their life
 
 log = logging.getLogger(__name__)
 
@@ -53,48 +61,80 @@ class Stop:
 
 
 def serve(settings: Settings, stop: Stop) -> None:
-    """Settles the shards of the settings until asked to stop."""
-    with opened(settings.data_dir) as store, only_owner(settings.data_dir):
-        transport = PahoTransport(settings.broker, settings.shards)
+    """Settles the shards of the settings, as far as they are free, until asked to stop."""
+    with opened(settings.data_dir) as store:
+        transport = _transport(settings)
         keys, clock = KeyFiles(settings.data_dir.joinpath(KEYS_FOLDER)), settings.clock()
-        consumer = Consumer(store, keys, clock, transport, settings.shards)
+        owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        files = WorkerFiles(settings.data_dir.joinpath("workers"), owner)
+        most = settings.shards_max
+        tenancy = Tenancy(store, clock, owner, settings.shards, most, files)
+        consumer = Consumer(store, keys, clock, transport, tenancy)
         log.info("waiting for broker %s:%d", settings.broker.host, settings.broker.port)
-        transport.start()
         try:
-            _loop(settings, stop, clock, transport, consumer)
+            _loop(settings, stop, clock, transport, consumer, tenancy)
         finally:
             transport.stop()
+            tenancy.leave()
+            files.close()
+
+
+def _transport(settings: Settings) -> Transport:
+    if settings.broker.kind == NATS:
+        return JetStreamTransport(settings.broker, f"{os.getpid()}-{secrets.token_hex(4)}")
+    return MqttTransport(settings.broker)
 
 
 def _loop(
-    settings: Settings, stop: Stop, clock: Clock, transport: PahoTransport, consumer: Consumer
+    settings: Settings,
+    stop: Stop,
+    clock: Clock,
+    transport: Transport,
+    consumer: Consumer,
+    tenancy: Tenancy,
 ) -> None:
-    told = False
-    due_ms = 0
+    told: tuple[int, ...] | None = None
+    batches = 0
+    # Rows in hand are many and hold no cycles: looking at all of them again and again would cost
+    # a fifth of the time. Cycles of the last batches are looked for.
+    gc.disable()
+    look_ms = due_ms = clock.ticks_ms()
     while not stop.asked:
+        if clock.ticks_ms() >= look_ms:
+            _keep_shards(transport, tenancy)
+            look_ms = clock.ticks_ms() + LOOK_MS
         deliveries = transport.take(settings.batch_messages, settings.poll_ms)
-        if deliveries:
-            consumer.consume(deliveries)
-        if clock.ticks_ms() >= due_ms:
-            consumer.send_due()
-            due_ms = clock.ticks_ms() + settings.poll_ms
+        batches += 1
+        if batches % BATCHES_UNCOLLECTED == 0:
+            gc.collect(0)
+        try:
+            consumer.consume(deliveries, len(deliveries) == settings.batch_messages)
+            if clock.ticks_ms() >= due_ms:
+                consumer.send_due()
+                due_ms = clock.ticks_ms() + settings.poll_ms
+        except Overtaken as error:
+            log.warning("%s", error)
+            look_ms = clock.ticks_ms()
+            continue
         if transport.refusal():
             raise Refused(transport.refusal())
-        if not told and transport.ready():
-            told = True
-            shards = ",".join(str(shard) for shard in settings.shards)
+        shards = tuple(sorted(tenancy.claims))
+        if shards != told and transport.ready():
+            told = shards
+            tenancy.reading()
+            names = ",".join(str(shard) for shard in shards) or "none"
             where = f"{settings.broker.host}:{settings.broker.port}"
-            print(f"settle ready: shards {shards} at {where}, {settings.data_dir}", flush=True)
+            print(f"settle ready: shards {names} at {where}, {settings.data_dir}", flush=True)
     log.info("stopped after the batch in hand")
 
 
-@contextmanager
-def only_owner(folder: Path) -> Iterator[None]:
-    """One settlement a data folder, because a shard has one owner; ends with the process."""
-    path = folder.joinpath("settle.lock")
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Refused(f"{path}: another settle runs on this folder; stop it first") from error
-        yield
+def _keep_shards(transport: Transport, tenancy: Tenancy) -> None:
+    """Brings what we read from the broker in line with what we hold in the store."""
+    for shard in set(tenancy.claims) - transport.shards():
+        tenancy.lose(shard)
+    if not tenancy.look():
+        return
+    for shard in transport.shards() - set(tenancy.claims):
+        transport.shut(shard)
+    for claim in tenancy.claims.values():
+        transport.open(claim)

@@ -6,7 +6,8 @@ Runs inside the caller's transaction. Never believes a figure of the module; it 
 
 from typing import cast
 
-from host_tools.settlement import commands, figures, posting, screening
+from host_tools.settlement import commands, figures, plain, posting, pricing, screening
+from host_tools.settlement.pricing import Prices
 from host_tools.store.database import Store
 from host_tools.store.records import Module, Point, Said, Settled
 from protocol import cbor, codes, ledger, tariff
@@ -34,42 +35,55 @@ def point_of(store: Store, module: Module, number: int) -> Point:
     return point
 
 
-def settle(store: Store, module: Module, batch: Readings, now_s: int) -> None:
+def settle(store: Store, prices: Prices, point: Point, batch: Readings, now_s: int) -> Point:
     """Settles what is new in a batch that begins at or below the settled sequence + 1.
 
-    What was settled before must say the same again. Malformed when the batch cannot be settled.
+    What was settled before must say the same again. Malformed when the batch cannot be settled;
+    nothing was written then.
     """
-    point = point_of(store, module, batch.point)
-    base_s = store.ledgers.metered_s(point.id, batch.first_seq)
+    usual = plain.settle(store, prices, point, batch, now_s)
+    if usual is not None:
+        store.ledgers.agree(point.id, VERSION, now_s)
+        return usual
+    base_s = store.ledgers.metered_s(point, batch.first_seq)
     facts = screening.facts_of(batch, base_s, now_s)
     known = min(point.state.seq + 1 - batch.first_seq, len(facts))
+    new = facts[known:] if known else facts
     if known:
         check_repeated(store, point, batch, facts[:known])
-        store.ledgers.count_duplicates(point.id, known)
-    new = facts[known:]
-    if not new:
-        return
-    if not known:
+    else:
         check_begun(point.state, new)
     book = store.fleet.book(batch.version)
-    priced = any(fact.kind in _PRICED for fact in new)
-    if priced and (book is None or book.currency != point.currency):
+    if book is not None and book.currency != point.currency:
+        book = None
+    priceless = book is None and any(fact.kind in _PRICED for fact in new)
+    folded = [] if priceless else fold(point.state, prices, book, new)
+    if known:
+        point = store.ledgers.count_duplicates(point, known)
+    if priceless:
         # Without the book nothing can be owed; the module keeps what we do not acknowledge.
         values = batch.version, store.fleet.assigned(point.id, now_s)
         store.ledgers.differ(point.id, VERSION, "unknown version", batch.first_seq, values, now_s)
-        return
-    folded = fold(point.state, book, new)
-    _write(store, point, batch, folded, now_s)
-    _compare_batch(store, point, folded[-1][1], batch, now_s)
+    if folded:
+        contras = _contras(store, point, folded, now_s)
+        after = store.ledgers.append(point, folded, contras, batch.epoch, batch.head, now_s)
+        _compare_batch(store, point, after, batch, now_s)
+        return after
+    return point
 
 
-def fold(state: State, book: tariff.Book | None, facts: list[Fact]) -> list[tuple[Entry, State]]:
+def fold(
+    state: State, prices: Prices, book: tariff.Book | None, facts: list[Fact]
+) -> list[tuple[Entry, State]]:
     """(entry, state after it) of each fact. `book` may be None when no fact needs a price."""
     out = []
     for fact in facts:
-        entry = rebuild(state, cast(tariff.Book, book), fact)
+        if fact.kind == ledger.CHARGE:
+            entry = prices.charge(cast(tariff.Book, book), state, fact)
+        else:
+            entry = rebuild(state, cast(tariff.Book, book), fact)
         screening.bounded(entry)
-        state = ledger.apply(state, entry)
+        state = pricing.apply(state, entry)
         out.append((entry, state))
     return out
 
@@ -105,39 +119,18 @@ def same(fact: Fact, entry: Settled) -> bool:
     return (fact.number, fact.channel, fact.amount_ncur) == ours
 
 
-def _write(
-    store: Store,
-    point: Point,
-    batch: Readings,
-    folded: list[tuple[Entry, State]],
-    now_s: int,
-) -> None:
-    readings, rows = [], []
+def _contras(
+    store: Store, point: Point, folded: list[tuple[Entry, State]], now_s: int
+) -> list[int]:
+    """The accounts opposite to the customer's; flags entries that nobody here ordered."""
+    out = []
     before = point.state
     for entry, state in folded:
-        if entry.kind == ledger.CHARGE:
-            readings.append(
-                (
-                    point.id,
-                    batch.epoch,
-                    entry.seq,
-                    before.time_s,
-                    entry.time_s,
-                    entry.register_wh,
-                    entry.energy_wh,
-                    entry.quality,
-                    entry.version,
-                    -entry.amount_ncur,
-                    now_s,
-                )
-            )
-        issued = _check_entry(store, point, before, entry, now_s)
-        rows += posting.of_entry(point.id, entry, point.currency, issued)
+        kind = entry.kind
+        issued = kind == ledger.CHARGE or _check_entry(store, point, before, entry, now_s)
+        out.append(posting.contra(kind, issued))
         before = state
-    store.ledgers.append_entries(point.id, [(entry, state.head) for entry, state in folded])
-    store.ledgers.append_readings(readings)
-    store.ledgers.post(rows)
-    store.ledgers.settle_to(point.id, before)
+    return out
 
 
 def _check_entry(store: Store, point: Point, before: State, entry: Entry, now_s: int) -> bool:
@@ -205,9 +198,9 @@ def _recovered(store: Store, point: Point, entry: Entry, now_s: int) -> bool:
     return True
 
 
-def _compare_batch(store: Store, point: Point, state: State, batch: Readings, now_s: int) -> None:
+def _compare_batch(store: Store, before: Point, point: Point, batch: Readings, now_s: int) -> None:
     """The chain head that ends a batch against ours: it pins every figure up to there."""
-    store.ledgers.said(point.id, Said(state.seq, None, batch.head))
+    state = point.state
     assigned = store.fleet.assigned(point.id, state.time_s)
     behind = bool(batch.version and assigned is not None and batch.version != assigned)
     if behind:
@@ -221,9 +214,8 @@ def _compare_batch(store: Store, point: Point, state: State, batch: Readings, no
         store.ledgers.differ(point.id, kind, "chain head of a batch", state.seq, heads, now_s)
         _ask(store, point, now_s)
     pending = point.statement
-    if pending is not None and point.state.seq < pending.seq <= state.seq:
-        again = store.fleet.point_known(point.module, point.point)
-        _compare_message(store, again, pending, now_s)
+    if pending is not None and before.state.seq < pending.seq <= state.seq:
+        _compare_message(store, point, pending, now_s)
 
 
 def _ask(store: Store, point: Point, now_s: int) -> None:
@@ -252,8 +244,8 @@ def state_statement(store: Store, module: Module, said: Statement, now_s: int) -
         said.charged_ncur,
         said.topups_ncur,
     )
-    store.ledgers.stated(point.id, figures_said)
-    store.ledgers.heard(point.id, said.seq)
+    point = store.ledgers.stated(point, figures_said)
+    point = store.ledgers.heard(point, said.seq)
     if said.seq < point.state.seq:
         later = store.ledgers.entry(point.id, said.seq + 1)
         if later is not None and said.time_s > later.time_s + INTERVAL_S:

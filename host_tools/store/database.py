@@ -1,7 +1,9 @@
 """Opens the SQLite file of the host, brings its schema up to date, and names its failures.
 
-Write-ahead log and synchronous=FULL: what was committed survives a power cut. A writer waits for
-another one rather than fail. Never downgrades: a newer file is refused.
+Write-ahead log and synchronous=FULL: a module trims what we acknowledge, so a commit has to
+survive a power cut; NORMAL would sync the log at checkpoints only and may lose the last commits.
+The cost is one sync a batch, not one a reading. A writer waits for another one rather than fail.
+Never downgrades: a newer file is refused.
 """
 
 import sqlite3
@@ -11,12 +13,15 @@ from pathlib import Path
 
 from host_tools import Refused
 from host_tools.store.fleet import Fleet
+from host_tools.store.held import Held
 from host_tools.store.intake import Intake
+from host_tools.store.leases import Leases
 from host_tools.store.ledgers import Ledgers
 from host_tools.store.payments import Payments
 
 FILE = "gridpurse.sqlite"
 BUSY_TIMEOUT_MS = 10000
+WAL_PAGES = 16384  # written back less often than by default: the rows of points are rewritten most
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 # What went wrong with the file, by SQLite's primary result code, and what to do about it.
@@ -39,34 +44,61 @@ class Store:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
         self.path = path
-        self.fleet = Fleet(connection)
-        self.ledgers = Ledgers(connection)
+        self._held = Held(connection)
+        self.fleet = Fleet(connection, self._held)
+        self.ledgers = Ledgers(connection, self._held)
         self.payments = Payments(connection)
-        self.intake = Intake(connection)
+        self.intake = Intake(connection, self._held)
+        self.leases = Leases(connection)
+
+    def own(self, owned: bool) -> None:
+        """Keeps rows of points between transactions, or stops that; for who holds their leases."""
+        self._forget()
+        self._held.keep = owned
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All of the block or nothing of it; the write lock is taken at once."""
         self._connection.execute("BEGIN IMMEDIATE")
+        done = False
         try:
+            self._held.begin()
+            self.ledgers.begin()
             yield
+            self.ledgers.write()
             self._connection.execute("COMMIT")
+            done = True
         finally:
+            if not done:
+                self._forget()
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+        self._held.end()
 
     @contextmanager
     def step(self) -> Iterator[None]:
         """Part of a transaction that is undone alone when the block raises."""
+        self.ledgers.write()
+        self._held.step()
         self._connection.execute("SAVEPOINT step")
         try:
             yield
+            self.ledgers.write()
+            self._held.step_done()
         except BaseException:
+            self.ledgers.forget()
+            self.intake.forget()
+            self._held.undo()
             if self._connection.in_transaction:  # a full disk has already undone everything
                 self._connection.execute("ROLLBACK TO step")
                 self._connection.execute("RELEASE step")
             raise
         self._connection.execute("RELEASE step")
+
+    def _forget(self) -> None:
+        self.ledgers.forget()
+        self.intake.forget()
+        self._held.forget()
 
     def close(self) -> None:
         self._connection.close()
@@ -87,6 +119,7 @@ def open_store(folder: Path, create: bool = True) -> Store:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
             connection.execute("PRAGMA foreign_keys = ON")
             migrate(connection, path)
         except (sqlite3.Error, Refused):

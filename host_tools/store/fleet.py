@@ -1,39 +1,21 @@
 """Modules, service points, tariff books and who uses which. Books never change once stored."""
 
 import sqlite3
-from typing import Any
 
 from host_tools import Refused
-from host_tools.store.records import Module, Point, Said
-from protocol import cbor, ledger, tariff, tariff_book, topup
-
-_MODULE = (
-    "SELECT id, shard, epoch, events_seq, boot_id, boot_ticks_ms, hello_s, firmware, gone_s"
-    " FROM modules"
-)
-_POINT = (
-    "SELECT id, module, point, label, currency, seq, time_s, register_wh, balance_ncur, period,"
-    " used_wh, day, version, mark_generation, mark_highest, mark_floor, mark_used, charged_ncur,"
-    " topups_ncur, head, sent_seq, said_seq, said_balance_ncur, said_head, statement_seq,"
-    " statement_balance_ncur, statement_head, statement_s, statement_register_wh,"
-    " statement_version, statement_charged_ncur, statement_topups_ncur, duplicates FROM points"
-)
-
-
-def _point(row: tuple[Any, ...]) -> Point:
-    values = [*row[5:13], topup.Mark(*row[13:17]), *row[17:20]]
-    state = ledger.State(*values)
-    said = Said(*row[21:24]) if row[21] is not None else None
-    statement = Said(*row[24:32]) if row[24] is not None else None
-    where = [*row[:5], state, row[20], said, statement, row[32]]
-    return Point(*where)
+from host_tools.store.held import Held
+from host_tools.store.records import Module, Point
+from protocol import cbor, tariff, tariff_book, topup
 
 
 class Fleet:
     """Who exists. Books are kept in memory once read: a stored version is final."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, held: Held) -> None:
         self._connection = connection
+        self._held = held
+        self.module = held.module  # as they are: both are asked for with every reading
+        self.point = held.point
         self._books: dict[int, tariff.Book] = {}
 
     def add_module(self, module: str, shard: int) -> None:
@@ -43,22 +25,17 @@ class Fleet:
             )
         except sqlite3.IntegrityError as error:
             raise Refused(f"module {module}: it is enrolled already") from error
+        self._held.fleet_changed()
 
     def add_point(self, module: str, point: int, label: str, currency: str) -> int:
         """Row id of a new service point, at the state before its first entry."""
-        state = ledger.genesis(module, point)
+        day, mark = 0, topup.START
         cursor = self._connection.execute(
-            "INSERT INTO points (module, point, label, currency, seq, time_s, register_wh,"
-            " balance_ncur, period, used_wh, day, version, mark_generation, mark_highest,"
-            " mark_floor, mark_used, charged_ncur, topups_ncur, head)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (module, point, label, currency, *state[:8], *state.mark, *state[9:]),
+            "INSERT INTO points (module, point, label, currency, day, mark_generation,"
+            " mark_highest, mark_floor, mark_used) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (module, point, label, currency, day, *mark),
         )
         return int(cursor.lastrowid or 0)
-
-    def module(self, module: str) -> Module | None:
-        row = self._connection.execute(f"{_MODULE} WHERE id = ?", (module,)).fetchone()
-        return Module(*row) if row else None
 
     def module_known(self, module: str) -> Module:
         """A module that is enrolled, as it stands now."""
@@ -75,24 +52,18 @@ class Fleet:
         return known
 
     def modules(self) -> list[Module]:
-        return [Module(*row) for row in self._connection.execute(f"{_MODULE} ORDER BY id")]
-
-    def point(self, module: str, point: int) -> Point | None:
-        row = self._connection.execute(
-            f"{_POINT} WHERE module = ? AND point = ?", (module, point)
-        ).fetchone()
-        return _point(row) if row else None
+        return self._held.modules()
 
     def points(self, module: str | None = None) -> list[Point]:
-        where, values = ("", ()) if module is None else ("WHERE module = ?", (module,))
-        rows = self._connection.execute(f"{_POINT} {where} ORDER BY module, point", values)
-        return [_point(row) for row in rows]
+        return self._held.points(module)
 
     def set_epoch(self, module: str, epoch: int) -> None:
         self._connection.execute("UPDATE modules SET epoch = ? WHERE id = ?", (epoch, module))
+        self._held.module_changed(module)
 
     def set_events_seq(self, module: str, seq: int) -> None:
         self._connection.execute("UPDATE modules SET events_seq = ? WHERE id = ?", (seq, module))
+        self._held.module_changed(module)
 
     def greeted(
         self,
@@ -110,15 +81,18 @@ class Fleet:
             " config_version = ?, reset_cause = ? WHERE id = ?",
             (boot_id, ticks_ms, now_s, firmware, config_version, reset_cause, module),
         )
+        self._held.module_changed(module)
 
     def gone(self, module: str, now_s: int) -> None:
         """The broker has lost a module; until it is heard again."""
         self._connection.execute("UPDATE modules SET gone_s = ? WHERE id = ?", (now_s, module))
+        self._held.module_changed(module)
 
     def back(self, module: str) -> None:
         self._connection.execute(
             "UPDATE modules SET gone_s = NULL WHERE id = ? AND gone_s IS NOT NULL", (module,)
         )
+        self._held.module_changed(module)
 
     def store_book(self, name: str, book: tariff.Book, now_s: int) -> None:
         """Keeps a book; Refused when its version already means another one."""
@@ -150,14 +124,16 @@ class Fleet:
     def assign(self, point_id: int, version: int, from_s: int) -> None:
         """From an instant on, this version is what the point should be charged by."""
         self._connection.execute(
-            "INSERT OR REPLACE INTO assignments VALUES (?, ?, ?)", (point_id, from_s, version)
+            "INSERT INTO assignments VALUES (?, ?, ?)"
+            " ON CONFLICT (point_id, from_s) DO UPDATE SET version = excluded.version",
+            (point_id, from_s, version),
         )
+        self._held.fleet_changed()
 
     def assigned(self, point_id: int, at_s: int) -> int | None:
         """The version the point should be charged by at an instant."""
-        row = self._connection.execute(
-            "SELECT version FROM assignments WHERE point_id = ? AND from_s <= ?"
-            " ORDER BY from_s DESC LIMIT 1",
-            (point_id, at_s),
-        ).fetchone()
-        return int(row[0]) if row else None
+        found = None
+        for from_s, version in self._held.assignments(point_id):
+            if from_s <= at_s:
+                found = version
+        return found

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterable
 
+from host_tools.store.held import Held
 from host_tools.store.records import Event, Parked, Reject
 
 REJECTS_MAX = 100000
@@ -13,8 +14,14 @@ _EVENT = "SELECT seq, kind, time_s, quality, code, point, args FROM events"
 
 
 class Intake:
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, held: Held) -> None:
         self._connection = connection
+        self._held = held
+        self._waiting: set[tuple[str, int]] | None = None  # streams with batches, for the owner
+
+    def forget(self) -> None:
+        """What is remembered of the store is read anew."""
+        self._waiting = None
 
     def reject(
         self,
@@ -71,6 +78,8 @@ class Intake:
             "INSERT INTO parked VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (module, stream, first_seq, digest, data, now_s),
         )
+        if self._waiting is not None:
+            self._waiting.add((module, stream))
         return cursor.rowcount > 0
 
     def parked(self, module: str) -> int:
@@ -78,6 +87,15 @@ class Intake:
             "SELECT COUNT(*) FROM parked WHERE module = ?", (module,)
         ).fetchone()
         return int(row[0])
+
+    def waits(self, module: str, stream: int) -> bool:
+        """True when batches of a stream may be parked; exact for the owner of its shard."""
+        if self._waiting is None:
+            if not self._held.keep:
+                return True
+            rows = self._connection.execute("SELECT DISTINCT module, stream FROM parked")
+            self._waiting = set(rows.fetchall())
+        return (module, stream) in self._waiting
 
     def next_parked(self, module: str, stream: int, upto_seq: int) -> Parked | None:
         """The parked batch whose turn has come: it begins at or below `upto_seq`."""

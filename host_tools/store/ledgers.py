@@ -1,18 +1,37 @@
-"""The journals of money and energy: readings, entries, postings, and the state row of each point.
+"""The journals of money and energy: entries with their readings and postings, and differences.
 
-Every method but the queries runs inside the caller's transaction. Journals only grow.
+Every method but the queries runs inside the caller's transaction. Journals only grow. A row of the
+journal names the one before it of its point, so a point's history is walked from its newest entry
+backwards and nothing has to be kept sorted. Rows wait in memory until something is asked of the
+store or the transaction ends.
 """
 
 import sqlite3
 from collections.abc import Iterable, Iterator
 
-from host_tools.store.records import Difference, Said, Settled
+from host_tools.store.held import Held
+from host_tools.store.records import Difference, Point, Said, Settled
 from protocol import ledger
 from protocol.ledger import Entry, State
 
+_INSERT = (
+    "INSERT INTO entries (id, before_id, point_id, epoch, from_s, arrived_s, contra, charged_ncur,"
+    " topups_ncur, head, said_head, seq, kind, time_s, quality, register_wh, energy_wh, version,"
+    " period, used_wh, amount_ncur, number, channel, balance_ncur)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+# The entries of a point from the newest back to a sequence.
+_WALK = (
+    "WITH RECURSIVE walk (id) AS ("
+    " SELECT last_id FROM points WHERE id = ?"
+    " UNION ALL"
+    " SELECT e.before_id FROM walk JOIN entries e ON e.id = walk.id WHERE e.seq > ?)"
+)
+_WALKED = "FROM walk JOIN entries e ON e.id = walk.id"
 _ENTRY = (
-    "SELECT seq, kind, time_s, quality, register_wh, energy_wh, version, period, used_wh,"
-    " amount_ncur, number, channel, balance_ncur, head FROM entries"
+    "SELECT e.seq, e.kind, e.time_s, e.quality, e.register_wh, e.energy_wh, e.version, e.period,"
+    " e.used_wh, e.amount_ncur, e.number, e.channel, e.balance_ncur, e.head, e.charged_ncur,"
+    " e.topups_ncur"
 )
 _DIFFERENCE = (
     "SELECT point_id, class, seq, detail, module_value, host_value, opened_s, last_s, count,"
@@ -20,25 +39,86 @@ _DIFFERENCE = (
 )
 
 
+Values = tuple[int, ...]
+Row = tuple[object, ...]
+
+
 class Ledgers:
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, held: Held) -> None:
         self._connection = connection
+        self._held = held
+        self._rows: list[Row] = []
+        self._next_id = 0  # of the transaction in hand; 0 until the store was asked
+        self._differing: set[int] | None = None  # points with open differences, for the owner
 
-    def append_readings(self, rows: Iterable[tuple[int, ...]]) -> None:
-        """Rows (point_id, epoch, seq, from_s, to_s, register_wh, energy_wh, quality, version,
-        charge_ncur, arrived_s)."""
-        self._connection.executemany(
-            "INSERT INTO readings (point_id, epoch, seq, from_s, to_s, register_wh, energy_wh,"
-            " quality, version, charge_ncur, arrived_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            rows,
-        )
+    def begin(self) -> None:
+        """A transaction has begun: another writer may have added rows meanwhile."""
+        self._next_id = 0
 
-    def append_entries(self, point_id: int, entries: Iterable[tuple[Entry, bytes]]) -> None:
-        """Entries with the chain head after each."""
-        self._connection.executemany(
-            "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(point_id, *entry, head) for entry, head in entries],
+    def forget(self) -> None:
+        """What waits is dropped; the store alone is right."""
+        self._rows.clear()
+        self._differing = None
+
+    def write(self) -> None:
+        """Brings the store up to date with what waits in memory."""
+        if self._rows:
+            self._connection.executemany(_INSERT, self._rows)
+            self._rows.clear()
+        self._held.write()
+
+    def append(
+        self,
+        point: Point,
+        folded: list[tuple[Entry, State]],
+        contras: list[int],
+        epoch: int,
+        said_head: bytes,
+        now_s: int,
+    ) -> Point:
+        """Journals entries with their opposite accounts; the point's row after them.
+
+        `said_head` is the chain head that the module says it has after the last of them.
+        """
+        row_id, number, before_id, state = self.next_id(), point.id, point.last_id, point.state
+        last = folded[-1][1]
+        rows: list[Row] = []
+        for (entry, after), contra in zip(folded, contras, strict=True):
+            said = said_head if after is last and said_head != after.head else None
+            where = (row_id, before_id, number, epoch, state.time_s, now_s, contra)
+            rows.append((*where, *after[9:], said, *entry))
+            before_id, state = row_id, after
+            row_id += 1
+        return self.append_rows(point, rows, last, said_head)
+
+    def next_id(self) -> int:
+        """The number of the next row, of whoever appends it first."""
+        if not self._next_id:
+            row = self._connection.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM entries")
+            self._next_id = row.fetchone()[0]
+        return self._next_id
+
+    def append_rows(
+        self, point: Point, rows: list[Row], state: State, said_head: bytes | None = None
+    ) -> Point:
+        """The same for rows as _INSERT has them, numbered from `next_id`, and the state after."""
+        self._rows += rows
+        last_id = self._next_id = self._next_id + len(rows)
+        seq, sent_seq = state[0], point.sent_seq
+        moved = Point(
+            point.id,
+            point.module,
+            point.point,
+            point.label,
+            point.currency,
+            state,
+            sent_seq if sent_seq > seq else seq,
+            Said(seq, None, said_head or state.head),
+            point.statement,
+            point.duplicates,
+            last_id - 1,
         )
+        return self._held.move(point, moved)
 
     def post(self, rows: Iterable[tuple[int, int, str, str, int, str, str, int]]) -> None:
         """Rows (point_id, time_s, debit, credit, amount_ncur, currency, source, number)."""
@@ -48,60 +128,43 @@ class Ledgers:
             rows,
         )
 
-    def settle_to(self, point_id: int, state: State) -> None:
-        """Replaces the state row; the entries up to it are in the same transaction."""
-        self._connection.execute(
-            "UPDATE points SET seq = ?, time_s = ?, register_wh = ?, balance_ncur = ?, period = ?,"
-            " used_wh = ?, day = ?, version = ?, mark_generation = ?, mark_highest = ?,"
-            " mark_floor = ?, mark_used = ?, charged_ncur = ?, topups_ncur = ?, head = ?,"
-            " sent_seq = MAX(sent_seq, ?) WHERE id = ?",
-            (*state[:8], *state.mark, *state[9:], state.seq, point_id),
-        )
-
     def entries(self, point_id: int, first_seq: int = 1, last_seq: int = -1) -> Iterator[Settled]:
         """Settled entries in order; up to the newest unless `last_seq` is given."""
-        where = "WHERE point_id = ? AND seq >= ? AND (seq <= ? OR ? < 0) ORDER BY seq"
-        values = (point_id, first_seq, last_seq, last_seq)
-        return (Settled(*row) for row in self._connection.execute(f"{_ENTRY} {where}", values))
+        where = "WHERE e.seq >= ? AND (e.seq <= ? OR ? < 0) ORDER BY e.seq"
+        values = (first_seq, last_seq, last_seq)
+        rows = self._walked(point_id, first_seq, _ENTRY, where, values)
+        return (Settled(*row) for row in rows)
 
     def entry(self, point_id: int, seq: int) -> Settled | None:
         return next(self.entries(point_id, seq, seq), None)
 
-    def metered_s(self, point_id: int, seq: int) -> int:
+    def metered_s(self, point: Point, seq: int) -> int:
         """The instant that the register had before a sequence; 0 before the opening."""
-        row = self._connection.execute(
-            "SELECT time_s FROM entries WHERE point_id = ? AND seq < ? AND kind IN (?, ?)"
-            " ORDER BY seq DESC LIMIT 1",
-            (point_id, seq, ledger.CHARGE, ledger.OPENING),
-        ).fetchone()
-        return int(row[0]) if row else 0
-
-    def sums(self, point_id: int, seq: int, kinds: tuple[int, ...]) -> int:
-        """Sum of the amounts of some kinds of entries up to a sequence."""
-        rows = self._connection.execute(
-            "SELECT kind, SUM(amount_ncur) FROM entries WHERE point_id = ? AND seq <= ?"
-            " GROUP BY kind",
-            (point_id, seq),
-        )
-        return sum(amount_ncur for kind, amount_ncur in rows if kind in kinds)
+        if seq > point.state.seq:
+            return int(point.state.time_s)
+        rows = self._walked(point.id, seq, "SELECT e.from_s", "WHERE e.seq = ?", (seq,))
+        return next((int(row[0]) for row in rows), 0)
 
     def recovered(self, point_id: int, which: int) -> int:
         """Sum of the amounts of one debt's entries, 0 or less."""
-        row = self._connection.execute(
-            "SELECT COALESCE(SUM(amount_ncur), 0) FROM entries"
-            " WHERE point_id = ? AND kind = ? AND number = ?",
-            (point_id, ledger.DEBT, which),
-        ).fetchone()
-        return int(row[0])
+        where, values = "WHERE e.kind = ? AND e.number = ?", (ledger.DEBT, which)
+        rows = self._walked(point_id, 0, "SELECT e.amount_ncur", where, values)
+        return sum(row[0] for row in rows)
 
     def energy_wh(self, point_id: int) -> int:
-        row = self._connection.execute(
-            "SELECT COALESCE(SUM(energy_wh), 0) FROM entries WHERE point_id = ?", (point_id,)
-        ).fetchone()
-        return int(row[0])
+        return sum(row[0] for row in self._walked(point_id, 0, "SELECT e.energy_wh"))
+
+    def _walked(
+        self, point_id: int, first_seq: int, what: str, where: str = "", values: Values = ()
+    ) -> sqlite3.Cursor:
+        """Rows of the entries of a point from the newest back to a sequence."""
+        self.write()
+        sql = f"{_WALK} {what} {_WALKED} {where}"
+        return self._connection.execute(sql, (point_id, first_seq, *values))
 
     def accounts(self) -> dict[tuple[str, str], int]:
         """{(currency, account): debits less credits}; together they are zero in every currency."""
+        self.write()
         rows = self._connection.execute(
             "SELECT currency, account, SUM(amount_ncur) FROM legs"
             " GROUP BY currency, account ORDER BY currency, account"
@@ -110,49 +173,31 @@ class Ledgers:
 
     def account_by_point(self, account: str) -> dict[int, int]:
         """{point_id: debits less credits} of one account."""
+        self.write()
         rows = self._connection.execute(
             "SELECT point_id, SUM(amount_ncur) FROM legs WHERE account = ? GROUP BY point_id",
             (account,),
         )
         return dict(rows.fetchall())
 
-    def heard(self, point_id: int, sent_seq: int) -> None:
+    def heard(self, point: Point, sent_seq: int) -> Point:
         """The module has written records up to this sequence."""
-        self._connection.execute(
-            "UPDATE points SET sent_seq = MAX(sent_seq, ?) WHERE id = ?", (sent_seq, point_id)
-        )
+        if sent_seq <= point.sent_seq:
+            return point
+        return self._held.change(point._replace(sent_seq=sent_seq))
 
-    def said(self, point_id: int, said: Said) -> None:
-        """Keeps a batch statement that is not older than the one kept."""
-        self._connection.execute(
-            "UPDATE points SET said_seq = ?, said_balance_ncur = ?, said_head = ?"
-            " WHERE id = ? AND (said_seq IS NULL OR said_seq <= ?)",
-            (said.seq, said.balance_ncur, said.head, point_id, said.seq),
-        )
+    def count_duplicates(self, point: Point, records: int) -> Point:
+        return self._held.change(point._replace(duplicates=point.duplicates + records))
 
-    def stated(self, point_id: int, said: Said) -> None:
+    def stated(self, point: Point, said: Said) -> Point:
         """Keeps a statement message."""
         self._connection.execute(
             "UPDATE points SET statement_seq = ?, statement_balance_ncur = ?, statement_head = ?,"
             " statement_s = ?, statement_register_wh = ?, statement_version = ?,"
             " statement_charged_ncur = ?, statement_topups_ncur = ? WHERE id = ?",
-            (
-                said.seq,
-                said.balance_ncur,
-                said.head,
-                said.time_s,
-                said.register_wh,
-                said.version,
-                said.charged_ncur,
-                said.topups_ncur,
-                point_id,
-            ),
+            (*said, point.id),
         )
-
-    def count_duplicates(self, point_id: int, records: int) -> None:
-        self._connection.execute(
-            "UPDATE points SET duplicates = duplicates + ? WHERE id = ?", (records, point_id)
-        )
+        return self._held.change(point._replace(statement=said))
 
     def differ(
         self,
@@ -174,9 +219,18 @@ class Ledgers:
             " last_s = excluded.last_s, count = differences.count + 1",
             (point_id, kind, detail, seq, str(values[0]), str(values[1]), now_s, now_s),
         )
+        if self._differing is not None:
+            self._differing.add(point_id)
 
     def agree(self, point_id: int, kind: str, now_s: int) -> None:
         """Closes the open differences of a class."""
+        if self._held.keep and self._differing is None:
+            rows = self._connection.execute(
+                "SELECT DISTINCT point_id FROM differences WHERE closed_s IS NULL"
+            )
+            self._differing = {row[0] for row in rows}
+        if self._differing is not None and point_id not in self._differing:
+            return
         self._connection.execute(
             "UPDATE differences SET closed_s = ?"
             " WHERE point_id = ? AND class = ? AND closed_s IS NULL",

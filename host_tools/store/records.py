@@ -1,6 +1,7 @@
 """What the store returns: frozen records. Units end the names; seq counts from 1 in its stream."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from protocol.ledger import State
 
@@ -23,8 +24,7 @@ class Module:
     gone_s: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """What the module itself said it has: a statement, or of a batch the chain head alone."""
 
     seq: int
@@ -37,9 +37,11 @@ class Said:
     topups_ncur: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A service point: settled state, and what its module said last."""
+class Point(NamedTuple):
+    """A service point: settled state, and what its module said last.
+
+    A tuple, because every reading makes a new one. last_id is the journal row of its last entry.
+    """
 
     id: int
     module: str
@@ -51,11 +53,12 @@ class Point:
     said: Said | None
     statement: Said | None
     duplicates: int
+    last_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A settled entry as it lies in the journal, with the chain head after it."""
+    """A settled entry as it lies in the journal, with chain head and running sums after it."""
 
     seq: int
     kind: int
@@ -71,6 +74,8 @@ class Settled:
     channel: int
     balance_ncur: int
     head: bytes
+    charged_ncur: int
+    topups_ncur: int
 
 
 @dataclass(frozen=True, slots=True)

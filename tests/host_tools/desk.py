@@ -9,7 +9,8 @@ from host_tools.config import BrokerAddress
 from host_tools.keys import KeyFiles
 from host_tools.settlement import enrol
 from host_tools.settlement.consumer import Consumer
-from host_tools.settlement.transport import Delivery
+from host_tools.settlement.tenancy import Tenancy
+from host_tools.settlement.transport import Claim, Delivery
 from host_tools.store.database import Store, open_store
 from protocol import topics
 from tests.host_tools.genuine import ROOT, START_S, PointLedger, Radio, Sender, Settle
@@ -43,8 +44,19 @@ class DeskTransport:
         self.published: list[tuple[str, bytes, int]] = []
         self.acknowledged = 0
 
-    def start(self) -> None: ...
+    def open(self, claim: Claim) -> None: ...
+    def shut(self, shard: int) -> None: ...
+    def flush(self) -> None: ...
     def stop(self) -> None: ...
+
+    def shards(self) -> set[int]:
+        return {0}
+
+    def ready(self) -> bool:
+        return True
+
+    def refusal(self) -> str:
+        return ""
 
     def take(self, most: int, wait_ms: int) -> list[Delivery]:
         return []
@@ -72,7 +84,9 @@ class Desk:
         self.clock = DeskClock()
         self.transport = DeskTransport()
         keys = KeyFiles(folder / "keys")
-        self.consumer = Consumer(self.store, keys, self.clock, self.transport, (0,))
+        self.tenancy = Tenancy(self.store, self.clock, "desk", (0,))
+        self.tenancy.look()
+        self.consumer = Consumer(self.store, keys, self.clock, self.transport, self.tenancy)
         self.ledger = PointLedger("m1", 0, BOOK)
 
     def opened(self, charges: int = 0) -> PointLedger:

@@ -198,6 +198,8 @@ def is_a(item: object, kind: type) -> bool:
 class Settle:
     """`gridpurse settle` as a process of its own."""
 
+    shards_max = 0
+
     def __init__(self, data: Path, broker: BrokerAddress, now_s: int, shards: str = "0") -> None:
         self.data = data
         self.broker = broker
@@ -219,6 +221,8 @@ class Settle:
             "GRIDPURSE_BROKER_PORT": str(self.broker.port),
             "GRIDPURSE_BROKER_USER": self.broker.user,
             "GRIDPURSE_BROKER_PASSWORD": self.broker.password,
+            "GRIDPURSE_BROKER_KIND": self.broker.kind,
+            "GRIDPURSE_SHARDS_MAX": str(self.shards_max),
             "GRIDPURSE_POLL_MS": "20",
         }
 

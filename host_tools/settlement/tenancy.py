@@ -1,0 +1,127 @@
+"""The shards of one worker: leases in the store, taken when free, renewed with every batch.
+
+A worker that died stops renewing, and after LEASE_MS the next one takes its shards under a higher
+generation. One that was only slow finds that out inside its own transaction and commits nothing.
+A lease thus decides how soon others take over, never whether the books are right. On one machine
+a locked file tells sooner that a worker has died: its lock goes with it.
+"""
+
+import fcntl
+from pathlib import Path
+from typing import Protocol
+
+from host_tools.clock import Clock
+from host_tools.settlement.transport import Claim
+from host_tools.store.database import Store
+from host_tools.store.held import Overtaken
+
+LEASE_MS = 10000
+
+
+class Presence(Protocol):
+    """Who is certainly dead; whoever cannot tell says False."""
+
+    def gone(self, owner: str) -> bool: ...
+
+
+class WorkerFiles:
+    """One locked file a worker beside the store."""
+
+    def __init__(self, folder: Path, owner: str) -> None:
+        self._folder = folder
+        folder.mkdir(mode=0o700, exist_ok=True)
+        self._path = folder.joinpath(owner)
+        self._file = self._path.open("w")
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def gone(self, owner: str) -> bool:
+        """True without a file, too: a living worker of this store has one."""
+        path = self._folder.joinpath(owner)
+        try:
+            with path.open() as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return True
+        except OSError:  # locked
+            return False
+        path.unlink(missing_ok=True)
+        return True
+
+    def close(self) -> None:
+        self._path.unlink(missing_ok=True)
+        self._file.close()
+
+
+class Tenancy:
+    """What one worker holds; `most` leaves shards for others."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        owner: str,
+        shards: tuple[int, ...],
+        most: int = 0,
+        presence: Presence | None = None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._owner = owner
+        self._shards = shards
+        self._most = most or len(shards)
+        self._presence = presence
+        self.claims: dict[int, Claim] = {}
+
+    def look(self) -> bool:
+        """Renews what is ours and takes what is free. True when our shards have changed."""
+        before = dict(self.claims)
+        now_ms = self._clock.ticks_ms()
+        with self._store.transaction():
+            for claim in before.values():
+                if not self._renewed(claim, now_ms):
+                    del self.claims[claim.shard]
+            for shard in self._shards:
+                if shard not in self.claims and len(self.claims) < self._most:
+                    self._end_of_the_dead(shard)
+                    taken = self._store.leases.take(shard, self._owner, now_ms, LEASE_MS)
+                    if taken is not None:
+                        self.claims[shard] = Claim(shard, *taken)
+        if self.claims == before:
+            return False
+        self._store.own(bool(self.claims))
+        return True
+
+    def confirm(self) -> None:
+        """Inside the transaction of a batch: all is still ours, or Overtaken."""
+        now_ms = self._clock.ticks_ms()
+        for claim in self.claims.values():
+            if not self._renewed(claim, now_ms):
+                raise Overtaken(f"shard {claim.shard} has another owner")
+
+    def reading(self) -> None:
+        """We read from the broker now: nothing of an owner before us is left there."""
+        with self._store.transaction():
+            for claim in self.claims.values():
+                self._store.leases.reading(claim.shard, self._owner, claim.generation)
+
+    def lose(self, shard: int) -> None:
+        """The broker says that a shard has another reader: its lease is asked for anew."""
+        self.claims.pop(shard, None)
+        self._store.own(bool(self.claims))
+
+    def leave(self) -> None:
+        """Lets the next one in at once."""
+        with self._store.transaction():
+            for claim in self.claims.values():
+                self._store.leases.give_up(claim.shard, self._owner, claim.generation)
+        self.claims.clear()
+        self._store.own(False)
+
+    def _end_of_the_dead(self, shard: int) -> None:
+        held = self._store.leases.holder(shard)
+        if held is not None and self._presence is not None and self._presence.gone(held[0]):
+            self._store.leases.give_up(shard, *held)
+
+    def _renewed(self, claim: Claim, now_ms: int) -> bool:
+        whose = claim.shard, self._owner, claim.generation
+        return self._store.leases.renew(*whose, now_ms, LEASE_MS)
