@@ -51,7 +51,7 @@ class Meter(PointLedger):
 
     def settled(self) -> list[Settled]:
         return [
-            Settled(*entry, state.head)
+            Settled(*entry, state.head, state.charged_ncur, state.topups_ncur)
             for entry, state in zip(self.entries, self.states[1:], strict=True)
         ]
 
