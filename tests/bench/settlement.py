@@ -8,8 +8,8 @@ import sys
 from tests.bench.report import Report
 
 PARTS = {
-    "bench": ("drain", "live"),
-    "proof": ("invariance", "invariance_real"),
+    "bench": ("drain", "live", "rerate"),
+    "proof": ("invariance", "invariance_real", "golden_bills", "vee"),
 }
 REPORT = Report("settlement", PARTS, {"bench": "settlement bench", "proof": "settlement proof"})
 
