@@ -116,7 +116,7 @@ TARGETS["settlement proof"] = {
     "vee_other_missed": ("errors", "==", 0),
     "vee_bad_bills": ("bills", "==", 0),
     "vee_clean_hard": ("findings", "==", 0),
-    "vee_clean_blocked_ppm": ("ppm", "<=", 1000),
+    "vee_clean_blocked_ratio": ("ppm", "<=", 1000),
     "vee_false_flags_per_1000_meter_years": ("flags", REPORTED, 0),
     "vee_second_run_changes": ("intervals", "==", 0),
     "vee_gaps": ("gaps", REPORTED, 0),

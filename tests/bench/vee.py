@@ -154,7 +154,7 @@ def measure(count: int = len(CURVES) * MONTHS) -> dict[str, int]:
                 off_wh * 1000 // true_wh
                 for off_wh, true_wh in gap_errors(good, past, draw, limits, False)
             ]
-    out["vee_clean_blocked_ppm"] = blocked * 1_000_000 // count
+    out["vee_clean_blocked_ratio"] = blocked * 1_000_000 // count
     out["vee_false_flags_per_1000_meter_years"] = flags * 365 * 1000 // (count * DAYS)
     out["vee_gap_without_register_mape_permille"] = sum(off_permille) // len(off_permille)
     return out
