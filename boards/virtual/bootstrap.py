@@ -1,6 +1,6 @@
 """From power-on to the prompt: what the boot loader and the C start-up code do on a chip.
 
-Run by the bridge: micropython -X heapsize=256k -i bootstrap.py SETTINGS.JSON. Mounts the flash
+Run by the bridge: micropython -X heapsize=208k -i bootstrap.py SETTINGS.JSON. Mounts the flash
 image at '/', runs boot.py and main.py, marks both moments for the bridge, leaves the real prompt.
 """
 

@@ -34,7 +34,7 @@ from protocol import settings
 from protocol.units import NO_RELAY
 
 LOCKSTEP = 0
-OPTIONS = Options(baud=BAUD, heap_bytes=192 * 1024, heap_probe_every=20)
+OPTIONS = Options(baud=BAUD, heap_bytes=176 * 1024, heap_probe_every=20)
 SETTLE_STOP_S = 10
 
 

@@ -43,7 +43,7 @@ class Options:
     # What the meters are set to, and the pace of the line; 0: any setting will do, no delay.
     baud: int = 0
     parity: int = 0  # 0 none, 1 odd, 2 even
-    heap_bytes: int = 256 * 1024
+    heap_bytes: int = 208 * 1024  # of eight points, see tests/bench/heap.py
     firmware_in_rom: bool = False  # executed in place, as from a ROMFS partition
     wdt_ms: int = 30_000
     # From 2 on: heap_peak is taken at every n-th idle moment, after a collection; 0: with garbage.

@@ -39,7 +39,7 @@ TARGETS = {
         "module_fuzz_failures": ("inputs", "==", 0),
         "differential_histories": ("histories", ">=", 20_000),
         "differential_differences": ("histories", "==", 0),
-        "demo_heap_peak_bytes": ("bytes", "<=", 196_608),
+        "demo_heap_peak_bytes": ("bytes", "<=", 180_224),
     },
     "bench": {
         "relay_open_ms_p99": ("ms", "<=", 50),
