@@ -53,6 +53,9 @@ def worked(hours, poll_s, away_days, journal_sectors, disk_sectors):
             worlds.settle(world, firmware)
             world.log = []
             world.kept_from = 0
+        if at_s % DAY_S == 0:  # before a list has grown over all of the heap
+            world.meter.asked = []
+            gc.collect()
     worlds.unmount()
     return wear
 
