@@ -13,7 +13,7 @@ HOUR_S = 3600
 
 
 def test_hours_of_bad_network_lose_and_double_nothing() -> None:
-    found = hostile_week.measure(7, 10 * HOUR_S)
+    found = hostile_week.measure(7, 4 * HOUR_S)
     assert found == {"hostile_week_lost": 0, "hostile_week_double": 0}
 
 
