@@ -4,6 +4,7 @@ A payment and its top-up number are one transaction; the same payment reference 
 """
 
 from dataclasses import replace
+from typing import Any, cast
 
 from host_tools import Refused
 from host_tools.settlement import posting
@@ -77,8 +78,11 @@ def set_tariff(store: Store, point: Point, book: tariff.Book, now_s: int) -> int
 
 def order_tariff(store: Store, module: str, point: int, book: tariff.Book, now_s: int) -> int:
     """Queues the book for a point; the command's id."""
-    args: list[object] = [tariff_book.to_wire(book)]
-    return issue(store, module, point, codes.TARIFF, args, now_s, TARIFF_LIFE_S)
+    return issue(store, module, point, codes.TARIFF, tariff_args(book), now_s, TARIFF_LIFE_S)
+
+
+def tariff_args(book: tariff.Book) -> list[object]:
+    return [tariff_book.to_wire(book)]
 
 
 def topup_arrived(store: Store, module: str, point: int, given: TopUp, now_s: int) -> None:
@@ -112,8 +116,13 @@ def _topup_of(store: Store, order: Order) -> TopUp | None:
     return store.payments.topup(point.id, args[1], args[0])
 
 
+def args_of(wire: bytes) -> list[Any]:
+    """The arguments of a command that lies in the store."""
+    return cast(list[Any], cbor.decode(wire, ARGS_DEPTH_MAX))
+
+
 def to_wire(order: Order) -> Command:
-    args = cbor.decode(order.args, ARGS_DEPTH_MAX)
+    args = args_of(order.args)
     return Command(order.id, order.target, order.action, order.issued_s, order.expires_s, args)
 
 
