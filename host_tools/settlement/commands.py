@@ -18,6 +18,7 @@ TOPUP_LIFE_S = 365 * DAY_S  # its number protects it, not its age
 TARIFF_LIFE_S = 365 * DAY_S
 ARGS_DEPTH_MAX = 9  # of the slots of a tariff
 OPEN_MAX = 8  # commands of a module under way at once: its window of applied ids is no wider
+IDS_MAX = 32  # that a module remembers behind its newest: an older one counts as applied
 RETRY_MS = 15000
 RETRY_MS_MAX = 3600000
 
@@ -96,9 +97,12 @@ def topup_arrived(store: Store, module: str, point: int, given: TopUp, now_s: in
 def answered(
     store: Store, module: str, command_id: int, status: int, detail: int, now_s: int
 ) -> None:
-    """A command result. A refused top-up waits for a person; an arrived one is never undone."""
+    """A command result. A refused top-up waits for a person; an arrived one is never undone.
+
+    An answer that comes after we gave up is still what happened.
+    """
     order = store.payments.command(module, command_id)
-    if order is None or order.state not in ("queued", "sent"):
+    if order is None or order.state in ("done", "refused"):
         return
     state = _ENDS.get(status, "refused")
     store.payments.command_ended(order, state, status, detail, now_s)
@@ -143,13 +147,16 @@ class Dispatch:
         """Open commands to send now; those past their expiry are closed instead."""
         out = []
         under_way: dict[str, int] = {}
+        oldest: dict[tuple[str, int], int] = {}
         pending = store.payments.open_commands()
         for order in pending:
             if order.expires_s <= now_s:
                 store.payments.command_ended(order, "expired", None, None, now_s)
                 continue
             count = under_way[order.module] = under_way.get(order.module, 0) + 1
-            if count > OPEN_MAX or not self._in_window(store, order):
+            oldest_id = oldest.setdefault((order.module, order.target), order.id)
+            remembered = order.id < oldest_id + IDS_MAX
+            if count > OPEN_MAX or not remembered or not self._in_window(store, order):
                 continue
             key = (order.module, order.id)
             at_ms, pause_ms = self._next_ms.get(key, (ticks_ms, RETRY_MS))
