@@ -161,7 +161,7 @@ def test_six_orders_in_an_hour_are_enough_but_supply_can_be_given_back(orderly):
 
 
 class Relay:
-    """A module as far as relay orders go: applies what it has not applied, in the order it comes."""
+    """A module as far as relay orders go: it applies what is new to it, in the order it comes."""
 
     def __init__(self) -> None:
         self.applied: dict[int, int] = {}
