@@ -146,9 +146,9 @@ TAMPERS = {
 
 # The word; what is read beside the billing register, and what is told.
 PLANS = {
-    0: ("普通监护", "all registers every 15 minutes", "nothing beside events"),
-    1: ("订制监护", "all registers every minute", "`MOMENTS` every 5 minutes"),
-    2: ("全面监护", "all registers every second", "`MOMENTS` every minute"),
+    0: (ordered.PLANS[0], "all registers every 15 minutes", "nothing beside events"),
+    1: (ordered.PLANS[1], "all registers every minute", "`MOMENTS` every 5 minutes"),
+    2: (ordered.PLANS[2], "all registers every second", "`MOMENTS` every minute"),
 }
 
 STATUSES = ordered.STATUSES
@@ -156,6 +156,20 @@ STATUSES = ordered.STATUSES
 ACTIONS = ordered.ACTIONS
 
 RELAY_ORDERS = ordered.RELAY_ORDERS
+
+# Kinds of `gridpurse command`.
+ORDERS = {
+    "relay": "跳闸、合闸允许、直接合闸、报警、保电",
+    "tariff": "更换电价",
+    "adjust": "调账，正负均可",
+    "debt": "约定欠费回收方式",
+    "plan": "监测方案",
+    "meter": "告知已换表",
+    "clear": "解除窃电闭锁或代码锁定",
+    "state": "要求申报状态",
+    "config": "试用新参数",
+    "update": "分步发送新程序，自动续传",
+}
 
 ENTRIES = {
     1: "电量电费",
