@@ -6,6 +6,7 @@ a person hears at once what every module would refuse.
 
 import hashlib
 from pathlib import Path
+from typing import cast
 
 from host_tools import Refused
 from host_tools.flashing.bundle import FOLDERS, Bundle
@@ -52,6 +53,13 @@ def unpacked(content: bytes) -> Bundle:
     for line, data in zip(lines, files, strict=True):
         _check(line, data)
     return Bundle(int(head), tuple(parts))
+
+
+def stored(content: bytes) -> Bundle:
+    """A bundle that `unpacked` has looked at before."""
+    items = cbor.decode(content, size_max=BUNDLE_BYTES_MAX)
+    parts = tuple(cast(list[bytes], items)[1:])
+    return Bundle(int(parts[0].split(b"\n", 1)[0]), parts)
 
 
 def _check(line: str, data: bytes) -> None:

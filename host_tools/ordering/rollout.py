@@ -25,7 +25,7 @@ from protocol.units import DAY_S, MODULE_TARGET
 SENDING, ARMED, REFUSED, ABORTED = "sending", "armed", "refused", "aborted"
 STOPPED, CONFIRMED, TAKEN_BACK = "stopped", "confirmed", "taken back"  # only told
 LIFE_S = 30 * DAY_S
-TRIES_MAX = 3  # begins without anything new
+TRIES_MAX = 16  # answers that led no further, of one order of a person
 FILE_BITS = 20
 # Reasons that another try cannot change.
 FINAL = (codes.BAD_VERSION, codes.BAD_MPY, codes.NO_SPACE, codes.BAD_FILE)
@@ -127,14 +127,15 @@ def answered(store: Store, module: str, command_id: int, now_s: int) -> None:
     args = commands.args_of(sent.args)
     if args[0] == codes.CHUNK:
         known.shorten(sent, cbor.encode(args[:3]))
-    place = record.detail or 0
-    if place > one.place:
-        one = replace(one, place=place, tries=0)
+    place = max(0, record.detail or 0)
+    further = record.state == "done" and (args[0] == codes.BEGIN or place > one.place)
     step = _next(known, one, args[0], record.status, place)
     if isinstance(step, str):
         known.keep_rollout(replace(one, state=step))
         return
-    if step[0] == codes.BEGIN or record.state == "refused":
+    if further and step[0] != codes.BEGIN:
+        one = replace(one, place=place)
+    else:
         seq = store.fleet.module_known(module).events_seq
         one = replace(one, tries=one.tries + 1, events_seq=seq)
         if one.tries > TRIES_MAX:
@@ -149,7 +150,7 @@ def _next(
     known: orders.Orders, one: Rollout, step: int, status: int, place: int
 ) -> list[object] | str:
     """Arguments of what comes next, or the state in which the update ends."""
-    made = bundle_file.unpacked(known.bundle(one.digest))
+    made = bundle_file.stored(known.bundle(one.digest))
     if status in (codes.DONE, codes.ALREADY):
         if step == codes.FINISH:
             return ARMED
@@ -201,7 +202,7 @@ STATES_ZH = {
 
 def progress(store: Store, one: Rollout) -> Progress:
     known = orders.of(store)
-    made = bundle_file.unpacked(known.bundle(one.digest))
+    made = bundle_file.stored(known.bundle(one.digest))
     number, offset = one.place >> FILE_BITS, one.place & ((1 << FILE_BITS) - 1)
     total = sum(len(part) for part in made.parts)
     arrived = sum(len(part) for part in made.parts[:number]) + offset

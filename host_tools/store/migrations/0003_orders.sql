@@ -31,7 +31,7 @@ CREATE TABLE rollouts (
   state TEXT NOT NULL CHECK (state IN ('sending', 'armed', 'refused', 'aborted')),
   command_id INTEGER NOT NULL,           -- the step under way, or the last one
   place INTEGER NOT NULL,                -- file number * 2^20 + offset of what comes next
-  tries INTEGER NOT NULL,                -- begins since something new has arrived
+  tries INTEGER NOT NULL,                -- answers that led no further
   events_seq INTEGER NOT NULL,           -- what the module told up to here is older
   expires_s INTEGER NOT NULL,
   PRIMARY KEY (module, number)
