@@ -2,7 +2,9 @@
 
 import json
 
+from host_tools.config import BrokerAddress, read_settings
 from host_tools.flashing import bundle_file
+from host_tools.simulator.wiring import Place, module_settings
 from host_tools.store.database import opened
 from host_tools.store.records import Event
 from protocol import cbor, codes, messages
@@ -37,9 +39,12 @@ class Orders:
     def carried_out(self, kind: str, *words: object) -> int:
         """An order, once the module has answered that it is done."""
         command_id = self.order(kind, *words)
-        self.site.until(
-            f"{kind} {words}", lambda: self.state(command_id) not in ("queued", "sent")
-        )
+
+        def answered() -> bool:
+            with opened(self.site.data, create=False) as store:
+                return store.payments.command(MODULE, command_id).state not in ("queued", "sent")
+
+        self.site.until(f"{kind} {words}", answered)
         assert self.state(command_id) == "done", self.listed()
         return command_id
 
@@ -81,6 +86,47 @@ def test_money_relay_and_plan_are_ordered_done_and_agreed_upon(tmp_path):
         state = site.point(MODULE).state
         adjusted_ncur = state.balance_ncur - state.topups_ncur + state.charged_ncur
         assert adjusted_ncur == 3_200_000_000
+        assert [modules.end(), settle.end()] == [0, 0]
+    none_left(site.data)
+
+
+def settings_text(site: Site, **changes: object) -> str:
+    """The settings of the module that is simulated, as TOML without the password."""
+    kept = json.loads((site.data / "modules" / MODULE / "load.json").read_text(encoding="utf-8"))
+    places = {
+        int(number): Place(**{**row, "warnings": tuple(row["warnings"])})
+        for number, row in kept["places"].items()
+    }
+    broker = read_settings(site.data / "gridpurse.toml", {}).broker
+    login = BrokerAddress(broker.host, broker.port, MODULE, "")
+    now = module_settings(MODULE, 0, places, login, 10_000)._replace(**changes)
+    values = now._asdict()
+    points = [point._asdict() for point in values.pop("points")]
+    del values["broker_password"]
+    lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+    for point in points:
+        lines += ["[[points]]", *(f"{key} = {json.dumps(value)}" for key, value in point.items())]
+    return "\n".join(lines) + "\n"
+
+
+def test_settings_are_kept_when_the_module_comes_back_with_them_and_else_taken_back(tmp_path):
+    site = Site(tmp_path / "data")
+    site.enrol(MODULE)
+    orders = Orders(site)
+    path = tmp_path / "gp-1.toml"
+    with running(site, *SIMULATE) as (modules, settle):
+        site.until("opened", lambda: site.point(MODULE).state.version)
+        path.write_text(settings_text(site, version=2, poll_ms=5000), encoding="utf-8")
+        kept = orders.order("config", MODULE, path)
+        site.until("kept", lambda: orders.rules(codes.CONFIG_SET) == [2])
+        assert orders.state(kept) == "confirmed"
+        path.write_text(settings_text(site, version=3, broker_port=1), encoding="utf-8")
+        lost = orders.order("config", MODULE, path)
+        site.until("taken back", lambda: orders.rules(codes.CONFIG_SET) == [2, 2])
+        assert [orders.state(kept), orders.state(lost)] == ["confirmed", "taken back"]
+        path.write_text(settings_text(site, version=2), encoding="utf-8")
+        again = ("config", MODULE, path, *BY, *orders.where)
+        assert "must be above 2, which runs now" in refusal("command", *again)
         assert [modules.end(), settle.end()] == [0, 0]
     none_left(site.data)
 
