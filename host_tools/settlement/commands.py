@@ -146,8 +146,8 @@ class Dispatch:
     def due(self, store: Store, now_s: int, ticks_ms: int) -> list[Order]:
         """Open commands to send now; those past their expiry are closed instead."""
         out = []
-        under_way: dict[str, int] = {}
         oldest: dict[tuple[str, int], int] = {}
+        under_way: dict[str, int] = {}
         pending = store.payments.open_commands()
         for order in pending:
             if order.expires_s <= now_s:
