@@ -11,7 +11,6 @@ from host_tools.flashing import bundle_file
 from host_tools.flashing.bundle import bundle
 from host_tools.ordering import rollout
 from host_tools.settlement import commands
-from host_tools.settlement.consumer import Consumer
 from host_tools.store import orders
 from protocol import cbor, codes
 from tests.firmware.test_update import FILES, Site
@@ -117,8 +116,7 @@ def test_lost_answers_resends_and_restarts_on_both_sides_end_in_the_same_files(u
     for _ in range(200):
         what = dice.random()
         if what < 0.15:  # settlement starts anew
-            keys = desk.consumer._keys
-            desk.consumer = Consumer(desk.store, keys, desk.clock, desk.transport, (0,))
+            desk.consumer._dispatch = commands.Dispatch()  # all that it does not have in its store
         elif what < 0.3:  # the module does
             updated.site.boot()
         sent = updated.orderly.sent(later_ms=dice.choice((1, 20_000)))
