@@ -149,7 +149,8 @@ KINDS = {
 TRIPS = (BY_CREDIT, BY_CONTRACT, BY_SAFETY, TO_CLOSE, TO_PERMIT)
 IN_DAYTIME = (BY_CREDIT, BY_CONTRACT, TO_CLOSE, TO_PERMIT)
 
-NO_EXPIRY, ENDLESS, UNCONFIRMED = "no expiry", "no end", "not confirmed"
+NO_EXPIRY, LATE = "no expiry", "late expiry"
+ENDLESS, UNCONFIRMED = "no end", "not confirmed"
 LOCAL, HELD, LISTED = "module decides", "hold supply", "on the list"
 PROTECTED, TOO_OFTEN = "protected hours", "too often"
 
@@ -167,6 +168,11 @@ REFUSALS = {
         (*TRIPS, DIRECT_CLOSE, HOLD),
         "add --expires, such as 2h: it must not act later than it is meant",
         "须加 --expires，逾期不得执行",
+    ),
+    LATE: Refusal(
+        (*TRIPS, DIRECT_CLOSE),
+        "must expire within a day: by then nobody knows any more how things are there",
+        "有效期不得超过一日",
     ),
     ENDLESS: Refusal(
         (TO_CLOSE, TO_PERMIT, HOLD),
@@ -206,6 +212,7 @@ REFUSALS = {
 }
 
 ORDERS_AN_HOUR = 6
+LIFE_S_MAX = DAY_S  # of what opens or closes
 HOUR_S = 3600
 SECONDS_MAX = 31 * DAY_S  # of a hold or a timed trip
 

@@ -83,6 +83,8 @@ def conditions(asking: Asking, point: Point, at: fee_control.Standing) -> Iterat
     asked, now_s = asking.arguments, asking.now_s
     if asking.expires_s is None:
         yield fee_control.NO_EXPIRY
+    elif asking.expires_s > now_s + fee_control.LIFE_S_MAX:
+        yield fee_control.LATE
     if asked.lasts is None:
         yield fee_control.ENDLESS
     if not asked.confirm_close:

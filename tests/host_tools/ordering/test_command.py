@@ -78,6 +78,11 @@ def test_an_order_goes_out_as_the_module_reads_it_with_its_person_and_reason(ord
 
 BAD = {
     "no expiry": (("relay", "m1", 0, "trip", "--cause", "safety"), "--expires"),
+    "late trip": (("relay", "m1", 0, *SAFETY[:-1], "25h"), "within a day"),
+    "late close": (
+        ("relay", "m1", 0, "close", "--confirm-close", "--expires", "2d"),
+        "within a day",
+    ),
     "no cause": (("relay", "m1", 0, "trip", "--expires", "1h"), "--cause credit, contract"),
     "close without word": (("relay", "m1", 0, "close", "--expires", "1h"), "--confirm-close"),
     "hold for ever": (("relay", "m1", 0, "hold", "--expires", "1h"), "--for"),

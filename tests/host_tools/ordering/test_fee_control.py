@@ -68,6 +68,7 @@ def test_a_timed_trip_never_ends_one_that_was_to_last():
 
 FORBIDDEN = {
     fee.NO_EXPIRY: {*fee.TRIPS, fee.DIRECT_CLOSE, fee.HOLD},
+    fee.LATE: {*fee.TRIPS, fee.DIRECT_CLOSE},
     fee.ENDLESS: {fee.TO_CLOSE, fee.TO_PERMIT, fee.HOLD},
     fee.UNCONFIRMED: {fee.TO_CLOSE, fee.DIRECT_CLOSE},
     fee.LOCAL: {fee.BY_CREDIT},
