@@ -12,6 +12,7 @@ from host_tools.billing import command as bill
 from host_tools.demo import run as demo
 from host_tools.exchange import readings
 from host_tools.flashing import device_image
+from host_tools.ordering import command, listing
 from host_tools.settlement import enrol, reconcile, rejects, service, token, topup, unlock
 from host_tools.tariffs import command as tariff
 
@@ -29,6 +30,8 @@ COMMANDS: dict[
     "simulate": ("run virtual modules at this desk", simulate.add_arguments, simulate.run),
     "settle": ("settle what modules send", service.add_arguments, service.run),
     "topup": ("credit a payment to a service point", topup.add_arguments, topup.run),
+    "command": ("order something of a module", command.add_arguments, command.run),
+    "commands": ("what was ordered and what became of it", listing.add_arguments, listing.run),
     "token": ("print the digits of a booked payment", token.add_arguments, token.run),
     "unlock": ("end the lock-out of token entry", unlock.add_arguments, unlock.run),
     "modules": ("list modules, or enrol one", enrol.add_arguments, enrol.run),

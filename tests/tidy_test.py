@@ -44,6 +44,7 @@ FLOAT_FREE = (
     "host_tools/rating",
     "host_tools/settlement",
     "host_tools/exchange",
+    "host_tools/ordering",
     "host_tools/store",
     "host_tools/tariffs",
     "host_tools/validation",

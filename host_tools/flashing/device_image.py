@@ -1,7 +1,8 @@
 """`gridpurse image`: everything but MicroPython itself that goes into the flash of a board.
 
 Partition table, file system with the program as .mpy, blank journal, and a manifest.json that says
-where each belongs. No settings and no key: those are a module's own. Writes to no device.
+where each belongs; beside them the bundle that updates modules in service. No settings and no key:
+those are a module's own. Writes to no device.
 """
 
 import argparse
@@ -12,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from host_tools.files import write_whole
-from host_tools.flashing import partition_table
+from host_tools.flashing import bundle_file, partition_table
+from host_tools.flashing.bundle import bundle
 from host_tools.flashing.device_code import BUILD, PACKAGES, ROOT, device_folder
 from host_tools.simulator import image
 
 BOARDS = ROOT / "boards"
 SHARED, START = "boards/esp32", "boards/start.mpy"
 OUT = BUILD / "device"
+UPDATE = "update.bundle"  # for modules in service; written to no flash
 TABLE, FILE_SYSTEM, JOURNAL, MANIFEST = (
     "partition-table.bin",
     "vfs.bin",
@@ -38,10 +41,13 @@ def run(arguments: argparse.Namespace) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
+    update = folder / UPDATE
+    update.write_bytes(bundle_file.packed(bundle(module_files(arguments.board), version())))
     manifest = manifest_of(arguments.board, files)
     write_whole(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
     for part in manifest["files"]:
         print(f"made  {folder / part['file']}: {part['size']} bytes for {part['offset']}")
+    print(f"made  {update}: version {version()}, for `gridpurse command update`")
     print(f"new module, in {folder}, its MicroPython already written:")
     words = " ".join(f"{part['offset']} {part['file']}" for part in manifest["files"])
     print(f"  esptool --chip {manifest['chip']} write-flash {words}")
@@ -49,6 +55,12 @@ def run(arguments: argparse.Namespace) -> int:
         f"module in service: {FILE_SYSTEM} takes its settings, {JOURNAL} its ledger; write neither"
     )
     return 0
+
+
+def version() -> str:
+    """Of the program in this folder."""
+    text = (ROOT / "firmware" / "uplink.py").read_text(encoding="utf-8")
+    return text.split('FIRMWARE = "')[1].split('"')[0]
 
 
 def boards() -> list[str]:

@@ -5,6 +5,7 @@ A payment and its top-up number are one transaction; the same payment reference 
 
 from collections.abc import Collection
 from dataclasses import replace
+from typing import Any, cast
 
 from host_tools import Refused
 from host_tools.settlement import posting
@@ -18,6 +19,7 @@ TOPUP_LIFE_S = 365 * DAY_S  # its number protects it, not its age
 TARIFF_LIFE_S = 365 * DAY_S
 ARGS_DEPTH_MAX = 9  # of the slots of a tariff
 OPEN_MAX = 8  # commands of a module under way at once: its window of applied ids is no wider
+IDS_MAX = 32  # that a module remembers behind its newest: an older one counts as applied
 RETRY_MS = 15000
 RETRY_MS_MAX = 3600000
 
@@ -78,8 +80,11 @@ def set_tariff(store: Store, point: Point, book: tariff.Book, now_s: int) -> int
 
 def order_tariff(store: Store, module: str, point: int, book: tariff.Book, now_s: int) -> int:
     """Queues the book for a point; the command's id."""
-    args: list[object] = [tariff_book.to_wire(book)]
-    return issue(store, module, point, codes.TARIFF, args, now_s, TARIFF_LIFE_S)
+    return issue(store, module, point, codes.TARIFF, tariff_args(book), now_s, TARIFF_LIFE_S)
+
+
+def tariff_args(book: tariff.Book) -> list[object]:
+    return [tariff_book.to_wire(book)]
 
 
 def topup_arrived(store: Store, module: str, point: int, given: TopUp, now_s: int) -> None:
@@ -93,9 +98,12 @@ def topup_arrived(store: Store, module: str, point: int, given: TopUp, now_s: in
 def answered(
     store: Store, module: str, command_id: int, status: int, detail: int, now_s: int
 ) -> None:
-    """A command result. A refused top-up waits for a person; an arrived one is never undone."""
+    """A command result. A refused top-up waits for a person; an arrived one is never undone.
+
+    An answer that comes after we gave up is still what happened.
+    """
     order = store.payments.command(module, command_id)
-    if order is None or order.state not in ("queued", "sent"):
+    if order is None or order.state in ("done", "refused"):
         return
     state = _ENDS.get(status, "refused")
     store.payments.command_ended(order, state, status, detail, now_s)
@@ -113,8 +121,13 @@ def _topup_of(store: Store, order: Order) -> TopUp | None:
     return store.payments.topup(point.id, args[1], args[0])
 
 
+def args_of(wire: bytes) -> list[Any]:
+    """The arguments of a command that lies in the store."""
+    return cast(list[Any], cbor.decode(wire, ARGS_DEPTH_MAX))
+
+
 def to_wire(order: Order) -> Command:
-    args = cbor.decode(order.args, ARGS_DEPTH_MAX)
+    args = args_of(order.args)
     return Command(order.id, order.target, order.action, order.issued_s, order.expires_s, args)
 
 
@@ -137,6 +150,7 @@ class Dispatch:
         Only of modules of our shards: rows of other points are not ours to keep.
         """
         out = []
+        oldest: dict[tuple[str, int], int] = {}
         under_way: dict[str, int] = {}
         pending = [
             order
@@ -148,7 +162,9 @@ class Dispatch:
                 store.payments.command_ended(order, "expired", None, None, now_s)
                 continue
             count = under_way[order.module] = under_way.get(order.module, 0) + 1
-            if count > OPEN_MAX or not self._in_window(store, order):
+            oldest_id = oldest.setdefault((order.module, order.target), order.id)
+            remembered = order.id < oldest_id + IDS_MAX
+            if count > OPEN_MAX or not remembered or not self._in_window(store, order):
                 continue
             key = (order.module, order.id)
             at_ms, pause_ms = self._next_ms.get(key, (ticks_ms, RETRY_MS))

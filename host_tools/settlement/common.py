@@ -42,6 +42,16 @@ HEADS_ZH = {
     "first": "首次",
     "last": "最近",
     "topic": "主题",
+    "id": "命令号",
+    "order": "命令",
+    "state": "状态",
+    "answer": "答复",
+    "who": "下达人",
+    "why": "原因",
+    "issued": "下达时间",
+    "expires": "有效期至",
+    "answered": "答复时间",
+    "sent": "已发次数",
 }
 
 

@@ -5,6 +5,7 @@ Runs inside the caller's transaction.
 
 import hashlib
 
+from host_tools.ordering import rollout
 from host_tools.settlement import commands, screening, settle
 from host_tools.store.database import Store
 from host_tools.store.records import Event, Module
@@ -30,6 +31,7 @@ def receive(store: Store, module: Module, batch: Events | Result, now_s: int) ->
             _rejected_there(store, module, record, now_s)
     if isinstance(batch, Result):
         commands.answered(store, module.id, batch.command_id, batch.status, batch.detail, now_s)
+        rollout.answered(store, module.id, batch.command_id, now_s)
 
 
 def _rejected_there(store: Store, module: Module, record: Event, now_s: int) -> None:

@@ -4,6 +4,7 @@ State Grid's terms where it has one (DL/T 645, DL/T 698.45). Only the generator 
 this; a number without a word here fails the docs test.
 """
 
+from host_tools.ordering import words as ordered
 from protocol import words
 
 RELAY_STATES = {0: "合闸", 1: "跳闸", 2: "合闸允许", 3: "跳闸延时"}
@@ -145,49 +146,29 @@ TAMPERS = {
 
 # The word; what is read beside the billing register, and what is told.
 PLANS = {
-    0: ("普通监护", "all registers every 15 minutes", "nothing beside events"),
-    1: ("订制监护", "all registers every minute", "`MOMENTS` every 5 minutes"),
-    2: ("全面监护", "all registers every second", "`MOMENTS` every minute"),
+    0: (ordered.PLANS[0], "all registers every 15 minutes", "nothing beside events"),
+    1: (ordered.PLANS[1], "all registers every minute", "`MOMENTS` every 5 minutes"),
+    2: (ordered.PLANS[2], "all registers every second", "`MOMENTS` every minute"),
 }
 
-STATUSES = {
-    0: "成功",
-    1: "已执行过",
-    2: "命令已过期",
-    3: "超过囤积限值",
-    4: "字段错误",
-    5: "不支持",
-    6: "编号过旧",
-    7: "时钟无效",
-    8: "欠费闭锁，不能合闸",
-    9: "另一变更正在试运行",
-    10: "文件系统空间不足",
-}
+STATUSES = ordered.STATUSES
 
-ACTIONS = {
-    1: "充值",
-    2: "电价",
-    3: "继电器",
-    4: "调账",
-    5: "参数",
-    6: "申报状态",
-    7: "监测方案",
-    8: "解除",
-    9: "换表",
-    10: "程序升级",
-    11: "欠费",
-}
+ACTIONS = ordered.ACTIONS
 
-RELAY_ORDERS = {
-    1: "跳闸",
-    2: "合闸允许",
-    3: "直接合闸",
-    4: "跳闸，到时合闸",
-    5: "跳闸，到时合闸允许",
-    6: "报警",
-    7: "报警解除",
-    8: "保电",
-    9: "保电解除",
+RELAY_ORDERS = ordered.RELAY_ORDERS
+
+# Kinds of `gridpurse command`.
+ORDERS = {
+    "relay": "跳闸、合闸允许、直接合闸、报警、保电",
+    "tariff": "更换电价",
+    "adjust": "调账，正负均可",
+    "debt": "约定欠费回收方式",
+    "plan": "监测方案",
+    "meter": "告知已换表",
+    "clear": "解除窃电闭锁或代码锁定",
+    "state": "要求申报状态",
+    "config": "试用新参数",
+    "update": "分步发送新程序，自动续传",
 }
 
 ENTRIES = {
@@ -460,15 +441,7 @@ DIFFERENCES = {
 
 OUTCOMES = {1: "完整，重启后试运行", 2: "已确认", 3: "已回退", 4: "拒绝"}
 
-UPDATE_REASONS = {
-    1: "版本不高于当前",
-    2: "解释器不符",
-    3: "校验不符",
-    4: "空间不足",
-    5: "不完整",
-    6: "文件清单有误",
-    7: "已无法启动",
-}
+UPDATE_REASONS = ordered.UPDATE_REASONS
 
 CRASHES = {
     1: "看门狗",

@@ -17,6 +17,10 @@ from pathlib import Path
 from boards.esp32 import lights
 from firmware import lamp, prepaid, relay
 from host_tools.exchange import meter_file, obis, records
+from host_tools.ordering import command as ordering
+from host_tools.ordering import fee_control, rollout
+from host_tools.ordering import words as ordered
+from host_tools.ordering.kinds import ADJUSTMENTS
 from host_tools.settlement import settle
 from host_tools.validation import audit, limits, review
 from host_tools.validation import table as vee
@@ -319,6 +323,67 @@ def audit_rules() -> str:
     return table(("rule 规则", "what holds", "else 否则"), rows)
 
 
+def fee_table() -> str:
+    """Every pair of what stands and what comes, in the order of the code."""
+    rows = []
+    for (state, event), (after, action) in fee_control.TABLE.items():
+        stays = after == state and action == fee_control.KEEP
+        shown = "as before 恢复原状" if after == fee_control.BEFORE else fee_word(after)
+        rows.append(
+            (
+                fee_word(state),
+                f"{event} {fee_control.EVENTS[event]}",
+                "-" if stays else shown,
+                "-" if stays else f"{action} {fee_control.ACTIONS[action]}",
+            )
+        )
+    return table(("stands 现状", "event 事件", "next 次态", "action 动作"), rows)
+
+
+def fee_word(state: str) -> str:
+    return f"{state} {fee_control.STATES[state]}"
+
+
+def fee_refusals() -> str:
+    """Which order a condition forbids; a total matrix, because what has no mark may pass."""
+    kinds = fee_control.KINDS
+    heads = ["order 命令", *fee_control.REFUSALS]
+    rows = [
+        (
+            f"{kind} {translated}",
+            *("✗" if kind in row.orders else "-" for row in fee_control.REFUSALS.values()),
+        )
+        for kind, translated in kinds.items()
+    ]
+    return table(heads, rows)
+
+
+def fee_lines() -> str:
+    rows = [(name, row.text, row.text_zh) for name, row in fee_control.REFUSALS.items()]
+    return table(("condition", "what is said", "提示"), rows)
+
+
+def order_kinds() -> str:
+    rows = [
+        (f"`{name}`", kind.help, chinese.ORDERS[name], "yes 是" if kind.referenced else "-")
+        for name, kind in ordering.ALL.items()
+    ]
+    return table(("kind", "what", "用途", "needs `--reference`"), rows)
+
+
+def order_states() -> str:
+    rows = [(f"`{state}`", translated) for state, translated in ordered.STATES.items()]
+    rows += [
+        (f"`{state}` (update)", translated) for state, translated in rollout.STATES_ZH.items()
+    ]
+    return table(("state", "状态"), rows)
+
+
+def adjustments() -> str:
+    rows = [(number, f"`{name}`", word) for name, (number, word) in ADJUSTMENTS.items()]
+    return table(("class on the wire", "--class", "类别"), rows)
+
+
 def obis_codes() -> str:
     rows = [(f"`{code}`", *told) for code, told in obis.KNOWN.items()]
     return table(("OBIS", "unit", "quantity", "量"), rows)
@@ -367,6 +432,12 @@ TABLES: dict[str, Callable[[], str]] = {
     "interval-qualities": interval_qualities,
     "review": review_table,
     "audit": audit_rules,
+    "fee-table": fee_table,
+    "fee-refusals": fee_refusals,
+    "fee-lines": fee_lines,
+    "order-kinds": order_kinds,
+    "order-states": order_states,
+    "adjustments": adjustments,
     "obis": obis_codes,
     "meter-file": meter_file_example,
     "crashes": lambda: worded(words.CRASHES, chinese.CRASHES),

@@ -205,8 +205,9 @@ def test_every_option_in_a_command_line_exists(
             found = COMMAND.search(line)
             if found is None:
                 continue
+            kind = line[found.end() :].split()[:1] if found[1] == "command" else []
             with pytest.raises(SystemExit):
-                cli.main([found[1], "--help"])
+                cli.main([found[1], *kind, "--help"])
             known = OPTION.findall(capsys.readouterr().out)
             assert set(OPTION.findall(line)) <= set(known), line
 
