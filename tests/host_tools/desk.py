@@ -144,7 +144,7 @@ class Yard:
             self.store = open_store(self.data)
             self.ending.callback(self.store.close)
             self.sender = enrolled(self.store, self.data)
-            self.broker = Broker(folder / "nats", free_port())
+            self.broker = Broker(folder / "nats", free_port(), nats_port=free_port())
             self.ending.callback(self.broker.stop)
             self.password = new_password()
             self.broker.start([BrokerUser("m1", 0, self.password)])

@@ -17,7 +17,9 @@ from host_tools.broker import HOST, free_port
 from host_tools.config import JSON, PREFIX, TEXT, read_settings
 from host_tools.operations import figures, logs, metrics, web
 from host_tools.settlement.counters import Counters
+from host_tools.settlement.jetstream import JetStreamTransport
 from host_tools.settlement.refusals import KINDS_MAX, WINDOW_MS, Refusals
+from host_tools.settlement.transport import Claim, Delivery
 from host_tools.store.held import Overtaken
 from protocol import topics
 from protocol.units import FORGED, MALFORMED
@@ -318,3 +320,29 @@ def test_a_worker_shows_its_pages_and_logs_json(yard: Yard) -> None:
     (rejected,) = [item for item in shown if item.get("reason") == "malformed"]
     assert (rejected["module_id"], rejected["topic"]) == ("m1", topics.up(0, "m1"))
     assert rejected["level"] == "warning" and rejected["time"].endswith("Z")
+
+
+def test_the_backlog_of_a_stream_is_what_the_broker_holds_behind_the_last_message(
+    yard: Yard,
+) -> None:
+    yard.settle.end()
+    for number in range(30):
+        yard.radio.send_bytes(b"%d" % number)
+    by_deadline(lambda: not yard.radio.client._out_messages, "the broker has them")
+    transport = JetStreamTransport(yard.broker.nats_address, "backlog")
+    transport.open(Claim(0, 1, 1))
+    assert transport.backlog() == 0
+    taken: list[Delivery] = []
+
+    def took(most: int) -> bool:
+        taken.extend(transport.take(most - len(taken), 1000))
+        transport.acknowledge(taken)
+        return len(taken) == most
+
+    by_deadline(lambda: took(10), "ten messages")
+    assert transport.backlog() == 20
+    by_deadline(lambda: took(30), "all messages")
+    assert transport.backlog() == 0
+    transport.shut(0)
+    assert transport.backlog() == 0
+    transport.stop()

@@ -7,6 +7,7 @@ import sqlite3
 import pytest
 
 from host_tools.broker import free_port
+from host_tools.config import MQTT, NATS
 from host_tools.store.intake import PARKED_MAX
 from tests.host_tools.desk import Yard
 from tests.host_tools.genuine import by_deadline
@@ -15,7 +16,14 @@ from tests.host_tools.operations.test_metrics_and_health import got, samples
 ROUND = 30  # messages
 
 
-def test_sigterm_again_and_again_under_load_loses_and_repeats_nothing(yard: Yard) -> None:
+@pytest.mark.parametrize("kind", (MQTT, NATS))
+def test_sigterm_again_and_again_under_load_loses_and_repeats_nothing(
+    yard: Yard, kind: str
+) -> None:
+    if kind == NATS:
+        yard.settle.end()
+        yard.settle.broker = yard.broker.nats_address
+        yard.settle.start()
     chance = random.Random(11)
     made = yard.ledger
     made.open()
