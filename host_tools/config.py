@@ -97,6 +97,14 @@ class _Table:
             raise Refused(f"{place}: must be a text in quotes")
         return value
 
+    def name(self, key: str, variable: str, default: str) -> str:
+        """A text that is not empty: an empty host would mean every interface."""
+        text = self.text(key, variable, default)
+        if not text.strip():
+            place = variable if variable in self._environ else f"{self._where}{key}"
+            raise Refused(f"{place}: must not be empty; remove it for {default}")
+        return text
+
     def choice(self, key: str, variable: str, *choices: str) -> str:
         """One of the words; the first one is the default."""
         value, place = self._raw(key, variable)
@@ -158,7 +166,8 @@ def read_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
     if path is not None:
         document, base = read_toml(path), path.parent
     top = _Table(f"{path}: " if path else "", document, environ)
-    data_dir = top.path("data_dir", "GRIDPURSE_DATA_DIR", base, "gridpurse-data")
+    in_file = "GRIDPURSE_DATA_DIR" not in environ
+    data_dir = Path(top.name("data_dir", "GRIDPURSE_DATA_DIR", "gridpurse-data"))
     shards = top.wholes("shards", "GRIDPURSE_SHARDS", 0, topics.SHARD_MAX)
     clock_file = top.path("clock_file", "GRIDPURSE_CLOCK_FILE", base, "")
     broker = _broker(top.table("broker"), base, environ)
@@ -170,7 +179,7 @@ def read_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
     log = settle.choice("log", "GRIDPURSE_LOG", TEXT, JSON)
     settle.finish()
     http = top.table("http")
-    http_host = http.text("host", "GRIDPURSE_HTTP_HOST", "127.0.0.1")
+    http_host = http.name("host", "GRIDPURSE_HTTP_HOST", "127.0.0.1")
     http_port = http.whole("port", "GRIDPURSE_HTTP_PORT", 0, 0, 65535)
     http.finish()
     top.finish()
@@ -178,7 +187,7 @@ def read_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
     return Settings(
         broker,
         shards,
-        data_dir or base,
+        base / data_dir if in_file else data_dir,
         clock_file,
         batch_messages,
         poll_ms,
@@ -200,7 +209,7 @@ def _refuse_slips(environ: Mapping[str, str], names: set[str]) -> None:
 
 
 def _broker(table: _Table, base: Path, environ: Mapping[str, str]) -> BrokerAddress:
-    host = table.text("host", "GRIDPURSE_BROKER_HOST", "127.0.0.1")
+    host = table.name("host", "GRIDPURSE_BROKER_HOST", "127.0.0.1")
     port = table.whole("port", "GRIDPURSE_BROKER_PORT", 1883, 1, 65535)
     user = table.text("user", "GRIDPURSE_BROKER_USER", "")
     path = table.path("password_file", "GRIDPURSE_BROKER_PASSWORD_FILE", base, "")

@@ -253,6 +253,8 @@ SLIPS = (
     ({"GRIDPURSE_HTTP_PORT": "99999"}, "GRIDPURSE_HTTP_PORT: must be a whole number from 0 to"),
     ({"GRIDPURSE_LOG": "xml"}, 'GRIDPURSE_LOG: must be "text" or "json"'),
     ({"GRIDPURSE_BROKER_KIND": "amqp"}, 'GRIDPURSE_BROKER_KIND: must be "mqtt" or "nats"'),
+    ({"GRIDPURSE_HTTP_HOST": ""}, "GRIDPURSE_HTTP_HOST: must not be empty"),
+    ({"GRIDPURSE_DATA_DIR": ""}, "GRIDPURSE_DATA_DIR: must not be empty"),
     ({"GRIDPURSE_POLL_MS": ""}, "GRIDPURSE_POLL_MS: must be a whole number"),
 )
 
