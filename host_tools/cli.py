@@ -12,6 +12,7 @@ from host_tools.billing import command as bill
 from host_tools.demo import run as demo
 from host_tools.exchange import readings
 from host_tools.flashing import device_image
+from host_tools.operations import doctor
 from host_tools.ordering import command, listing
 from host_tools.settlement import enrol, reconcile, rejects, service, token, topup, unlock
 from host_tools.tariffs import command as tariff
@@ -29,6 +30,7 @@ COMMANDS: dict[
     "setup": ("prepare the folder of a new host", setup.add_arguments, setup.run),
     "simulate": ("run virtual modules at this desk", simulate.add_arguments, simulate.run),
     "settle": ("settle what modules send", service.add_arguments, service.run),
+    "doctor": ("check that all is in place", doctor.add_arguments, doctor.run),
     "topup": ("credit a payment to a service point", topup.add_arguments, topup.run),
     "command": ("order something of a module", command.add_arguments, command.run),
     "commands": ("what was ordered and what became of it", listing.add_arguments, listing.run),

@@ -13,6 +13,10 @@
     batch_messages = 4000        most messages of one transaction
     shards_max = 0               most shards of this worker; 0: all of the list
     poll_ms = 200                how soon a queued command is noticed
+    log = "text"                 GRIDPURSE_LOG            "json": one object a line
+    [http]
+    host = "127.0.0.1"           GRIDPURSE_HTTP_HOST
+    port = 0                     GRIDPURSE_HTTP_PORT      health and metrics; 0: none
 
 Relative paths in the file are relative to it. Every error is one line: file, key, remedy.
 """
@@ -20,6 +24,7 @@ Relative paths in the file are relative to it. Every error is one line: file, ke
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 
 from host_tools import Refused
@@ -29,6 +34,10 @@ from protocol import topics
 DEFAULT_FILE = "gridpurse.toml"
 MQTT = "mqtt"
 NATS = "nats"
+TEXT, JSON = "text", "json"
+PREFIX = "GRIDPURSE_"
+PASSWORD = f"{PREFIX}BROKER_PASSWORD"
+LIKE = 0.7  # how much a variable must look like one of ours to be taken for a slip
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,9 @@ class Settings:
     batch_messages: int
     poll_ms: int
     shards_max: int = 0
+    log: str = TEXT
+    http_host: str = "127.0.0.1"
+    http_port: int = 0
 
     def clock(self) -> Clock:
         return FileClock(self.clock_file) if self.clock_file else SystemClock()
@@ -57,15 +69,23 @@ class Settings:
 class _Table:
     """One table of the file with the environment on top; every key is taken once, none is left."""
 
-    def __init__(self, where: str, values: dict[str, object], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        where: str,
+        values: dict[str, object],
+        environ: Mapping[str, str],
+        names: set[str] | None = None,
+    ) -> None:
         self._where = where
         self._values = dict(values)
         self._environ = environ
+        self.names = set() if names is None else names  # variables asked for, by all tables
 
     def _raw(self, key: str, variable: str) -> tuple[object, str]:
         """The value and the place it came from, for messages."""
         value = self._values.pop(key, None)
-        if variable and variable in self._environ:
+        self.names.add(variable)
+        if variable in self._environ:
             return self._environ[variable], variable
         return value, f"{self._where}{key}"
 
@@ -75,6 +95,23 @@ class _Table:
             return default
         if not isinstance(value, str):
             raise Refused(f"{place}: must be a text in quotes")
+        return value
+
+    def name(self, key: str, variable: str, default: str) -> str:
+        """A text that is not empty: an empty host would mean every interface."""
+        text = self.text(key, variable, default)
+        if not text.strip():
+            place = variable if variable in self._environ else f"{self._where}{key}"
+            raise Refused(f"{place}: must not be empty; remove it for {default}")
+        return text
+
+    def choice(self, key: str, variable: str, *choices: str) -> str:
+        """One of the words; the first one is the default."""
+        value, place = self._raw(key, variable)
+        if value is None:
+            return choices[0]
+        if not isinstance(value, str) or value not in choices:
+            raise Refused(f"{place}: must be " + " or ".join(f'"{item}"' for item in choices))
         return value
 
     def path(self, key: str, variable: str, base: Path, default: str) -> Path | None:
@@ -105,7 +142,7 @@ class _Table:
         value = self._values.pop(key, {})
         if not isinstance(value, dict):
             raise Refused(f"{self._where}{key}: must be a table, written [{key}]")
-        return _Table(f"{self._where}{key}.", value, self._environ)
+        return _Table(f"{self._where}{key}.", value, self._environ, self.names)
 
     def finish(self) -> None:
         for key in self._values:
@@ -129,7 +166,8 @@ def read_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
     if path is not None:
         document, base = read_toml(path), path.parent
     top = _Table(f"{path}: " if path else "", document, environ)
-    data_dir = top.path("data_dir", "GRIDPURSE_DATA_DIR", base, "gridpurse-data")
+    in_file = "GRIDPURSE_DATA_DIR" not in environ
+    data_dir = Path(top.name("data_dir", "GRIDPURSE_DATA_DIR", "gridpurse-data"))
     shards = top.wholes("shards", "GRIDPURSE_SHARDS", 0, topics.SHARD_MAX)
     clock_file = top.path("clock_file", "GRIDPURSE_CLOCK_FILE", base, "")
     broker = _broker(top.table("broker"), base, environ)
@@ -138,29 +176,46 @@ def read_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
     poll_ms = settle.whole("poll_ms", "GRIDPURSE_POLL_MS", 200, 10, 60000)
     most = len(shards)
     shards_max = settle.whole("shards_max", "GRIDPURSE_SHARDS_MAX", 0, 0, most)
+    log = settle.choice("log", "GRIDPURSE_LOG", TEXT, JSON)
     settle.finish()
+    http = top.table("http")
+    http_host = http.name("host", "GRIDPURSE_HTTP_HOST", "127.0.0.1")
+    http_port = http.whole("port", "GRIDPURSE_HTTP_PORT", 0, 0, 65535)
+    http.finish()
     top.finish()
+    _refuse_slips(environ, {*top.names, PASSWORD})
     return Settings(
         broker,
         shards,
-        data_dir or base,
+        base / data_dir if in_file else data_dir,
         clock_file,
         batch_messages,
         poll_ms,
         shards_max,
+        log,
+        http_host,
+        http_port,
     )
 
 
+def _refuse_slips(environ: Mapping[str, str], names: set[str]) -> None:
+    """A misspelt variable would be a setting silently ignored. Others may begin like ours."""
+    ours = [name.removeprefix(PREFIX) for name in sorted(names)]
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in names:
+            like = get_close_matches(name.removeprefix(PREFIX), ours, 1, LIKE)
+            if like:
+                raise Refused(f"{name}: is unknown; did you mean {PREFIX}{like[0]}?")
+
+
 def _broker(table: _Table, base: Path, environ: Mapping[str, str]) -> BrokerAddress:
-    host = table.text("host", "GRIDPURSE_BROKER_HOST", "127.0.0.1")
+    host = table.name("host", "GRIDPURSE_BROKER_HOST", "127.0.0.1")
     port = table.whole("port", "GRIDPURSE_BROKER_PORT", 1883, 1, 65535)
     user = table.text("user", "GRIDPURSE_BROKER_USER", "")
     path = table.path("password_file", "GRIDPURSE_BROKER_PASSWORD_FILE", base, "")
-    kind = table.text("kind", "GRIDPURSE_BROKER_KIND", MQTT)
-    if kind not in (MQTT, NATS):
-        raise Refused(f'broker.kind: must be "{MQTT}" or "{NATS}"')
+    kind = table.choice("kind", "GRIDPURSE_BROKER_KIND", MQTT, NATS)
     table.finish()
-    password = environ.get("GRIDPURSE_BROKER_PASSWORD", "")
+    password = environ.get(PASSWORD, "")
     if not password and path:
         try:
             password = path.read_text(encoding="utf-8").strip()

@@ -1,6 +1,7 @@
 """Deliveries in batches: one transaction, then our acknowledgements, then the broker's.
 
-A message that is refused becomes one row of `rejects` and one line of log, and the rest goes on.
+A message that is refused becomes one row of `rejects` and, unless its kind floods us, one line of
+log (refusals.py), and the rest goes on.
 """
 
 import hashlib
@@ -12,7 +13,9 @@ from host_tools import Refused
 from host_tools.clock import Clock
 from host_tools.keys import Keys, PreparedMac
 from host_tools.settlement import commands, inbox, seals
+from host_tools.settlement.counters import Counters
 from host_tools.settlement.pricing import Prices
+from host_tools.settlement.refusals import Refusals
 from host_tools.settlement.tenancy import Tenancy
 from host_tools.settlement.transport import Delivery, Transport
 from host_tools.store.database import Store
@@ -26,7 +29,6 @@ from protocol.units import (
     WRONG_TOPIC,
     Malformed,
 )
-from protocol.words import REASONS
 
 AT_MOST_ONCE = 0
 AT_LEAST_ONCE = 1
@@ -56,6 +58,7 @@ class Consumer:
         clock: Clock,
         transport: Transport,
         tenancy: Tenancy,
+        counters: Counters | None = None,
     ) -> None:
         self._store = store
         self._keys = keys
@@ -68,6 +71,10 @@ class Consumer:
         # What was committed and not yet told: {topic: (sender, epoch, {stream: settled sequence})}
         self._acks: dict[str, tuple[_Sender, int, dict[int, int]]] = {}
         self._told_ms = 0
+        self._counters = counters or Counters()
+        self._refusals = Refusals()
+        # Of the batch in hand: (topic, module, reason, detail); told once it is committed.
+        self._refused: list[tuple[str, str | None, int, str]] = []
 
     def consume(self, deliveries: list[Delivery], more: bool = False) -> None:
         """Settles, answers and acknowledges one batch; after an error it comes again.
@@ -80,6 +87,8 @@ class Consumer:
             self._transport.flush()
             return
         now_s = self._clock.now_s()
+        began_ms = self._clock.ticks_ms()
+        readings = 0
         opened = [self._opened(delivery) for delivery in deliveries]
         hellos: dict[str, tuple[_Sender, Hello]] = {}
         try:
@@ -90,14 +99,42 @@ class Consumer:
                         self._refuse(delivery, cast(Malformed, message), now_s)
                     else:
                         taken = self._receive(delivery, sender, message, now_s)
-                        if taken and isinstance(message, Hello):
+                        if taken and isinstance(message, Readings):
+                            readings += len(message.items)
+                        elif taken and isinstance(message, Hello):
                             hellos[delivery.topic] = (sender, message)
+                commit_ms = self._clock.ticks_ms()
         except BaseException:
             self._acks.clear()  # some were of this batch; a module asks again
+            self._refused.clear()
             raise
+        self._count(len(deliveries), readings, began_ms, commit_ms)
         self._greet(hellos)
         self._tell(more)
         self._transport.acknowledge(deliveries)
+
+    def look(self) -> None:
+        """Now and then: tells how many refusals were not logged one by one."""
+        self._refusals.look(self._clock.ticks_ms())
+
+    def finish(self) -> None:
+        """The last words: acknowledgements that were gathered, refusals that were not logged."""
+        self._tell(False)
+        self._transport.flush()
+        self._refusals.look(self._clock.ticks_ms(), over=True)
+
+    def _count(self, deliveries: int, readings: int, began_ms: int, commit_ms: int) -> None:
+        """After the commit: what of the batch is seen outside the store."""
+        counters, ticks_ms = self._counters, self._clock.ticks_ms()
+        counters.messages += deliveries
+        counters.readings += readings
+        counters.batches += 1
+        counters.batch.add(ticks_ms - began_ms)
+        counters.commit.add(ticks_ms - commit_ms)
+        for topic, module, reason, detail in self._refused:
+            counters.refused(reason)
+            self._refusals.refused(topic, module, reason, detail, ticks_ms)
+        self._refused.clear()
 
     def send_due(self) -> None:
         """Sends the commands whose time has come."""
@@ -201,10 +238,10 @@ class Consumer:
             return None
 
     def _refuse(self, delivery: Delivery, refusal: Malformed, now_s: int) -> None:
-        module = _module_of(delivery.topic)
-        new = self._store.intake.reject(
+        module, topic = _module_of(delivery.topic), delivery.topic[:128]
+        self._store.intake.reject(
             "host",
-            delivery.topic[:128],
+            topic,
             module,
             refusal.reason,
             refusal.detail,
@@ -212,9 +249,7 @@ class Consumer:
             delivery.payload,
             now_s,
         )
-        if new:
-            reason = REASONS[refusal.reason]
-            log.warning("rejected %s: %s %s", delivery.topic[:128], reason, refusal.detail)
+        self._refused.append((topic, module, refusal.reason, refusal.detail))
 
     def _greet(self, hellos: dict[str, tuple[_Sender, Hello]]) -> None:
         """Answers hellos with the time, and makes the commands of these modules due."""
@@ -231,6 +266,7 @@ class Consumer:
         if more and ticks_ms - self._told_ms < ACKS_MS and len(self._acks) < ACKS_MAX:
             return
         self._told_ms = ticks_ms
+        self._counters.acknowledgements += len(self._acks)
         publish = self._transport.publish
         for sender, epoch, settled in self._acks.values():
             if sender.down is not None:

@@ -62,6 +62,7 @@ class JetStreamTransport:
         self._names: dict[bytes, str] = {}
         self._retry_ms = 0
         self._refusal = ""
+        self._pending: dict[int, int] = {}  # of each shard, as the broker said last
 
     def open(self, claim: Claim) -> None:
         self._claims[claim.shard] = claim
@@ -80,6 +81,10 @@ class JetStreamTransport:
 
     def ready(self) -> bool:
         return len(self._readers) == len(self._claims)
+
+    def backlog(self) -> int:
+        """What the stream held behind the last message of each shard."""
+        return sum(self._pending.get(shard, 0) for shard in self._claims)
 
     def refusal(self) -> str:
         return self._refusal
@@ -110,7 +115,8 @@ class JetStreamTransport:
             token: Any = delivery.token
             if token is not None:
                 last[token[1]] = token
-        for made, _, reply in last.values():
+        for made, key, reply in last.values():
+            self._pending[int(key.split(b"-")[2])] = int(reply.rsplit(b".", 1)[1])
             if self._link is not None and made is self._link:
                 self._link.publish(reply, b"")
         self.flush()

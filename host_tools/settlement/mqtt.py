@@ -202,6 +202,7 @@ class _Session:
         self, _client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any
     ) -> None:
         self._connection += 1
+        self.ready = False
         if not self._stopping:
             log.warning("connection of shard %d lost: %s", self.shard, reason)
 
@@ -260,6 +261,10 @@ class MqttTransport:
 
     def ready(self) -> bool:
         return all(session.ready for session in self._sessions.values())
+
+    def backlog(self) -> int:
+        """What has come and is not taken; MQTT does not say what the broker keeps."""
+        return len(self._inbound)
 
     def refusal(self) -> str:
         return next((item.refusal for item in self._sessions.values() if item.refusal), "")

@@ -12,14 +12,19 @@ import os
 import secrets
 import signal
 import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from host_tools import Refused
 from host_tools.clock import Clock
-from host_tools.config import NATS, Settings
+from host_tools.config import JSON, NATS, TEXT, Settings
 from host_tools.keys import KeyFiles
+from host_tools.operations import logs, web
 from host_tools.settlement.common import add_store_arguments, settings_of
 from host_tools.settlement.consumer import Consumer
+from host_tools.settlement.counters import Counters
 from host_tools.settlement.jetstream import JetStreamTransport
 from host_tools.settlement.mqtt import MqttTransport
 from host_tools.settlement.tenancy import Tenancy, WorkerFiles
@@ -35,14 +40,15 @@ log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--log", choices=(TEXT, JSON), help="form of the log (default: as configured)"
+    )
     add_store_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
-    logging.basicConfig(
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO
-    )
+    logs.begin(arguments.log or settings.log, sys.stderr)
     stop = Stop()
     signal.signal(signal.SIGTERM, stop.ask)
     signal.signal(signal.SIGINT, stop.ask)
@@ -69,14 +75,32 @@ def serve(settings: Settings, stop: Stop) -> None:
         files = WorkerFiles(settings.data_dir.joinpath("workers"), owner)
         most = settings.shards_max
         tenancy = Tenancy(store, clock, owner, settings.shards, most, files)
-        consumer = Consumer(store, keys, clock, transport, tenancy)
-        log.info("waiting for broker %s:%d", settings.broker.host, settings.broker.port)
+        counters = Counters()
+        counters.turned_ms = clock.ticks_ms()
+        consumer = Consumer(store, keys, clock, transport, tenancy, counters)
         try:
-            _loop(settings, stop, clock, transport, consumer, tenancy)
+            with _shown(settings, counters, clock):
+                log.info("waiting for broker %s:%d", settings.broker.host, settings.broker.port)
+                _loop(settings, stop, clock, transport, consumer, tenancy, counters)
         finally:
             transport.stop()
             tenancy.leave()
             files.close()
+
+
+@contextmanager
+def _shown(settings: Settings, counters: Counters, clock: Clock) -> Iterator[None]:
+    """Health and metrics for the block, where a port is configured."""
+    if not settings.http_port:
+        yield
+        return
+    pages = web.Pages(counters, clock, settings.data_dir)
+    server = web.Server(settings.http_host, settings.http_port, pages)
+    server.begin()
+    try:
+        yield
+    finally:
+        server.end()
 
 
 def _transport(settings: Settings) -> Transport:
@@ -92,6 +116,7 @@ def _loop(
     transport: Transport,
     consumer: Consumer,
     tenancy: Tenancy,
+    counters: Counters,
 ) -> None:
     told: tuple[int, ...] | None = None
     batches = 0
@@ -100,8 +125,10 @@ def _loop(
     gc.disable()
     look_ms = due_ms = clock.ticks_ms()
     while not stop.asked:
-        if clock.ticks_ms() >= look_ms:
+        counters.turned_ms = clock.ticks_ms()
+        if counters.turned_ms >= look_ms:
             _keep_shards(transport, tenancy)
+            consumer.look()
             look_ms = clock.ticks_ms() + LOOK_MS
         deliveries = transport.take(settings.batch_messages, settings.poll_ms)
         batches += 1
@@ -113,18 +140,22 @@ def _loop(
                 consumer.send_due()
                 due_ms = clock.ticks_ms() + settings.poll_ms
         except Overtaken as error:
+            counters.overtaken += 1
             log.warning("%s", error)
             look_ms = clock.ticks_ms()
             continue
         if transport.refusal():
             raise Refused(transport.refusal())
         shards = tuple(sorted(tenancy.claims))
-        if shards != told and transport.ready():
+        counters.shards, counters.connected = shards, transport.ready()
+        counters.backlog = transport.backlog()
+        if shards != told and counters.connected:
             told = shards
             tenancy.reading()
             names = ",".join(str(shard) for shard in shards) or "none"
             where = f"{settings.broker.host}:{settings.broker.port}"
             print(f"settle ready: shards {names} at {where}, {settings.data_dir}", flush=True)
+    consumer.finish()
     log.info("stopped after the batch in hand")
 
 

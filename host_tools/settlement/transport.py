@@ -55,6 +55,9 @@ class Transport(Protocol):
     def ready(self) -> bool:
         """True once the broker serves every open shard."""
 
+    def backlog(self) -> int:
+        """Messages that wait to be taken, as far as we know; at least so many."""
+
     def refusal(self) -> str:
         """Why the broker will not serve us, in one line; empty when it does."""
 

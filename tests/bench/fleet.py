@@ -69,6 +69,9 @@ class Nowhere:
     def ready(self) -> bool:
         return True
 
+    def backlog(self) -> int:
+        return 0
+
     def refusal(self) -> str:
         return ""
 

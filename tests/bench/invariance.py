@@ -228,6 +228,9 @@ class Letters:
     def ready(self) -> bool:
         return True
 
+    def backlog(self) -> int:
+        return 0
+
     def refusal(self) -> str:
         return ""
 

@@ -9,6 +9,7 @@ from host_tools.config import BrokerAddress
 from host_tools.keys import KeyFiles
 from host_tools.settlement import enrol
 from host_tools.settlement.consumer import Consumer
+from host_tools.settlement.counters import Counters
 from host_tools.settlement.tenancy import Tenancy
 from host_tools.settlement.transport import Claim, Delivery
 from host_tools.store.database import Store, open_store
@@ -55,6 +56,9 @@ class DeskTransport:
     def ready(self) -> bool:
         return True
 
+    def backlog(self) -> int:
+        return 0
+
     def refusal(self) -> str:
         return ""
 
@@ -86,7 +90,10 @@ class Desk:
         keys = KeyFiles(folder / "keys")
         self.tenancy = Tenancy(self.store, self.clock, "desk", (0,))
         self.tenancy.look()
-        self.consumer = Consumer(self.store, keys, self.clock, self.transport, self.tenancy)
+        self.counters = Counters()
+        self.consumer = Consumer(
+            self.store, keys, self.clock, self.transport, self.tenancy, self.counters
+        )
         self.ledger = PointLedger("m1", 0, BOOK)
 
     def opened(self, charges: int = 0) -> PointLedger:
@@ -137,7 +144,7 @@ class Yard:
             self.store = open_store(self.data)
             self.ending.callback(self.store.close)
             self.sender = enrolled(self.store, self.data)
-            self.broker = Broker(folder / "nats", free_port())
+            self.broker = Broker(folder / "nats", free_port(), nats_port=free_port())
             self.ending.callback(self.broker.stop)
             self.password = new_password()
             self.broker.start([BrokerUser("m1", 0, self.password)])

@@ -208,6 +208,7 @@ class Settle:
         self.set_clock(now_s)
         self.process: subprocess.Popen[bytes] | None = None
         self.log = data / "settle.log"
+        self.more: dict[str, str] = {}  # variables besides
 
     def set_clock(self, now_s: int) -> None:
         self.clock.write_bytes((now_s * 1000).to_bytes(8, "little"))
@@ -224,6 +225,7 @@ class Settle:
             "GRIDPURSE_BROKER_KIND": self.broker.kind,
             "GRIDPURSE_SHARDS_MAX": str(self.shards_max),
             "GRIDPURSE_POLL_MS": "20",
+            **self.more,
         }
 
     def start(self, wait: bool = True) -> None:

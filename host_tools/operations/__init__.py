@@ -1,0 +1,1 @@
+"""Keeping the settlement running: health, metrics, logs, and the doctor."""
