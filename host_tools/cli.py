@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 from host_tools import Refused, setup, simulate
+from host_tools.backup import command as backup
 from host_tools.billing import command as bill
 from host_tools.demo import run as demo
 from host_tools.exchange import readings
@@ -37,6 +38,9 @@ COMMANDS: dict[
     "bill": ("the month of a service point", bill.add_arguments, bill.run),
     "image": ("build the flash images of a board", device_image.add_arguments, device_image.run),
     "readings": ("check, import or export readings", readings.add_arguments, readings.run),
+    "backup": ("copy the store", backup.add_backup_arguments, backup.backup),
+    "restore": ("make a store of a backup", backup.add_restore_arguments, backup.restore),
+    "verify": ("prove a store or a backup", backup.add_verify_arguments, backup.verify),
     "rejects": ("list refused messages", rejects.add_arguments, rejects.run),
 }
 

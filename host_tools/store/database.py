@@ -150,18 +150,25 @@ def explained(error: sqlite3.Error, path: Path) -> Refused:
 
 def migrate(connection: sqlite3.Connection, path: Path) -> None:
     """Applies the numbered migrations that are missing, each in a transaction of its own."""
-    scripts = sorted(MIGRATIONS.glob("[0-9][0-9][0-9][0-9]_*.sql"))
-    newest = int(scripts[-1].name[:4])
     connection.execute(
         "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL, name TEXT NOT NULL)"
     )
     at = version_of(connection)
-    if at > newest:
-        raise Refused(f"{path}: schema {at} is newer than this program's {newest}; update it")
-    for script in scripts:
+    if at > newest():
+        raise Refused(f"{path}: schema {at} is newer than this program's {newest()}; update it")
+    for script in _scripts():
         number = int(script.name[:4])
         if number > at:
             _apply(connection, number, script)
+
+
+def newest() -> int:
+    """The schema of this program."""
+    return int(_scripts()[-1].name[:4])
+
+
+def _scripts() -> list[Path]:
+    return sorted(MIGRATIONS.glob("[0-9][0-9][0-9][0-9]_*.sql"))
 
 
 def _apply(connection: sqlite3.Connection, number: int, script: Path) -> None:
