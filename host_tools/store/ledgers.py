@@ -222,8 +222,8 @@ class Ledgers:
         if self._differing is not None:
             self._differing.add(point_id)
 
-    def agree(self, point_id: int, kind: str, now_s: int) -> None:
-        """Closes the open differences of a class."""
+    def agree(self, point_id: int, kind: str, now_s: int, detail: str | None = None) -> None:
+        """Closes the open differences of a class, all or those of one detail."""
         if self._held.keep and self._differing is None:
             rows = self._connection.execute(
                 "SELECT DISTINCT point_id FROM differences WHERE closed_s IS NULL"
@@ -233,8 +233,9 @@ class Ledgers:
             return
         self._connection.execute(
             "UPDATE differences SET closed_s = ?"
-            " WHERE point_id = ? AND class = ? AND closed_s IS NULL",
-            (now_s, point_id, kind),
+            " WHERE point_id = ? AND class = ? AND closed_s IS NULL"
+            " AND (detail = ? OR ? IS NULL)",
+            (now_s, point_id, kind, detail, detail),
         )
 
     def differences(self, point_id: int | None = None, closed: bool = False) -> list[Difference]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from boards.esp32 import lights
 from firmware import lamp, prepaid, relay
 from host_tools.exchange import meter_file, obis, records
-from host_tools.settlement import settle
+from host_tools.settlement import inbox, settle
 from host_tools.validation import audit, limits, review
 from host_tools.validation import table as vee
 from protocol import codes, cose, messages, messages_up, settings, words
@@ -217,8 +217,8 @@ def reasons() -> str:
 
 def differences() -> str:
     rows = []
-    for name in ("ROLLBACK", "VERSION", "TAMPER", "SWAP", "UNEXPLAINED"):
-        kind = getattr(settle, name)
+    named = settle.ROLLBACK, settle.VERSION, settle.TAMPER, settle.SWAP, settle.UNEXPLAINED
+    for kind in (*named, inbox.MISSING):
         translated, closes, remedy, translated_remedy = chinese.DIFFERENCES[kind]
         rows.append((kind, translated, closes, f"{remedy}<br>{translated_remedy}"))
     return table(("class", "类别", "closes", "what to do 处理"), rows)
