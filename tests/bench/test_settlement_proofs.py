@@ -4,10 +4,12 @@ import sqlite3
 
 import pytest
 
+from host_tools.backup import archive
 from host_tools.config import MQTT, NATS
 from host_tools.settlement.tenancy import Tenancy
 from host_tools.store import held
-from tests.bench import drain, fleet, invariance, invariance_real, settlement
+from host_tools.store.database import FILE
+from tests.bench import drain, fleet, invariance, invariance_real, restore, settlement
 
 
 def test_a_few_hostile_histories_leave_the_ledgers_of_one_worker() -> None:
@@ -44,6 +46,38 @@ def test_a_small_fleet_drains_whole_through_both_transports(
         assert drain.drained("single", 200, by, made) > 0  # counts what is in the store
 
 
+def test_backups_under_load_are_the_books_up_to_their_last_row(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    made = fleet.made(tmp_path_factory.mktemp("fleet") / "made", meters=300, intervals=20)
+    values = restore.run(made, 300, 20, 3)
+    assert values["restore_difference"] == 0 and values["restore_entries"] == 300 * 21
+
+
+def test_the_comparison_sees_one_changed_digit_and_one_row_less(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    made = fleet.made(tmp_path_factory.mktemp("fleet") / "made", meters=20, intervals=1)
+    folder = made / fleet.STORE
+    archive.take(folder, made / "backup", fleet.NOW_S)
+    for number, statement in enumerate(
+        (
+            "UPDATE entries SET arrived_s = arrived_s + 1 WHERE id = 9",
+            "DELETE FROM entries WHERE id = 9",
+        )
+    ):
+        copy = made / f"copy-{number}"
+        archive.restore(made / "backup", copy, fleet.NOW_S)
+        assert restore.differences(copy / FILE, folder / FILE) == 0
+        with sqlite3.connect(copy / FILE) as store:
+            store.execute("DROP TRIGGER entries_stay")
+            store.execute("DROP TRIGGER entries_remain")
+            store.execute(statement)
+        store.close()
+        assert restore.differences(copy / FILE, folder / FILE) > 0
+
+
 def test_every_part_of_the_report_is_there() -> None:
     parts = {part for parts in settlement.PARTS.values() for part in parts}
-    assert parts == {"drain", "live", "invariance", "invariance_real"}
+    proofs = {"invariance", "invariance_real", "golden_bills", "vee", "restore"}
+    assert parts == {"drain", "live", "rerate"} | proofs
