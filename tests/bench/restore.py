@@ -2,11 +2,11 @@
 
     .venv/bin/python -m tests.bench.settlement proof restore
 
-nats-server, `gridpurse settle`, `gridpurse backup` and who sends are processes of their own and work
-at the same time, while payments are booked. Each backup is restored into a folder of its own and verified; its
-journal, postings and payments must be those of the settled store up to its last row, byte for
-byte. The oldest of them then takes the whole fleet's messages once more and must reach the ledgers
-of the store that never stopped.
+nats-server, `gridpurse settle`, `gridpurse backup` and who sends are processes of their own and
+work at the same time, while payments are booked. Each backup is restored into a folder of its own
+and verified; its journal, postings and payments must be those of the settled store up to its last
+row, byte for byte. The oldest of them then takes the whole fleet's messages once more and must
+reach the ledgers of the store that never stopped.
 """
 
 import multiprocessing
@@ -50,8 +50,8 @@ _LASTS = (
 # All that an entry says, without which row it lies in and when it came.
 _LEDGERS = (
     "SELECT point_id, epoch, from_s, contra, charged_ncur, topups_ncur, head, said_head, seq,"
-    " kind, time_s, quality, register_wh, energy_wh, version, period, used_wh, amount_ncur, number,"
-    " channel, balance_ncur FROM entries ORDER BY point_id, seq"
+    " kind, time_s, quality, register_wh, energy_wh, version, period, used_wh, amount_ncur,"
+    " number, channel, balance_ncur FROM entries ORDER BY point_id, seq"
 )
 Rows = Iterator[tuple[object, ...]]
 

@@ -15,7 +15,7 @@ from host_tools.backup import archive
 from host_tools.settlement import commands
 from host_tools.store import database
 from tests.host_tools.desk import BOOK, NOW_S, Desk
-from tests.host_tools.genuine import ROOT, PointLedger
+from tests.host_tools.genuine import ROOT, PointLedger, by_deadline
 from tests.host_tools.test_migrations import first_store
 
 
@@ -175,6 +175,21 @@ def test_a_full_disk_is_one_line_and_leaves_no_file(tmp_path: Path) -> None:
     )
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_killed_backup_leaves_nothing_under_the_final_name(tmp_path: Path) -> None:
+    desk = desk_with_books(tmp_path / "data", 3000)
+    file, new = tmp_path / "b", tmp_path / "b.new"
+    words = [sys.executable, "-m", "host_tools.cli", "backup", str(file)]
+    process = subprocess.Popen([*words, "--data", str(desk.folder)], cwd=ROOT)
+    by_deadline(new.exists, "a backup has begun")
+    process.kill()
+    process.wait()
+    if file.exists():
+        assert cli.main(["verify", str(file)]) == 0  # it was quicker
+        file.unlink()
+    archive.take(desk.folder, file, NOW_S)  # what lies half made is in nobody's way
+    assert not new.exists() and cli.main(["verify", str(file)]) == 0
 
 
 @pytest.mark.parametrize("cut", [1, 100, 4096, 20000])
