@@ -42,6 +42,10 @@ HEADS_ZH = {
     "first": "首次",
     "last": "最近",
     "topic": "主题",
+    "group": "分组",
+    "account": "科目",
+    "debit": "借方",
+    "credit": "贷方",
 }
 
 

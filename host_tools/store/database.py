@@ -76,6 +76,17 @@ class Store:
         self._held.end()
 
     @contextmanager
+    def instant(self) -> Iterator[None]:
+        """Everything read in the block is of one instant; writers go on meanwhile."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._forget()
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    @contextmanager
     def step(self) -> Iterator[None]:
         """Part of a transaction that is undone alone when the block raises."""
         self.ledgers.write()

@@ -146,6 +146,17 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Turnover:
+    """Both sides of an account in one currency and group, neither below zero."""
+
+    currency: str
+    group: str
+    account: str
+    debit_ncur: int
+    credit_ncur: int
+
+
+@dataclass(frozen=True, slots=True)
 class Parked:
     first_seq: int
     digest: bytes
