@@ -24,9 +24,11 @@ from host_tools.store import database
 MAGIC = b"\ngridpurse backup 1\n"
 MANIFEST_BYTES_MAX = 1 << 28
 KEYS = "keys"
-# More than are given out between a backup and its restore: ids of commands and generations of
-# leases that a module or the broker has seen by then must not be given out again.
-LEAP = 1000
+# More than are given out between a backup and its restore: command ids that a module has seen and
+# generations whose readers the broker has must not be given out again. The next worker asks the
+# broker for the reader of each generation, so these are not as many.
+COMMANDS_LEAP = 1000
+GENERATIONS_LEAP = 200
 _HASH_BYTES = 32
 _LENGTH_BYTES = 8
 _TAIL_BYTES = _HASH_BYTES + _LENGTH_BYTES + len(MAGIC)
@@ -232,8 +234,10 @@ def _prepared(new: Path, now_s: int) -> None:
             store.execute("PRAGMA synchronous = FULL")
             database.migrate(store, new)
             store.execute("BEGIN IMMEDIATE")
-            store.execute("UPDATE leases SET until_ms = 0, generation = generation + ?", (LEAP,))
-            store.execute("UPDATE modules SET command_id = command_id + ?", (LEAP,))
+            store.execute(
+                "UPDATE leases SET until_ms = 0, generation = generation + ?", (GENERATIONS_LEAP,)
+            )
+            store.execute("UPDATE modules SET command_id = command_id + ?", (COMMANDS_LEAP,))
             store.execute("INSERT OR REPLACE INTO changes VALUES ('restored', ?)", (now_s,))
             store.execute("UPDATE changes SET number = number + 1 WHERE what = 'fleet'")
             store.execute("COMMIT")
