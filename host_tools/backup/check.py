@@ -9,11 +9,13 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from host_tools import Refused
 from host_tools.settlement import posting
 from host_tools.settlement.common import decimal
 from host_tools.store import database
+from host_tools.store.days import Days
 from protocol import ledger
 from protocol.ledger import Entry, State
 from protocol.units import Malformed
@@ -31,6 +33,7 @@ KINDS = {
     "currency": "借贷不平",
     "top-up": "充值不符",
     "lease": "租约异常",
+    "day": "已关账日被改动",
 }
 
 _ENTRIES = (
@@ -61,6 +64,7 @@ class Checked:
     points: int = 0
     entries: int = 0
     leases: int = 0
+    days: int = 0
     found: int = 0
     findings: list[Finding] = field(default_factory=list)
 
@@ -103,6 +107,7 @@ def check(store: sqlite3.Connection) -> Checked:
         _postings(store, points, totals, checked)
         _topups(store, points, checked)
         _leases(store, checked)
+        _days(store, checked)
     except sqlite3.DatabaseError as error:
         if not checked.found:
             raise
@@ -259,3 +264,15 @@ def _leases(store: sqlite3.Connection, checked: Checked) -> None:
         checked.leases += 1
         if not 1 <= reader <= generation:
             checked.add("lease", f"shard {shard}", f"generation {generation}, reader {reader}")
+
+
+def _days(store: sqlite3.Connection, checked: Checked) -> None:
+    """The rows of every closed day are those that it was closed with."""
+    days = Days(store)
+    before = None
+    for day in days.closed():
+        checked.days += 1
+        if days.again(before, day) != day:
+            when = datetime.fromtimestamp(day.closed_s, UTC).isoformat()
+            checked.add("day", f"day {day.day} closed {when}", "its rows or its seal have changed")
+        before = day

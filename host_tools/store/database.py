@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from host_tools import Refused
+from host_tools.store.days import Days
 from host_tools.store.fleet import Fleet
 from host_tools.store.held import Held
 from host_tools.store.intake import Intake
@@ -50,6 +51,7 @@ class Store:
         self.payments = Payments(connection)
         self.intake = Intake(connection, self._held)
         self.leases = Leases(connection)
+        self.days = Days(connection)
 
     def own(self, owned: bool) -> None:
         """Keeps rows of points between transactions, or stops that; for who holds their leases."""

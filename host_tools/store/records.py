@@ -157,6 +157,19 @@ class Turnover:
 
 
 @dataclass(frozen=True, slots=True)
+class ClosedDay:
+    """Rows up to these numbers, from those of the day before; `totals` is canonical CBOR."""
+
+    day: int
+    entry_id: int
+    posting_id: int
+    closed_s: int
+    totals: bytes
+    digest: bytes
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Parked:
     first_seq: int
     digest: bytes

@@ -28,7 +28,7 @@ def test_migrations_run_once_and_in_order(tmp_path: Path) -> None:
     store.close()
     with sqlite3.connect(tmp_path / database.FILE) as connection:
         rows = connection.execute("SELECT version, name FROM schema_version").fetchall()
-        assert rows == [(1, "0001_settlement"), (2, "0002_journal")]
+        assert rows == [(1, "0001_settlement"), (2, "0002_journal"), (4, "0004_days")]
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
 
@@ -38,7 +38,7 @@ def test_a_newer_store_is_refused_in_one_line(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / database.FILE) as connection:
         connection.execute("INSERT INTO schema_version VALUES (99, 'later')")
     connection.close()
-    with pytest.raises(Refused, match="schema 99 is newer than this program's 2; update it"):
+    with pytest.raises(Refused, match="schema 99 is newer than this program's 4; update it"):
         database.open_store(tmp_path)
 
 
