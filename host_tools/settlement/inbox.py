@@ -149,8 +149,10 @@ def _report(store: Store, module: Module, stream: int, now_s: int) -> None:
 
 def _agree(store: Store, module: Module, stream: int, now_s: int) -> None:
     """Closes the difference of a gap once nothing waits behind it."""
+    if not store.intake.waits(module.id, stream) or store.intake.waiting(module.id, stream):
+        return
     point = _told_at(store, module, stream)
-    if point is not None and store.intake.waiting(module.id, stream) is None:
+    if point is not None:
         store.ledgers.agree(point.id, MISSING, now_s, _DETAILS[stream == EVENT_STREAM])
 
 

@@ -143,6 +143,22 @@ def test_restore_refuses_a_folder_with_a_store(
     assert journal(desk.folder) == before
 
 
+def test_the_store_of_a_host_that_died_is_verified_and_backed_up_as_it_lies(
+    tmp_path: Path,
+) -> None:
+    desk = desk_with_books(tmp_path / "data")
+    left = tmp_path / "left"
+    left.mkdir()
+    for ending in ("", "-wal"):  # nothing was written back, and the shared memory is gone
+        name = f"{database.FILE}{ending}"
+        (left / name).write_bytes((desk.folder / name).read_bytes())
+    assert (left / f"{database.FILE}-wal").stat().st_size > 0
+    assert cli.main(["verify", str(left)]) == 0
+    assert cli.main(["backup", str(tmp_path / "b"), "--data", str(left)]) == 0
+    assert cli.main(["restore", str(tmp_path / "b"), "--into", str(tmp_path / "new")]) == 0
+    assert journal(tmp_path / "new") == journal(desk.folder)
+
+
 def test_backup_never_writes_over_a_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
