@@ -8,13 +8,24 @@ import sys
 from collections.abc import Callable
 
 from host_tools import Refused, setup, simulate
+from host_tools.backup import command as backup
 from host_tools.billing import command as bill
 from host_tools.demo import run as demo
 from host_tools.exchange import readings
 from host_tools.flashing import device_image
 from host_tools.operations import doctor
 from host_tools.ordering import command, listing
-from host_tools.settlement import enrol, reconcile, rejects, service, token, topup, unlock
+from host_tools.settlement import (
+    close,
+    enrol,
+    reconcile,
+    rejects,
+    service,
+    token,
+    topup,
+    trial,
+    unlock,
+)
 from host_tools.tariffs import command as tariff
 
 # name: (help, add_arguments, run); run returns the exit code.
@@ -42,6 +53,11 @@ COMMANDS: dict[
     "bill": ("the month of a service point", bill.add_arguments, bill.run),
     "image": ("build the flash images of a board", device_image.add_arguments, device_image.run),
     "readings": ("check, import or export readings", readings.add_arguments, readings.run),
+    "trial": ("debits and credits of every account", trial.add_arguments, trial.run),
+    "close": ("close a day of the books", close.add_arguments, close.run),
+    "backup": ("copy the store", backup.add_backup_arguments, backup.backup),
+    "restore": ("make a store of a backup", backup.add_restore_arguments, backup.restore),
+    "verify": ("prove a store or a backup", backup.add_verify_arguments, backup.verify),
     "rejects": ("list refused messages", rejects.add_arguments, rejects.run),
 }
 

@@ -52,6 +52,15 @@ HEADS_ZH = {
     "expires": "有效期至",
     "answered": "答复时间",
     "sent": "已发次数",
+    "group": "分组",
+    "day": "日",
+    "entry": "账目",
+    "posting": "过账",
+    "closed": "关账时间",
+    "head": "链值",
+    "account": "科目",
+    "debit": "借方",
+    "credit": "贷方",
 }
 
 

@@ -1,7 +1,9 @@
 """Order and identity: epoch, duplicates, gaps. What is in order goes on to settle.py or events.py.
 
 A batch that comes too early is parked until the gap closes; a module keeps what is not
-acknowledged, so what the bound drops comes again. Runs inside the caller's transaction.
+acknowledged, so what the bound drops comes again. A store restored from a backup has forgotten
+what it acknowledged since, and nobody sends that again: the gap stays, is told as a difference,
+and nothing behind it is settled. Runs inside the caller's transaction.
 """
 
 import hashlib
@@ -11,12 +13,16 @@ from host_tools.settlement import events, screening, settle
 from host_tools.settlement.pricing import Prices
 from host_tools.store.database import Store
 from host_tools.store.intake import PARKED_MAX
-from host_tools.store.records import Module
+from host_tools.store.records import Module, Point
 from protocol import messages, topics
 from protocol.messages import EVENT_STREAM, Events, Hello, Readings, Result, Statement
 from protocol.units import OUT_OF_ORDER, REPLAYED, WRONG_TOPIC, Malformed
 
 Sequenced = Readings | Events | Result
+
+MISSING = "records missing"  # a class of differences, beside those of settle.py
+_DETAILS = ("readings", "events")
+GAP_S = 3600  # longer than any broker or module keeps a record back that it still has
 
 
 def receive(
@@ -47,6 +53,7 @@ def receive(
     else:
         _take(store, prices, module, message, now_s)
         _take_parked(store, prices, module, EVENT_STREAM, now_s)
+        _agree(store, module, EVENT_STREAM, now_s)
     return {EVENT_STREAM: _settled_seq(store, module, EVENT_STREAM)}
 
 
@@ -66,6 +73,7 @@ def receive_readings(
     point = settle.settle(store, prices, point, batch, now_s)
     if store.intake.waits(module.id, batch.point):
         _take_parked(store, prices, module, batch.point, now_s)
+        _agree(store, module, batch.point, now_s)
         point = settle.point_of(store, module, batch.point)
     return int(point.state.seq)
 
@@ -122,6 +130,37 @@ def _park(store: Store, module: Module, message: Sequenced, now_s: int) -> None:
         point = store.ledgers.heard(point, _first_seq(message) + records - 1)
         if not new:
             store.ledgers.count_duplicates(point, records)
+    _report(store, module, stream, now_s)
+
+
+def _report(store: Store, module: Module, stream: int, now_s: int) -> None:
+    """Tells a gap that nobody will close: at once in a restored store, else when it lasts."""
+    waiting = store.intake.waiting(module.id, stream)
+    point = _told_at(store, module, stream)
+    if waiting is None or point is None:
+        return
+    first_seq, since_s = waiting
+    if now_s - since_s >= GAP_S or store.intake.restored():
+        settled_seq = _settled_seq(store, module, stream)
+        values = f"goes on at {first_seq}", f"settled to {settled_seq}"
+        detail = _DETAILS[stream == EVENT_STREAM]
+        store.ledgers.differ(point.id, MISSING, detail, settled_seq + 1, values, now_s)
+
+
+def _agree(store: Store, module: Module, stream: int, now_s: int) -> None:
+    """Closes the difference of a gap once nothing waits behind it."""
+    if not store.intake.waits(module.id, stream) or store.intake.waiting(module.id, stream):
+        return
+    point = _told_at(store, module, stream)
+    if point is not None:
+        store.ledgers.agree(point.id, MISSING, now_s, _DETAILS[stream == EVENT_STREAM])
+
+
+def _told_at(store: Store, module: Module, stream: int) -> Point | None:
+    """Where a gap is told; events have no point of their own: at the module's first."""
+    if stream != EVENT_STREAM:
+        return settle.point_of(store, module, stream)
+    return next(iter(store.fleet.points(module.id)), None)
 
 
 def _take_parked(store: Store, prices: Prices, module: Module, stream: int, now_s: int) -> None:

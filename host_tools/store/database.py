@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from host_tools import Refused
+from host_tools.store.days import Days
 from host_tools.store.fleet import Fleet
 from host_tools.store.held import Held
 from host_tools.store.intake import Intake
@@ -50,6 +51,7 @@ class Store:
         self.payments = Payments(connection)
         self.intake = Intake(connection, self._held)
         self.leases = Leases(connection)
+        self.days = Days(connection)
 
     def own(self, owned: bool) -> None:
         """Keeps rows of points between transactions, or stops that; for who holds their leases."""
@@ -74,6 +76,17 @@ class Store:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
         self._held.end()
+
+    @contextmanager
+    def instant(self) -> Iterator[None]:
+        """Everything read in the block is of one instant; writers go on meanwhile."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._forget()
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
     @contextmanager
     def step(self) -> Iterator[None]:
@@ -150,18 +163,25 @@ def explained(error: sqlite3.Error, path: Path) -> Refused:
 
 def migrate(connection: sqlite3.Connection, path: Path) -> None:
     """Applies the numbered migrations that are missing, each in a transaction of its own."""
-    scripts = sorted(MIGRATIONS.glob("[0-9][0-9][0-9][0-9]_*.sql"))
-    newest = int(scripts[-1].name[:4])
     connection.execute(
         "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL, name TEXT NOT NULL)"
     )
     at = version_of(connection)
-    if at > newest:
-        raise Refused(f"{path}: schema {at} is newer than this program's {newest}; update it")
-    for script in scripts:
+    if at > newest():
+        raise Refused(f"{path}: schema {at} is newer than this program's {newest()}; update it")
+    for script in _scripts():
         number = int(script.name[:4])
         if number > at:
             _apply(connection, number, script)
+
+
+def newest() -> int:
+    """The schema of this program."""
+    return int(_scripts()[-1].name[:4])
+
+
+def _scripts() -> list[Path]:
+    return sorted(MIGRATIONS.glob("[0-9][0-9][0-9][0-9]_*.sql"))
 
 
 def _apply(connection: sqlite3.Connection, number: int, script: Path) -> None:

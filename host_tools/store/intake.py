@@ -97,6 +97,19 @@ class Intake:
             self._waiting = set(rows.fetchall())
         return (module, stream) in self._waiting
 
+    def waiting(self, module: str, stream: int) -> tuple[int, int] | None:
+        """(first sequence, arrival of the oldest) of the parked batches of a stream, if any."""
+        row = self._connection.execute(
+            "SELECT MIN(first_seq), MIN(arrived_s) FROM parked WHERE module = ? AND stream = ?",
+            (module, stream),
+        ).fetchone()
+        return None if row[0] is None else (int(row[0]), int(row[1]))
+
+    def restored(self) -> bool:
+        """True for a store that `gridpurse restore` made: it may be older than its modules."""
+        row = self._connection.execute("SELECT 1 FROM changes WHERE what = 'restored'").fetchone()
+        return row is not None
+
     def next_parked(self, module: str, stream: int, upto_seq: int) -> Parked | None:
         """The parked batch whose turn has come: it begins at or below `upto_seq`."""
         row = self._connection.execute(

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 
 from host_tools.store.held import Held
-from host_tools.store.records import Difference, Point, Said, Settled
+from host_tools.store.records import Difference, Point, Said, Settled, Turnover
 from protocol import ledger
 from protocol.ledger import Entry, State
 
@@ -37,7 +37,23 @@ _DIFFERENCE = (
     "SELECT point_id, class, seq, detail, module_value, host_value, opened_s, last_s, count,"
     " closed_s FROM differences"
 )
+_HALF_BITS = 32
+_TURNOVER = (
+    "SELECT l.currency, l.account, l.amount_ncur > 0, SUM(l.amount_ncur >> 32),"
+    " SUM(l.amount_ncur & 4294967295),"
+)
+_SIDES = (
+    "FROM legs l JOIN points p ON p.id = l.point_id JOIN modules m ON m.id = p.module"
+    " GROUP BY 1, 2, 3, 6"
+)
 
+# By what a trial balance may be broken down: the group's name.
+GROUPS = {
+    "all": "''",
+    "shard": "CAST(m.shard AS TEXT)",
+    "module": "p.module",
+    "point": "p.module || '/' || p.point",
+}
 
 Values = tuple[int, ...]
 Row = tuple[object, ...]
@@ -164,12 +180,21 @@ class Ledgers:
 
     def accounts(self) -> dict[tuple[str, str], int]:
         """{(currency, account): debits less credits}; together they are zero in every currency."""
+        rows = self.turnover("all")
+        return {(row.currency, row.account): row.debit_ncur - row.credit_ncur for row in rows}
+
+    def turnover(self, by: str) -> list[Turnover]:
+        """Debits and credits of every account, in each currency and each of GROUPS[by].
+
+        Halves are summed apart: the sum over a fleet may leave the database's 64 bits.
+        """
         self.write()
-        rows = self._connection.execute(
-            "SELECT currency, account, SUM(amount_ncur) FROM legs"
-            " GROUP BY currency, account ORDER BY currency, account"
-        )
-        return {(currency, account): total for currency, account, total in rows}
+        rows = self._connection.execute(f"{_TURNOVER} {GROUPS[by]} {_SIDES}")
+        found: dict[tuple[str, str, str], list[int]] = {}
+        for currency, account, debit, high, low, group in rows:
+            sides = found.setdefault((currency, group, account), [0, 0])
+            sides[0 if debit else 1] += abs((high << _HALF_BITS) + low)
+        return [Turnover(*key, *sides) for key, sides in sorted(found.items())]
 
     def account_by_point(self, account: str) -> dict[int, int]:
         """{point_id: debits less credits} of one account."""
@@ -222,8 +247,8 @@ class Ledgers:
         if self._differing is not None:
             self._differing.add(point_id)
 
-    def agree(self, point_id: int, kind: str, now_s: int) -> None:
-        """Closes the open differences of a class."""
+    def agree(self, point_id: int, kind: str, now_s: int, detail: str | None = None) -> None:
+        """Closes the open differences of a class, all or those of one detail."""
         if self._held.keep and self._differing is None:
             rows = self._connection.execute(
                 "SELECT DISTINCT point_id FROM differences WHERE closed_s IS NULL"
@@ -233,8 +258,9 @@ class Ledgers:
             return
         self._connection.execute(
             "UPDATE differences SET closed_s = ?"
-            " WHERE point_id = ? AND class = ? AND closed_s IS NULL",
-            (now_s, point_id, kind),
+            " WHERE point_id = ? AND class = ? AND closed_s IS NULL"
+            " AND (detail = ? OR ? IS NULL)",
+            (now_s, point_id, kind, detail, detail),
         )
 
     def differences(self, point_id: int | None = None, closed: bool = False) -> list[Difference]:

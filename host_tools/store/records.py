@@ -146,6 +146,30 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Turnover:
+    """Both sides of an account in one currency and group, neither below zero."""
+
+    currency: str
+    group: str
+    account: str
+    debit_ncur: int
+    credit_ncur: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedDay:
+    """Rows up to these numbers, from those of the day before; `totals` is canonical CBOR."""
+
+    day: int
+    entry_id: int
+    posting_id: int
+    closed_s: int
+    totals: bytes
+    digest: bytes
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Parked:
     first_seq: int
     digest: bytes

@@ -122,6 +122,9 @@ TARGETS["settlement proof"] = {
     "vee_gaps": ("gaps", REPORTED, 0),
     "vee_gap_with_registers_wh": ("Wh", "==", 0),
     "vee_gap_without_register_mape_permille": ("permille", REPORTED, 0),
+    "restore_difference": ("rows", "==", 0),
+    "restore_backups_under_load": ("backups", ">=", 3),
+    "restore_entries": ("entries", REPORTED, 0),
 }
 for part in ("journal", "disk"):
     for network in ("online", "offline"):

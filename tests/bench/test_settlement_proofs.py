@@ -5,10 +5,14 @@ import sqlite3
 
 import pytest
 
+from host_tools.backup import archive
 from host_tools.config import MQTT, NATS
+from host_tools.settlement import inbox, jetstream, nats
 from host_tools.settlement.tenancy import Tenancy
 from host_tools.store import held
-from tests.bench import drain, fleet, invariance, invariance_real, settlement
+from host_tools.store.database import FILE
+from tests.bench import drain, fleet, invariance, invariance_real, pouring, restore, settlement
+from tests.host_tools.genuine import Settle, by_deadline
 
 
 def test_a_few_hostile_histories_leave_the_ledgers_of_one_worker() -> None:
@@ -43,6 +47,104 @@ def test_a_small_fleet_drains_whole_through_both_transports(
     made = fleet.made(tmp_path_factory.mktemp("fleet") / "made", meters=50, intervals=4)
     for by in ("paho", "jetstream"):
         assert drain.drained("single", 200, by, made) > 0  # counts what is in the store
+
+
+def test_backups_under_load_are_the_books_up_to_their_last_row(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    made = fleet.made(tmp_path_factory.mktemp("fleet") / "made", meters=300, intervals=20)
+    values = restore.run(made, 300, 20, 3)
+    assert values["restore_difference"] == 0 and values["restore_entries"] == 300 * 21
+
+
+def test_an_older_backup_goes_on_with_the_same_broker_and_says_what_it_lacks(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("older")
+    place = drain.Place(fleet.made(folder / "made", meters=40, intervals=6), folder)
+    messages = [
+        (fleet.topic_of(number), data) for number, data in fleet.written(place.made / "single")
+    ]
+    old, new = folder / fleet.STORE, folder / "new"
+    new.mkdir()
+    workers = [Settle(data, place.broker.nats_address, fleet.NOW_S) for data in (old, new)]
+
+    def settled(worker: Settle, first: int, last: int, entries: int) -> None:
+        pouring.pour(place.broker.address, messages[first:last], "fleet")
+        by_deadline(lambda: restore.entries(worker.data / FILE) == entries, "settled")
+
+    try:
+        (old / archive.KEYS).symlink_to(place.made / fleet.KEYS)
+        workers[0].start()
+        settled(workers[0], 0, 80, 120)
+        archive.take(old, folder / "backup", fleet.NOW_S)
+        for _ in range(3):
+            workers[0].end()
+            workers[0].start()
+        settled(workers[0], 80, 160, 200)
+        workers[0].end()
+        assert readers(place) == ["gp-settle-0-5a"]  # newer than the backup knows
+        archive.restore(folder / "backup", new, fleet.NOW_S)
+        (new / archive.KEYS).symlink_to(place.made / fleet.KEYS)
+        workers[1].start()
+        assert len(readers(place)) == 1  # those of the old store are gone
+        pouring.pour(place.broker.address, messages[160:], "fleet")
+        by_deadline(lambda: len(missing(workers[1])) == 40, "every point says what it lacks")
+        assert restore.entries(new / FILE) == 120
+        settled(workers[1], 80, 160, 280)  # as if the broker had kept them
+        assert missing(workers[1]) == []
+    finally:
+        for worker in workers:
+            worker.end()
+        place.broker.kill()
+
+
+def missing(worker: Settle) -> list[object]:
+    found = worker.reconcile()["differences"]
+    assert isinstance(found, list) and all(item["kind"] == inbox.MISSING for item in found)
+    return found
+
+
+def readers(place: drain.Place) -> list[str]:
+    """The readers of the shard that the broker has."""
+    link = nats.Connection(place.broker.nats_address)
+    inbox_of = "_INBOX.gridpurse.proof"
+    link.subscribe(f"{inbox_of}.>", 0)
+    names = [f"gp-settle-0-{number}{side}" for number in range(1, 220) for side in "ab"]
+    try:
+        return [
+            name
+            for name in names
+            if b"ack_floor"
+            in link.request(
+                f"$JS.API.CONSUMER.INFO.{jetstream.STREAM}.{name}", b"{}", 10000, inbox_of
+            )
+        ]
+    finally:
+        link.close()
+
+
+def test_the_comparison_sees_one_changed_digit_and_one_row_less(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    made = fleet.made(tmp_path_factory.mktemp("fleet") / "made", meters=20, intervals=1)
+    folder = made / fleet.STORE
+    archive.take(folder, made / "backup", fleet.NOW_S)
+    for number, statement in enumerate(
+        (
+            "UPDATE entries SET arrived_s = arrived_s + 1 WHERE id = 9",
+            "DELETE FROM entries WHERE id = 9",
+        )
+    ):
+        copy = made / f"copy-{number}"
+        archive.restore(made / "backup", copy, fleet.NOW_S)
+        assert restore.differences(copy / FILE, folder / FILE) == 0
+        with sqlite3.connect(copy / FILE) as store:
+            store.execute("DROP TRIGGER entries_stay")
+            store.execute("DROP TRIGGER entries_remain")
+            store.execute(statement)
+        store.close()
+        assert restore.differences(copy / FILE, folder / FILE) > 0
 
 
 def test_every_part_of_the_report_can_be_measured() -> None:

@@ -437,6 +437,14 @@ DIFFERENCES = {
         "an alarm, never a rounding: keep store and module as they are and report it",
         "属告警，绝非舍入：保持数据与模块原状并上报",
     ),
+    "records missing": (
+        "记录缺失",
+        "by itself, when the missing records come and everything behind them is settled",
+        "the module goes on behind records that the host does not have: the store was restored"
+        " from an older backup, or a gap has lasted an hour. Nothing behind it is settled or"
+        " billed; see [backup](#backup-restore-verify-备份恢复校验)",
+        "模块后续记录已到，主站缺少中间记录：数据库由较旧备份恢复，或缺口已逾一小时。其后一律不结算、不出账，见备份一节",
+    ),
 }
 
 OUTCOMES = {1: "完整，重启后试运行", 2: "已确认", 3: "已回退", 4: "拒绝"}

@@ -21,7 +21,7 @@ from host_tools.ordering import command as ordering
 from host_tools.ordering import fee_control, rollout
 from host_tools.ordering import words as ordered
 from host_tools.ordering.kinds import ADJUSTMENTS
-from host_tools.settlement import settle
+from host_tools.settlement import inbox, settle
 from host_tools.validation import audit, limits, review
 from host_tools.validation import table as vee
 from protocol import codes, cose, messages, messages_up, settings, words
@@ -221,8 +221,8 @@ def reasons() -> str:
 
 def differences() -> str:
     rows = []
-    for name in ("ROLLBACK", "VERSION", "TAMPER", "SWAP", "UNEXPLAINED"):
-        kind = getattr(settle, name)
+    named = settle.ROLLBACK, settle.VERSION, settle.TAMPER, settle.SWAP, settle.UNEXPLAINED
+    for kind in (*named, inbox.MISSING):
         translated, closes, remedy, translated_remedy = chinese.DIFFERENCES[kind]
         rows.append((kind, translated, closes, f"{remedy}<br>{translated_remedy}"))
     return table(("class", "类别", "closes", "what to do 处理"), rows)

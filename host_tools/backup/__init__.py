@@ -1,0 +1,1 @@
+"""Backup, restore and verification of the settlement store, while it is in use or at rest."""
