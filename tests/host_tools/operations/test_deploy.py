@@ -46,7 +46,8 @@ def accepted(found: dict[str, str], tmp_path: Path) -> bool:
     (tmp_path / "empty.toml").write_text("")
     (tmp_path / "broker.secret").write_text("x")
     shown = {
-        key: value.replace("%i", "1").replace("%d", str(tmp_path)) for key, value in found.items()
+        key: value.replace("%i", "1").replace("/etc/gridpurse", str(tmp_path))
+        for key, value in found.items()
     }
     known = set(re.findall(rf"{PREFIX}[A-Z_]+", (ROOT / "host_tools/config.py").read_text()))
     try:
