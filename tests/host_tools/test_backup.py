@@ -199,7 +199,7 @@ def test_a_killed_backup_leaves_nothing_under_the_final_name(tmp_path: Path) -> 
     file, new = tmp_path / "b", tmp_path / "b.new"
     words = [sys.executable, "-m", "host_tools.cli", "backup", str(file)]
     process = subprocess.Popen([*words, "--data", str(desk.folder)], cwd=ROOT)
-    by_deadline(new.exists, "a backup has begun")
+    by_deadline(lambda: new.exists() or process.poll() is not None, "a backup has begun")
     process.kill()
     process.wait()
     if file.exists():
