@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
-from host_tools.billing.words import ZH, cells, cents, kwh, money, named, percent, price, say
+from host_tools.billing.words import ZH, cents, kwh, money, named, percent, price, say
 from host_tools.rating.lines import DAYS_A_YEAR, Bill, BillLine
-from host_tools.settlement.common import decimal
+from host_tools.settlement.common import cells, decimal
 from host_tools.tariffs import terms
 from protocol.units import NCUR_PER_CUR
 

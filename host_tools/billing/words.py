@@ -1,6 +1,5 @@
 """The words of bills in English and Chinese, and numbers as a person reads them."""
 
-import unicodedata
 from fractions import Fraction
 
 from host_tools.settlement.common import decimal
@@ -88,11 +87,6 @@ def named(name: str, names_zh: dict[str, str], language: str) -> str:
     if chinese is None or language == EN:
         return name
     return chinese if language == ZH else f"{name} {chinese}"
-
-
-def cells(text: str) -> int:
-    """Width on a terminal: an East Asian wide character takes two cells."""
-    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
 
 
 def price(ucur_per_kwh: int, decimals_min: int = 2) -> str:

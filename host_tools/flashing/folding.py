@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from host_tools.flashing import joining, names, parameters, sweeping
-from host_tools.flashing.scopes import Imported, Scope, assigned_names
+from host_tools.flashing.scopes import Imported, Scope, assigned_names, binder
 
 _BINARY: dict[type[ast.operator], Callable[[int, int], int]] = {
     ast.Add: operator.add,
@@ -188,15 +188,11 @@ class _Program:
 
     def meaning(self, name: str, scopes: list[Scope], module_name: str) -> Imported | None:
         """What a name read in the innermost of `scopes` means; None when it may vary."""
-        for at in range(len(scopes) - 1, 0, -1):
-            scope = scopes[at]
-            if name in scope.bindings and (not scope.is_class or at == len(scopes) - 1):
-                found = scope.only(name)
-                return self.follow(found) if isinstance(found, Imported) else None
-        found = scopes[0].only(name)
+        inner = binder(name, scopes)
+        found = (inner or scopes[0]).only(name)
         if isinstance(found, Imported):
             return self.follow(found)
-        return Imported(module_name, name)
+        return None if inner else Imported(module_name, name)
 
     def value(
         self, node: ast.expr, scopes: list[Scope], module_name: str, depth: int = 0

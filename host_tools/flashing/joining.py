@@ -12,9 +12,10 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from host_tools.flashing.scopes import DEFINITIONS, Imported, Scope
+from host_tools.flashing.scopes import DEFINITIONS, Imported, Scope, binder
 
 Trees = Mapping[str, ast.Module]  # by dotted module name
+Scopes = Mapping[str, Scope]  # of the modules' own levels
 _LOCAL = (ast.Lambda, *DEFINITIONS)
 _TOLD = ("Malformed", "Unavailable", "Error")  # the names of errors reach people
 
@@ -39,15 +40,16 @@ def join(trees: dict[str, ast.Module], roots: Sequence[Sequence[str]]) -> None:
         if root not in trees:
             continue
         apart: set[str] = set()
+        scopes = {name: Scope(tree) for name, tree in trees.items()}
         while True:
             loaded = _loaded(trees, [*others, root], apart, first=root == roots[0][0])
             group = Joined(root, [name for name in loaded if name not in others])
-            objects = _used_as_objects(trees, set(group.members)) - {root}
+            objects = _used_as_objects(trees, scopes, set(group.members)) - {root}
             if not objects:
                 break
             apart |= objects
-        _name(trees, group)
-        _write(trees, group)
+        _name(trees, scopes, group)
+        _write(trees, scopes, group)
 
 
 def _top(tree: ast.Module, trees: Trees) -> Iterator[str]:
@@ -104,35 +106,29 @@ def _alone(trees: Trees, order: list[str]) -> list[str]:
 class _Names(ast.NodeTransformer):
     """Knows what a name means while it walks through one module."""
 
-    def __init__(self, trees: Trees, module: str) -> None:
+    def __init__(self, trees: Trees, scopes: Scopes, module: str) -> None:
         self.trees = trees
+        self.known = scopes
         self.module = module
-        self.scopes = [Scope(trees[module])]
+        self.scopes = [scopes[module]]
 
     def meaning(self, name: str) -> Imported | None:
         """A module (`name` None), or a module-level name of one; None when it is something's own.
 
         What no scope binds, such as a builtin, reads as a name of this module.
         """
-        for at in range(len(self.scopes) - 1, 0, -1):
-            scope = self.scopes[at]
-            if name in scope.bindings and (not scope.is_class or at == len(self.scopes) - 1):
-                found = scope.only(name)
-                return self.followed(found) if isinstance(found, Imported) else None
-        return self.global_name(self.module, name)
+        inner = binder(name, self.scopes)
+        if inner is None:
+            return self.global_name(self.module, name)
+        found = inner.only(name)
+        return self.followed(found) if isinstance(found, Imported) else None
 
     def local(self, name: str) -> bool:
         """Whether a function or a class around here binds it."""
-        inner = len(self.scopes) - 1
-        return any(
-            name in scope.bindings and (not scope.is_class or at == inner)
-            for at, scope in enumerate(self.scopes)
-            if at
-        )
+        return binder(name, self.scopes) is not None
 
     def global_name(self, module: str, name: str) -> Imported:
-        tree = self.trees.get(module)
-        found = Scope(tree).only(name) if tree else None
+        found = self.known[module].only(name) if module in self.known else None
         return self.followed(found) if isinstance(found, Imported) else Imported(module, name)
 
     def followed(self, found: Imported) -> Imported:
@@ -171,17 +167,19 @@ class _Names(ast.NodeTransformer):
     visit_AsyncFunctionDef = visit_ClassDef = visit_Lambda = definition
 
 
-def _used_as_objects(trees: Trees, members: set[str]) -> set[str]:
+def _used_as_objects(trees: Trees, scopes: Scopes, members: set[str]) -> set[str]:
     """Which of `members` are used in a way that only a module of its own can serve."""
     found: set[str] = set()
     for name, tree in trees.items():
-        _Uses(trees, name, members, found).visit(tree)
+        _Uses(trees, scopes, name, members, found).visit(tree)
     return found
 
 
 class _Uses(_Names):
-    def __init__(self, trees: Trees, module: str, members: set[str], found: set[str]) -> None:
-        super().__init__(trees, module)
+    def __init__(
+        self, trees: Trees, scopes: Scopes, module: str, members: set[str], found: set[str]
+    ) -> None:
+        super().__init__(trees, scopes, module)
         self.members = members
         self.found = found
 
@@ -214,9 +212,9 @@ def _within(means: Imported, members: Sequence[str]) -> bool:
     return means.module in members or f"{means.module}.{means.name}" in members
 
 
-def _name(trees: Trees, group: Joined) -> None:
+def _name(trees: Trees, scopes: Scopes, group: Joined) -> None:
     """A name stays as it is unless another module or some function has it too; the root's stay."""
-    own = {name: Scope(trees[name]).bindings for name in group.members}
+    own = {name: scopes[name].bindings for name in group.members}
     counted: dict[str, int] = {}
     for bindings in own.values():
         for name in bindings:
@@ -227,7 +225,7 @@ def _name(trees: Trees, group: Joined) -> None:
     taken = {name for tree in trees.values() for name in _identifiers(tree)}
     for member, bindings in own.items():
         for name in bindings:
-            only = Scope(trees[member]).only(name)
+            only = scopes[member].only(name)
             elsewhere = isinstance(only, Imported) and not _within(only, group.members)
             if elsewhere and name not in local:
                 group.renamed[member, name] = name  # the same for all
@@ -250,12 +248,11 @@ def _identifiers(tree: ast.AST) -> Iterator[str]:
                     yield each
 
 
-def _write(trees: dict[str, ast.Module], group: Joined) -> None:
+def _write(trees: dict[str, ast.Module], scopes: Scopes, group: Joined) -> None:
     body: list[ast.stmt] = []
     old = dict(trees)  # what names mean is looked up in what the modules were
-    scopes = {name: Scope(tree) for name, tree in old.items()}
     for name in [*group.members, *[each for each in old if each not in group.members]]:
-        walk = _Rewrite(old, name, group, scopes)
+        walk = _Rewrite(old, scopes, name, group)
         made = walk.visited(list(old[name].body))
         if name in group.members:
             body += made  # type: ignore[arg-type]
@@ -285,22 +282,14 @@ def _once(body: list[ast.stmt]) -> list[ast.stmt]:
 
 
 class _Rewrite(_Names):
-    def __init__(
-        self, trees: Trees, module: str, group: Joined, scopes: Mapping[str, Scope]
-    ) -> None:
-        super().__init__(trees, module)
+    def __init__(self, trees: Trees, scopes: Scopes, module: str, group: Joined) -> None:
+        super().__init__(trees, scopes, module)
         self.group = group
         self.inside = module in group.members
-        self.known = scopes
-        self.scopes = [scopes[module]]
         names = set(_identifiers(trees[module]))
         self.alias = group.root.rpartition(".")[2]
         if self.alias in names and not self.inside:
             self.alias = f"{self.alias}_"  # something else here has the root's name
-
-    def global_name(self, module: str, name: str) -> Imported:
-        found = self.known[module].only(name) if module in self.known else None
-        return self.followed(found) if isinstance(found, Imported) else Imported(module, name)
 
     def new(self, means: Imported) -> str | None:
         return self.group.renamed.get((means.module, means.name or ""))

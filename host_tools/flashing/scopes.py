@@ -5,7 +5,7 @@ what stands for nothing known is left alone by folding.py.
 """
 
 import ast
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
@@ -65,6 +65,16 @@ class Scope:
         """The one thing `name` is bound to here; the same import may be written repeatedly."""
         found = self.bindings.get(name, [])
         return found[0] if found and all(each == found[0] for each in found) else None
+
+
+def binder(name: str, scopes: Sequence[Scope]) -> Scope | None:
+    """The function or class that binds a name read in the innermost of `scopes`, whose first is
+    the module's; None when the module does, or nobody."""
+    for at in range(len(scopes) - 1, 0, -1):
+        scope = scopes[at]
+        if name in scope.bindings and (not scope.is_class or at == len(scopes) - 1):
+            return scope
+    return None
 
 
 def inside(node: ast.AST) -> Iterator[ast.AST]:

@@ -104,7 +104,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     shown = [[_shown(head, value) for head, value in zip(heads, row, strict=True)] for row in rows]
     titles = [_title(head) for head in heads]
     widths = [
-        max(_cells(title), *(_cells(row[place]) for row in shown)) if shown else _cells(title)
+        max(cells(title), *(cells(row[place]) for row in shown)) if shown else cells(title)
         for place, title in enumerate(titles)
     ]
     lines = [_line(titles, widths, [False] * len(titles))]
@@ -130,14 +130,14 @@ def _title(head: str) -> str:
     return f"{words} {HEADS_ZH[plain]}" if plain in HEADS_ZH else words
 
 
-def _cells(text: str) -> int:
+def cells(text: str) -> int:
     """Width on a terminal: an East Asian wide character takes two cells."""
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
 
 
 def _line(texts: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
-    cells = []
+    out = []
     for text, width, to_the_right in zip(texts, widths, right, strict=True):
-        space = " " * (width - _cells(text))
-        cells.append(space + text if to_the_right else text + space)
-    return "  ".join(cells).rstrip()
+        space = " " * (width - cells(text))
+        out.append(space + text if to_the_right else text + space)
+    return "  ".join(out).rstrip()

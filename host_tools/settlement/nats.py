@@ -1,7 +1,7 @@
 """The NATS client protocol, as much of it as a pull reader needs: large pieces, one thread.
 
-A client library costs more a message than settling it does. INFO, PING and messages with headers
-follow docs.nats.io/reference/reference-protocols/nats-protocol.
+Its own for the sake of these two; a client library was not measured. INFO, PING and messages with
+headers follow docs.nats.io/reference/reference-protocols/nats-protocol.
 """
 
 import json

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from host_tools import Refused, cli, tariffs
-from host_tools.billing.words import cells
+from host_tools.settlement.common import cells
 from host_tools.tariffs import comparing
 from tests.host_tools.bills import FILES, document, shipped
 
