@@ -22,7 +22,8 @@ demo: $(STAMP) ## three modules, a broker and settlement play the story and prov
 	@$(BIN)/gridpurse demo $(DEMO_FLAGS)
 
 test: $(STAMP) ## every test, on CPython and on MicroPython; ARGS="-k name" selects
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(or $(JOBS),auto) --dist loadfile --no-loadscope-reorder \
+	  --durations=15 $(ARGS)
 
 check: $(STAMP) ## lint, types, cross-compilation of all device files, ESP32 stubs, dependencies
 	@$(BIN)/ruff check .

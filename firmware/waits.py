@@ -15,4 +15,6 @@ except AttributeError:  # CPython
         await asyncio.sleep(timedelta(milliseconds=ms).total_seconds())
 
     async def wait_for_ms(awaitable, ms):
-        return await asyncio.wait_for(awaitable, timedelta(milliseconds=ms).total_seconds())
+        # Not wait_for(), which before 3.12 forgets a cancellation that comes with the result.
+        async with asyncio.timeout(timedelta(milliseconds=ms).total_seconds()):
+            return await awaitable

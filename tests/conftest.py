@@ -23,6 +23,7 @@ from tests import scratch
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "# runs on:"
 TIMEOUT_S = 60
+LONGEST = ("system", "bench", "simulator")  # folders with tests of many seconds
 
 # Each result is one line behind a control character, so that a test may print what it likes.
 RESULT = "\x1eresult "
@@ -47,8 +48,16 @@ def interpreters(path: Path) -> list[str]:
     return first[len(MARK) :].split() if first.startswith(MARK) else []
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     scratch.root()
+    worker = getattr(config, "workerinput", None)
+    if worker:
+        scratch.below(worker["workerid"])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first: else one worker is busy with the last file for minutes, alone."""
+    items.sort(key=lambda item: item.path.parent.name not in LONGEST)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:

@@ -18,3 +18,9 @@ def root() -> str:
         os.environ[VARIABLE] = tempfile.mkdtemp(prefix="gridpurse-")
         atexit.register(shutil.rmtree, os.environ[VARIABLE], ignore_errors=True)
     return os.environ[VARIABLE]
+
+
+def below(name: str) -> None:
+    """The root of this process alone, below the one that it shares with other workers."""
+    os.environ[VARIABLE] = os.path.join(root(), name)
+    os.makedirs(os.environ[VARIABLE])

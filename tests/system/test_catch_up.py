@@ -128,7 +128,8 @@ class Scene:
             asyncio.create_task(self.firmware.uplink.run()),
         ]
         try:
-            await asyncio.wait_for(story(), 60)
+            async with asyncio.timeout(60):
+                await story()
         finally:
             for task in tasks:
                 task.cancel()

@@ -29,12 +29,12 @@ class Play:
         """It ran before and does not now: the story has killed it."""
         return not self.runs(part) and part in self.seen
 
-    def until(self, what: str, ready: Callable[[], bool]) -> None:
-        def reached() -> bool:
-            assert self.demo.process.poll() is None, self.demo.lines
-            return ready()
+    def goes_on(self) -> bool:
+        assert self.demo.process.poll() is None, self.demo.lines
+        return True
 
-        by_deadline(reached, what)
+    def until(self, what: str, ready: Callable[[], bool]) -> None:
+        by_deadline(lambda: self.goes_on() and ready(), what)
 
     def interrupt(self) -> None:
         assert self.demo.end() == 130, self.demo.lines
@@ -52,14 +52,19 @@ def test_ctrl_c_at_any_moment_and_a_kill_leave_nothing(tmp_path):
         first = play(stack, tmp_path / "first")
         first.until("its broker", lambda: first.runs(BROKER))
         first.interrupt()
-        broker_dead = play(stack, tmp_path / "broker")
-        settle_dead = play(stack, tmp_path / "settle")
         killed = play(stack, tmp_path / "killed")
         killed.until("its modules", lambda: killed.runs(MODULE) and killed.runs(SETTLE))
         assert killed.demo.end(signal.SIGKILL) == -signal.SIGKILL
         none_left(killed.folder)
-        broker_dead.until("its broker killed", lambda: broker_dead.died(BROKER))
-        broker_dead.interrupt()
-        settle_dead.until("its settlement killed", lambda: settle_dead.died(SETTLE))
-        settle_dead.interrupt()
+        bereft = {
+            BROKER: play(stack, tmp_path / "broker"),
+            SETTLE: play(stack, tmp_path / "settle"),
+        }
+
+        def all_interrupted() -> bool:
+            for part in [part for part, one in bereft.items() if one.goes_on() and one.died(part)]:
+                bereft.pop(part).interrupt()
+            return not bereft
+
+        by_deadline(all_interrupted, "broker and settlement killed by the story")
         assert not (tmp_path / "settle" / "demo.json").exists()
