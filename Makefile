@@ -35,6 +35,7 @@ check: $(STAMP) ## lint, types, cross-compilation of all device files, ESP32 stu
 	@echo "mpy-cross: $(words $(DEVICE_FILES)) device files compile"
 	@$(BIN)/mypy --config-file boards/esp32/mypy.ini
 	@$(BIN)/python -m pip check
+	@$(BIN)/python -m tests.audit
 
 device-image: $(STAMP) ## partition table, file system and journal of BOARD=esp32_generic into build/device
 	@$(BIN)/gridpurse image --board $(or $(BOARD),esp32_generic)
