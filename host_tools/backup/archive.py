@@ -20,6 +20,7 @@ from host_tools import Refused
 from host_tools.files import PRIVATE
 from host_tools.keys import KeyFiles
 from host_tools.store import database
+from host_tools.store.sql import migrating, sqlite
 
 MAGIC = b"\ngridpurse backup 1\n"
 MANIFEST_BYTES_MAX = 1 << 28
@@ -87,7 +88,7 @@ def read_only(path: Path, immutable: bool = False) -> Iterator[sqlite3.Connectio
     if not path.is_file():
         raise Refused(f"{path}: no such store; name its folder with --data 无此数据库")
     how = "immutable=1" if immutable else "mode=ro"
-    wait_s = database.BUSY_TIMEOUT_MS // 1000
+    wait_s = sqlite.BUSY_TIMEOUT_MS // 1000
     try:
         uri = f"{path.resolve().as_uri()}?{how}"
         connection = sqlite3.connect(uri, uri=True, timeout=wait_s, isolation_level=None)
@@ -97,17 +98,17 @@ def read_only(path: Path, immutable: bool = False) -> Iterator[sqlite3.Connectio
             ).fetchone()
             if known != (1,):
                 raise Refused(f"{path}: it is not a Gridpurse store 不是本系统的数据库")
-            at = database.version_of(connection)
-            if at > database.newest():
+            at = sqlite.version_of(connection)
+            if at > migrating.newest():
                 raise Refused(
-                    f"{path}: schema {at} is newer than this program's {database.newest()};"
+                    f"{path}: schema {at} is newer than this program's {migrating.newest()};"
                     " update it 数据库版本较新，请升级程序"
                 )
             yield connection
         finally:
             connection.close()
     except sqlite3.Error as error:
-        raise database.explained(error, path) from error
+        raise sqlite.explained(error, path) from error
 
 
 def _copied(store: sqlite3.Connection, new: Path) -> None:
@@ -120,12 +121,12 @@ def _copied(store: sqlite3.Connection, new: Path) -> None:
         finally:
             copy.close()
     except sqlite3.Error as error:
-        raise database.explained(error, new) from error
+        raise sqlite.explained(error, new) from error
 
 
 def _described(new: Path, keys: Path, now_s: int) -> Manifest:
     with read_only(new, immutable=True) as copy:
-        schema = database.version_of(copy)
+        schema = sqlite.version_of(copy)
         modules = [row[0] for row in copy.execute("SELECT id FROM modules ORDER BY id")]
         (points,) = copy.execute("SELECT COUNT(*) FROM points").fetchone()
         (entries,) = copy.execute("SELECT COALESCE(MAX(rowid), 0) FROM entries").fetchone()
@@ -202,9 +203,9 @@ def restore(file: Path, folder: Path, now_s: int) -> Manifest:
     Leases end, and what modules and broker may have seen since is not given out again.
     """
     manifest = manifest_of(file)
-    if manifest.schema > database.newest():
+    if manifest.schema > migrating.newest():
         raise Refused(
-            f"{file}: schema {manifest.schema} is newer than this program's {database.newest()};"
+            f"{file}: schema {manifest.schema} is newer than this program's {migrating.newest()};"
             " update it 备份版本较新，请升级程序"
         )
     path = folder.joinpath(database.FILE)
@@ -232,7 +233,7 @@ def _prepared(new: Path, now_s: int) -> None:
         store = sqlite3.connect(new, isolation_level=None)
         try:
             store.execute("PRAGMA synchronous = FULL")
-            database.migrate(store, new)
+            sqlite.migrate(store, new)
             store.execute("BEGIN IMMEDIATE")
             store.execute(
                 "UPDATE leases SET until_ms = 0, generation = generation + ?", (GENERATIONS_LEAP,)
@@ -244,7 +245,7 @@ def _prepared(new: Path, now_s: int) -> None:
         finally:
             store.close()
     except sqlite3.Error as error:
-        raise database.explained(error, new) from error
+        raise sqlite.explained(error, new) from error
 
 
 def _synced(stream: BinaryIO) -> None:

@@ -10,12 +10,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 from host_tools import Refused
 from host_tools.settlement import posting
 from host_tools.settlement.common import decimal
-from host_tools.store import database
 from host_tools.store.days import Days
+from host_tools.store.sql import migrating, sqlite
 from protocol import ledger
 from protocol.ledger import Entry, State
 from protocol.units import Malformed
@@ -90,10 +91,10 @@ class _Point:
 
 def check(store: sqlite3.Connection) -> Checked:
     """Everything, at one instant, while others may write. Refused for an older schema."""
-    at = database.version_of(store)
-    if at != database.newest():
+    at = sqlite.version_of(store)
+    if at != migrating.newest():
         raise Refused(
-            f"schema {at} is older than this program's {database.newest()}; start settle once, or"
+            f"schema {at} is older than this program's {migrating.newest()}; start settle once, or"
             " restore the backup 数据库版本较旧，请先启动结算或恢复备份"
         )
     checked = Checked()
@@ -268,7 +269,7 @@ def _leases(store: sqlite3.Connection, checked: Checked) -> None:
 
 def _days(store: sqlite3.Connection, checked: Checked) -> None:
     """The rows of every closed day are those that it was closed with."""
-    days = Days(store)
+    days = Days(sqlite.SqliteDatabase(store, Path()))
     before = None
     for day in days.closed():
         checked.days += 1

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from host_tools import tariffs
 from host_tools.broker import HOST, Broker, BrokerUser, free_port, new_password
-from host_tools.config import BrokerAddress
+from host_tools.config import BrokerAddress, StoreAddress
 from host_tools.keys import KeyFiles
 from host_tools.settlement import enrol
 from host_tools.settlement.consumer import Consumer
@@ -81,9 +81,9 @@ def enrolled(store: Store, folder: Path, module: str = "m1", shard: int = 0) -> 
 class Desk:
     """A store, a consumer and one enrolled module m1 with points 0 and 1."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, place: StoreAddress | None = None) -> None:
         self.folder = folder
-        self.store = open_store(folder)
+        self.store = open_store(place or folder)
         self.sender = enrolled(self.store, folder)
         self.clock = DeskClock()
         self.transport = DeskTransport()

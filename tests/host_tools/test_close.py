@@ -12,6 +12,8 @@ from host_tools.store import database
 from tests.host_tools.desk import NOW_S, Desk
 from tests.host_tools.test_backup import damage, refusal
 
+ON_BOTH = True
+
 DATES = ("2026-04-10", "2026-04-11")
 
 

@@ -15,6 +15,8 @@ from protocol import codes
 from tests.host_tools.desk import NOW_S, Desk, DeskClock, DeskTransport
 from tests.host_tools.genuine import PointLedger
 
+ON_BOTH = True
+
 
 class Restored(Desk):
     """The desk of a store that was restored beside the old one; module and keys stay."""

@@ -17,6 +17,8 @@ from protocol.messages import Ack, Command, Readings, Time
 from tests.host_tools.desk import NOW_S, Desk, enrolled
 from tests.host_tools.genuine import START_S, PointLedger
 
+ON_BOTH = True
+
 
 def test_a_batch_is_settled_priced_posted_and_acknowledged(desk: Desk) -> None:
     made = desk.opened(charges=20)
@@ -645,7 +647,7 @@ def test_journals_refuse_update_and_delete(desk: Desk, table: str) -> None:
     made = desk.opened(charges=1)
     _pay(desk, "pay-1", 5000)
     desk.take(made.batch(1, 2), desk.sender.events(1, [START_S, 0, 1, 255, []]))
-    with sqlite3.connect(desk.store.path) as connection:
+    with sqlite3.connect(desk.store.where) as connection:
         for change in (f"UPDATE {table} SET rowid = rowid", f"DELETE FROM {table}"):
             with pytest.raises(sqlite3.IntegrityError, match="append-only"):
                 connection.execute(change)

@@ -11,6 +11,8 @@ from host_tools.store import database
 from protocol.units import NCUR_MAX
 from tests.host_tools.desk import NOW_S, Desk
 
+ON_BOTH = True
+
 
 def paid(desk: Desk, point: int, reference: str, amount_ncur: int) -> int:
     with desk.store.transaction():
