@@ -17,6 +17,7 @@ import psycopg
 
 from host_tools.broker import HOST, free_port
 from host_tools.config import StoreAddress
+from host_tools.store.database import open_store
 
 NOBODY = 65534
 START_S_MAX = 60
@@ -45,6 +46,7 @@ class Server:
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
+        self._newest = ""
         self._run(
             "initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "--username=gridpurse",
             "--no-sync", "-D", str(self.folder / "data"),
@@ -113,5 +115,8 @@ class Server:
         return self.url(name)
 
     def address(self, folder: Path) -> StoreAddress:
-        """A new store whose keys are in a folder."""
-        return StoreAddress(folder, self.database())
+        """A new store at the newest schema, whose keys are in a folder."""
+        if not self._newest:
+            self._newest = self.database()
+            open_store(StoreAddress(folder, self._newest)).close()
+        return StoreAddress(folder, self.copy(self._newest))

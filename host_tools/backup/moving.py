@@ -5,8 +5,12 @@ The order is that of the references. Row numbers stay, and what counts goes on a
 
 import sqlite3
 from itertools import islice
+from typing import TYPE_CHECKING
 
-from host_tools.store.sql.postgres import PostgresConnection
+from host_tools.store.sql import Database
+
+if TYPE_CHECKING:
+    from host_tools.store.sql.postgres_connection import PostgresConnection
 
 ROWS = 2000  # at a time
 # Filled by the migrations, and so there before anything is moved.
@@ -35,7 +39,7 @@ def tables(store: sqlite3.Connection) -> dict[str, list[str]]:
     return out
 
 
-def to_postgres(store: sqlite3.Connection, to: PostgresConnection) -> None:
+def to_postgres(store: sqlite3.Connection, to: "PostgresConnection") -> None:
     """Fills an empty store at the same schema, inside the caller's transaction."""
     found = tables(store)
     for name in _MADE:
@@ -47,7 +51,7 @@ def to_postgres(store: sqlite3.Connection, to: PostgresConnection) -> None:
     _count_on(to, found)
 
 
-def _count_on(to: PostgresConnection, found: dict[str, list[str]]) -> None:
+def _count_on(to: "PostgresConnection", found: dict[str, list[str]]) -> None:
     """New rows are numbered above those that have come."""
     for name, columns in found.items():
         if "id" not in columns:
@@ -60,7 +64,7 @@ def _count_on(to: PostgresConnection, found: dict[str, list[str]]) -> None:
             to.execute(f"SELECT entry_numbers({newest}, 1)")
 
 
-def to_sqlite(store: PostgresConnection, to: sqlite3.Connection) -> None:
+def to_sqlite(store: Database, to: sqlite3.Connection) -> None:
     """The other way, of one instant; into an empty store at the same schema."""
     found = tables(to)
     for name in _MADE:

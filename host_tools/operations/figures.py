@@ -29,9 +29,10 @@ class StoreFigures(NamedTuple):
 def read_only(store: StoreAddress) -> Connection:
     """A connection to the store that changes nothing; one of FAILURES when there is none."""
     if store.url:
-        from host_tools.store.sql import postgres  # noqa: PLC0415 - see store/database.py
+        # Slow to load, as in store/database.py.
+        from host_tools.store.sql.postgres_connection import PostgresConnection  # noqa: PLC0415
 
-        return postgres.PostgresConnection(store, read_only=True)
+        return PostgresConnection(store, read_only=True)
     uri = f"{store.folder.joinpath(FILE).resolve().as_uri()}?mode=ro"
     return sqlite3.connect(uri, uri=True, timeout=WAIT_S_MAX, isolation_level=None)
 

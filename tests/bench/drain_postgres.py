@@ -26,7 +26,7 @@ from host_tools.settlement.jetstream import JetStreamTransport
 from host_tools.settlement.tenancy import Tenancy
 from host_tools.settlement.transport import Claim
 from host_tools.store.database import FILE, open_store
-from host_tools.store.sql.postgres import PostgresConnection
+from host_tools.store.sql.postgres_connection import PostgresConnection
 from protocol import topics
 from tests.bench import drain, figures, fleet, pouring
 from tests.postgres import Server

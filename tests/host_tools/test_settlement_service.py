@@ -4,6 +4,7 @@ import random
 import signal
 import sqlite3
 import time
+from pathlib import Path
 
 import pytest
 
@@ -111,7 +112,7 @@ def test_settle_killed_in_mid_batch_leaves_the_identical_ledger(yard: Yard) -> N
     lock = sqlite3.connect(yard.store.where, isolation_level=None)
     lock.execute("BEGIN IMMEDIATE")  # settle takes the deliveries and waits for the store
     yard.radio.send(made.batch(6, 5))
-    wal = yard.store.where.with_name(yard.store.where.name + "-wal")
+    wal = Path(f"{yard.store.where}-wal")
     size = wal.stat().st_size
     yard.settle.end(signal.SIGKILL)
     assert wal.stat().st_size == size and yard.seq() == 5

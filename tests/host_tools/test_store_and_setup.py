@@ -199,7 +199,7 @@ def test_a_broken_store_is_one_line(
     assert "not a Gridpurse store" in capsys.readouterr().err
     (tmp_path / database.FILE).unlink()
     database.open_store(tmp_path).close()
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 0)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 0)
     lock = sqlite3.connect(tmp_path / database.FILE, isolation_level=None)
     lock.execute("BEGIN EXCLUSIVE")
     words = ["modules", "--add", "m1", "--point", "0", "--tariff", TARIFF]
