@@ -9,7 +9,14 @@ from tests.bench.report import Report
 
 PARTS = {
     "bench": ("drain", "drain_postgres", "live", "rerate"),
-    "proof": ("invariance", "invariance_real", "golden_bills", "vee", "restore"),
+    "proof": (
+        "invariance",
+        "invariance_real",
+        "invariance_postgres",
+        "golden_bills",
+        "vee",
+        "restore",
+    ),
 }
 REPORT = Report("settlement", PARTS, {"bench": "settlement bench", "proof": "settlement proof"})
 
