@@ -1,5 +1,6 @@
 """PostgreSQL: what is different there, and that it makes no difference to the books."""
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -110,6 +111,36 @@ def test_what_is_wrong_with_a_server_is_one_line(
     url = f"postgresql://gridpurse@{HOST}:{where['port']}/{where['database']}"
     monkeypatch.setenv("GRIDPURSE_STORE_URL", url)
     assert said in refusal(capsys, "reconcile", "--data", str(tmp_path))
+
+
+def test_setup_makes_the_store_of_a_fleet_and_tells_no_secret(
+    postgres: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = postgres.database()
+    for made in ("made", "kept"):
+        assert cli.main(["setup", "--data", str(tmp_path / "d"), "--store", url]) == 0
+        said = capsys.readouterr().out
+        assert f"{made}  {tmp_path}/d/gridpurse.toml" in said and f"store {url}" in said
+    assert not (tmp_path / "d" / FILE).exists()
+    assert cli.main(["modules", "--data", str(tmp_path / "d")]) == 0
+    capsys.readouterr()
+    open_word = url.replace("gridpurse@", f"gridpurse:{SECRET}@")
+    said = refusal(capsys, "setup", "--data", str(tmp_path / "e"), "--store", open_word)
+    assert "must not hold the password" in said and SECRET not in said
+    assert not (tmp_path / "e").exists()
+
+
+def test_doctor_asks_the_server(
+    fleet: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRIDPURSE_STORE_URL", fleet.place.url)
+    cli.main(["doctor", "--data", str(fleet.folder), "--json"])
+    found = {row["check"]: row for row in json.loads(capsys.readouterr().out)["checks"]}
+    assert "fsync is off" in found["store"]["what"]  # as it is for tests
+    monkeypatch.setenv("GRIDPURSE_STORE_URL", f"postgresql://gp@{HOST}:{free_port()}/db")
+    cli.main(["doctor", "--data", str(fleet.folder), "--json"])
+    found = {row["check"]: row for row in json.loads(capsys.readouterr().out)["checks"]}
+    assert "does not answer" in found["store"]["what"]
 
 
 def test_the_translation_leaves_nothing_of_sqlite() -> None:
