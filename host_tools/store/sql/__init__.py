@@ -7,6 +7,7 @@ one of FAILURES; `explained` of the database makes one line with a remedy of it.
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from host_tools import Refused
@@ -111,6 +112,9 @@ class Database(Protocol):
 
     def make_room(self, now_s: int) -> None:
         """Prepares the journal for what comes next, outside a transaction."""
+
+    def shrinking(self, table: str) -> AbstractContextManager[None]:
+        """Rows of a table that only grows may be deleted in the block, inside a transaction."""
 
     def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Any]:
         """Rows of a long answer, one by one, inside a transaction."""

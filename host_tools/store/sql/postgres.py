@@ -29,7 +29,7 @@ from host_tools.store.sql.binary import copied, int8s
 from host_tools.store.sql.months import name_of, number_of
 from host_tools.store.sql.postgres_connection import PostgresConnection
 
-WRITE = 0x67726964  # advisory locks: who writes, who numbers
+WRITE = "26980, 1"  # the advisory lock of who writes; `26980, 2` is that of who numbers rows
 _COPY = f"COPY entries ({', '.join(ENTRY_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
 _MOVE = (
     "UPDATE points SET last_id = moved.last_id"
@@ -122,6 +122,12 @@ class PostgresDatabase:
         finally:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
+
+    @contextmanager
+    def shrinking(self, table: str) -> Iterator[None]:
+        self.connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER {table}_remain")
+        yield
+        self.connection.execute(f"ALTER TABLE {table} ENABLE TRIGGER {table}_remain")
 
     def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Any]:
         return self.connection.stream(sql, parameters)
