@@ -63,6 +63,14 @@ def fill(to: Connection, ledgers: list[PointLedger], said_head: bytes) -> None:
     )
 
 
+def first_store(place: StoreAddress, ledgers: list[PointLedger], said_head: bytes) -> None:
+    """A store as the first program made it."""
+    with pytest.MonkeyPatch.context() as patch:
+        at_schema(patch, 1)
+        with database.opened(place) as store:
+            fill(store._connection, ledgers, said_head)
+
+
 def _entered(to: Connection, point: int, before: State, entry: Entry, after: State) -> None:
     marks = ", ".join("?" * 15)
     to.execute(f"INSERT INTO entries VALUES ({marks})", (point, *entry, after.head))
@@ -103,10 +111,7 @@ def test_a_store_of_every_released_schema_keeps_every_entry_state_and_account(
             made.charge(250)
     ledgers[0].top_up(2, 7000)
     ledgers[0].charge(100)
-    with pytest.MonkeyPatch.context() as patch:
-        at_schema(patch, 1)
-        with database.opened(place) as store:
-            fill(store._connection, ledgers, bytes(16))
+    first_store(place, ledgers, bytes(16))
     with pytest.MonkeyPatch.context() as patch:
         at_schema(patch, version)
         with database.opened(place) as store:
