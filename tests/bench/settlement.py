@@ -8,8 +8,15 @@ import sys
 from tests.bench.report import Report
 
 PARTS = {
-    "bench": ("drain", "live", "rerate"),
-    "proof": ("invariance", "invariance_real", "golden_bills", "vee", "restore"),
+    "bench": ("drain", "drain_postgres", "live", "rerate"),
+    "proof": (
+        "invariance",
+        "invariance_real",
+        "invariance_postgres",
+        "golden_bills",
+        "vee",
+        "restore",
+    ),
 }
 REPORT = Report("settlement", PARTS, {"bench": "settlement bench", "proof": "settlement proof"})
 

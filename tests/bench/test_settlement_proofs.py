@@ -1,18 +1,31 @@
 """Short runs of the settlement's proofs, and proof that they would notice."""
 
+import functools
 import importlib
 import sqlite3
+from collections.abc import Iterator
 
 import pytest
 
 from host_tools.backup import archive
-from host_tools.config import MQTT, NATS
+from host_tools.config import MQTT, NATS, StoreAddress
 from host_tools.settlement import inbox, jetstream, nats
 from host_tools.settlement.tenancy import Tenancy
-from host_tools.store import held
 from host_tools.store.database import FILE
-from tests.bench import drain, fleet, invariance, invariance_real, pouring, restore, settlement
+from host_tools.store.sql import sqlite
+from tests.bench import (
+    drain,
+    drain_postgres,
+    fleet,
+    invariance,
+    invariance_postgres,
+    invariance_real,
+    pouring,
+    restore,
+    settlement,
+)
 from tests.host_tools.genuine import Settle, by_deadline
+from tests.postgres import Server
 
 
 def test_a_few_hostile_histories_leave_the_ledgers_of_one_worker() -> None:
@@ -27,11 +40,40 @@ def test_real_workers_and_brokers_that_are_killed_leave_the_same_ledgers(kind: s
     assert same and kills > 0
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    made = Server()
+    made.begin()
+    yield made
+    made.end()
+
+
+@pytest.mark.parametrize("workers", [2, 7])
+def test_workers_on_postgresql_leave_the_ledgers_of_one_on_sqlite(
+    server: Server, workers: int
+) -> None:
+    moved = functools.partial(invariance_postgres.moved, server)
+    assert invariance.history(3, workers, moved)[0]
+
+
+def test_a_database_server_that_is_killed_leaves_the_same_ledgers(server: Server) -> None:
+    same, kills = invariance_postgres.run(server, 2001, NATS, 2)
+    assert same and kills > 0
+
+
+def test_a_small_fleet_drains_whole_by_two_workers_on_postgresql(
+    server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    made = fleet.made(tmp_path_factory.mktemp("fleet") / "made", meters=51, intervals=4)
+    url = drain_postgres.prepared(server, made)
+    assert drain_postgres.drained(server, url, 51 * fleet.BATCHES, made) > 0
+
+
 def test_without_fences_a_stalled_worker_changes_the_ledgers_and_the_proof_sees_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Tenancy, "confirm", lambda self: None)
-    monkeypatch.setattr(held, "_MOVE", "UPDATE points SET last_id = ? WHERE id = ? AND ? >= 0")
+    monkeypatch.setattr(sqlite, "_MOVE", "UPDATE points SET last_id = ? WHERE id = ? AND ? >= 0")
     noticed = 0
     for seed in range(8):
         try:
@@ -77,14 +119,14 @@ def test_an_older_backup_goes_on_with_the_same_broker_and_says_what_it_lacks(
         (old / archive.KEYS).symlink_to(place.made / fleet.KEYS)
         workers[0].start()
         settled(workers[0], 0, 80, 120)
-        archive.take(old, folder / "backup", fleet.NOW_S)
+        archive.take(StoreAddress(old), folder / "backup", fleet.NOW_S)
         for _ in range(3):
             workers[0].end()
             workers[0].start()
         settled(workers[0], 80, 160, 200)
         workers[0].end()
         assert readers(place) == ["gp-settle-0-5a"]  # newer than the backup knows
-        archive.restore(folder / "backup", new, fleet.NOW_S)
+        archive.restore(folder / "backup", StoreAddress(new), fleet.NOW_S)
         (new / archive.KEYS).symlink_to(place.made / fleet.KEYS)
         workers[1].start()
         assert len(readers(place)) == 1  # those of the old store are gone
@@ -129,7 +171,7 @@ def test_the_comparison_sees_one_changed_digit_and_one_row_less(
 ) -> None:
     made = fleet.made(tmp_path_factory.mktemp("fleet") / "made", meters=20, intervals=1)
     folder = made / fleet.STORE
-    archive.take(folder, made / "backup", fleet.NOW_S)
+    archive.take(StoreAddress(folder), made / "backup", fleet.NOW_S)
     for number, statement in enumerate(
         (
             "UPDATE entries SET arrived_s = arrived_s + 1 WHERE id = 9",
@@ -137,7 +179,7 @@ def test_the_comparison_sees_one_changed_digit_and_one_row_less(
         )
     ):
         copy = made / f"copy-{number}"
-        archive.restore(made / "backup", copy, fleet.NOW_S)
+        archive.restore(made / "backup", StoreAddress(copy), fleet.NOW_S)
         assert restore.differences(copy / FILE, folder / FILE) == 0
         with sqlite3.connect(copy / FILE) as store:
             store.execute("DROP TRIGGER entries_stay")
