@@ -6,8 +6,9 @@ log (refusals.py), and the rest goes on.
 
 import hashlib
 import logging
+from dataclasses import dataclass
 from sys import intern
-from typing import NamedTuple, cast
+from typing import cast
 
 from host_tools import Refused
 from host_tools.clock import Clock
@@ -39,10 +40,12 @@ SENDERS_MAX = 200000  # remembered
 log = logging.getLogger(__name__)
 
 
-class _Sender(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Sender:
     """Who a topic speaks for. `up` is None only for a will, which is not sealed."""
 
-    address: topics.Address
+    module: str
+    shard: int
     up: PreparedMac | None
     down: PreparedMac | None
     down_topic: str
@@ -89,7 +92,7 @@ class Consumer:
         now_s = self._clock.now_s()
         began_ms = self._clock.ticks_ms()
         readings = 0
-        opened = [self._opened(delivery) for delivery in deliveries]
+        opened = self._opened(deliveries)
         hellos: dict[str, tuple[_Sender, Hello]] = {}
         try:
             with self._store.transaction():
@@ -151,32 +154,35 @@ class Consumer:
             self._send(known, commands.to_wire(order), AT_LEAST_ONCE)
         self._transport.flush()
 
-    def _opened(self, delivery: Delivery) -> tuple[_Sender | None, object]:
+    def _opened(self, deliveries: list[Delivery]) -> list[tuple[_Sender | None, object]]:
         """Who says what: sender and authentic message (None for a will), or Malformed instead."""
-        try:
-            sender = self._senders.get(delivery.topic) or self._sender(delivery.topic)
-            if sender.up is None:
-                return sender, None
-            # The topic says who; a message of anybody else is forged under this key.
-            return sender, seals.opened(delivery.payload, sender.up)
-        except Malformed as refusal:
-            return None, refusal
+        out: list[tuple[_Sender | None, object]] = []
+        senders = self._senders
+        for topic, payload, _ in deliveries:
+            try:
+                sender = senders.get(topic) or self._sender(topic)
+                # The topic says who; a message of anybody else is forged under this key.
+                message = seals.opened(payload, sender.up) if sender.up is not None else None
+                out.append((sender, message))
+            except Malformed as refusal:
+                out.append((None, refusal))
+        return out
 
     def _sender(self, topic: str) -> _Sender:
         """Looks up who speaks on a topic, and remembers those who have a key."""
-        address = topics.parse(topic)
-        address = address._replace(module=intern(address.module))  # as the store's rows have it
-        if address.direction == topics.WILL:
-            return _Sender(address, None, None, "")
-        if address.direction != topics.UP:
+        direction, shard, module = topics.parse(topic)
+        module = intern(module)  # as the store's rows have it
+        if direction == topics.WILL:
+            return _Sender(module, shard, None, None, "")
+        if direction != topics.UP:
             raise Malformed(WRONG_TOPIC, "direction")
-        up = self._mac_up(address.module)
+        up = self._mac_up(module)
         if up is None:
             raise Malformed(UNKNOWN_MODULE)
         if len(self._senders) >= SENDERS_MAX:
             self._senders.clear()
-        down_topic = topics.down(address.shard, address.module)
-        sender = _Sender(address, up, self._keys.down(address.module), down_topic)
+        down_topic = topics.down(shard, module)
+        sender = _Sender(module, shard, up, self._keys.down(module), down_topic)
         self._senders[topic] = sender
         return sender
 
@@ -190,30 +196,33 @@ class Consumer:
         """One message within the transaction; a refused one leaves a row and nothing else."""
         store = self._store
         try:
-            module = self._module_at(sender.address)
-            if message is None:
-                self._gone(module, delivery, now_s)
-                return True
-            if module.gone_s is not None:
+            module = self._module_of(sender)
+            if module.gone_s is not None and message is not None:
                 store.fleet.back(module.id)
-            if isinstance(message, Readings) and message.epoch == module.epoch:
+            if type(message) is Readings and message.epoch == module.epoch:
                 # Worked out before anything is written: nothing to undo when it is refused.
                 seq = inbox.receive_readings(store, self._prices, module, message, now_s)
-                settled = {message.point: seq}
+                self._settled(delivery.topic, sender, message.epoch, message.point, seq)
+            elif message is None:
+                self._gone(module, delivery, now_s)
             else:
                 with store.step():
                     settled = inbox.receive(store, self._prices, module, message, now_s)
+                epoch = cast(Readings, message).epoch  # as of all that is acknowledged
+                for stream, seq in settled.items():
+                    self._settled(delivery.topic, sender, epoch, stream, seq)
         except Malformed as refusal:
             self._refuse(delivery, refusal, now_s)
             return False
-        if settled:
-            known = self._acks.get(delivery.topic)
-            epoch = cast(Readings, message).epoch  # as of all that is acknowledged
-            if known is not None and known[1] == epoch:
-                known[2].update(settled)
-            else:
-                self._acks[delivery.topic] = (sender, epoch, settled)
         return True
+
+    def _settled(self, topic: str, sender: _Sender, epoch: int, stream: int, seq: int) -> None:
+        """Takes note of what the module will be told."""
+        known = self._acks.get(topic)
+        if known is not None and known[1] == epoch:
+            known[2][stream] = seq
+        else:
+            self._acks[topic] = (sender, epoch, {stream: seq})
 
     def _gone(self, module: Module, delivery: Delivery, now_s: int) -> None:
         """The broker lost a module and says so by its will. Anybody could: it is only shown."""
@@ -222,11 +231,11 @@ class Consumer:
         self._store.fleet.gone(module.id, now_s)
         log.info("module %s is gone, says the broker", module.id)
 
-    def _module_at(self, address: topics.Address) -> Module:
-        module = self._store.fleet.module(address.module)
+    def _module_of(self, sender: _Sender) -> Module:
+        module = self._store.fleet.module(sender.module)
         if module is None:
             raise Malformed(UNKNOWN_MODULE)
-        if module.shard != address.shard:
+        if module.shard != sender.shard:
             raise Malformed(WRONG_SHARD, f"module belongs to shard {module.shard}")
         return module
 
@@ -258,7 +267,7 @@ class Consumer:
                 time = messages.Time(hello.boot_id, hello.ticks_ms, self._clock.now_ms())
                 data = messages.seal(time, sender.down)
                 self._transport.publish(sender.down_topic, data, AT_MOST_ONCE)
-            self._dispatch.module_is_back(sender.address.module)
+            self._dispatch.module_is_back(sender.module)
 
     def _tell(self, more: bool) -> None:
         """Acknowledges to the modules what was committed, or lets it gather."""

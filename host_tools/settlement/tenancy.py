@@ -88,7 +88,7 @@ class Tenancy:
                         self.claims[shard] = Claim(shard, *taken)
         if self.claims == before:
             return False
-        self._store.own(bool(self.claims))
+        self._store.own(tuple(self.claims))
         return True
 
     def confirm(self) -> None:
@@ -107,7 +107,7 @@ class Tenancy:
     def lose(self, shard: int) -> None:
         """The broker says that a shard has another reader: its lease is asked for anew."""
         self.claims.pop(shard, None)
-        self._store.own(bool(self.claims))
+        self._store.own(tuple(self.claims))
 
     def leave(self) -> None:
         """Lets the next one in at once."""
@@ -115,7 +115,7 @@ class Tenancy:
             for claim in self.claims.values():
                 self._store.leases.give_up(claim.shard, self._owner, claim.generation)
         self.claims.clear()
-        self._store.own(False)
+        self._store.own(())
 
     def _end_of_the_dead(self, shard: int) -> None:
         held = self._store.leases.holder(shard)

@@ -53,10 +53,10 @@ class Store:
         self.leases = Leases(connection)
         self.days = Days(connection)
 
-    def own(self, owned: bool) -> None:
-        """Keeps rows of points between transactions, or stops that; for who holds their leases."""
+    def own(self, shards: tuple[int, ...]) -> None:
+        """Keeps rows of points between transactions; for who holds the leases of these shards."""
         self._forget()
-        self._held.keep = owned
+        self._held.own(shards)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

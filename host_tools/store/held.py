@@ -7,11 +7,14 @@ journal row that was read, so whoever keeps rows without owning them commits not
 """
 
 import sqlite3
+from itertools import groupby
+from operator import itemgetter
 from sys import intern
 from typing import Any
 
 from host_tools.store.records import Module, Point, Said
 from protocol import ledger, topup
+from protocol.ledger import State
 
 KEPT_MAX = 200000  # rows of points in memory
 
@@ -28,12 +31,18 @@ _POINT = (
     " p.statement_topups_ncur, p.duplicates, p.last_id"
     " FROM points p LEFT JOIN entries e ON e.id = p.last_id"
 )
+_OF_SHARD = "JOIN modules m ON m.id = p.module WHERE m.shard = ?"
+_ASSIGNED = (
+    "SELECT a.point_id, a.from_s, a.version FROM assignments a JOIN points p ON p.id = a.point_id"
+)
 _MOVE = "UPDATE points SET last_id = ? WHERE id = ? AND last_id = ?"
 _WRITE = (
     "UPDATE points SET day = ?, mark_generation = ?, mark_highest = ?, mark_floor = ?,"
     " mark_used = ?, sent_seq = ?, duplicates = ? WHERE id = ?"
 )
 
+
+_DAY, _MARK = ledger.State._fields.index("day"), ledger.State._fields.index("mark")
 
 Assignments = tuple[tuple[int, int], ...]
 
@@ -42,23 +51,27 @@ class Overtaken(Exception):
     """Somebody else settles these points by now: give them up, nothing was committed."""
 
 
+def _module(row: tuple[Any, ...]) -> Module:
+    return Module(intern(row[0]), *row[1:])
+
+
 def _point(row: tuple[Any, ...]) -> Point:
     number, point, label = row[0], row[2], row[3]
     module, currency = intern(row[1]), intern(row[4])  # equal ones are one: looked at together
     day, mark, sent_seq = row[18], topup.Mark(*row[19:23]), row[23]
     if row[5] is None:
         state = ledger.genesis(module, point)._replace(mark=mark)
-        said = None
+        said_head = None
     else:
         seq, from_s, time_s, kind = row[5:9]
         metered_s = time_s if kind in (ledger.CHARGE, ledger.OPENING) else from_s
         values = [seq, metered_s, *row[9:13], day, row[13], mark, *row[14:17]]
         state = ledger.State(*values)
-        said = Said(seq, None, row[17] or row[16])
+        said_head = row[17] or row[16]
         sent_seq = max(sent_seq, seq)
     statement = Said(*row[24:32]) if row[24] is not None else None
     where = (number, module, point, label, currency)
-    return Point(*where, state, sent_seq, said, statement, row[32], row[33])
+    return Point(*where, state, sent_seq, said_head, statement, row[32], row[33])
 
 
 class Held:
@@ -67,6 +80,7 @@ class Held:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self.keep = False
+        self._unread: tuple[int, ...] = ()  # shards whose rows are to be read at once
         self._modules: dict[str, Module] = {}
         self._points: dict[tuple[str, int], Point] = {}
         self._assignments: dict[int, Assignments] = {}
@@ -74,6 +88,13 @@ class Held:
         self._moved: dict[int, tuple[int, int]] = {}  # last_id of a point: newest, the store's
         self._altered: dict[int, Point] = {}  # newest rows of which more has changed
         self._touched: set[tuple[str, int]] | None = None  # since the step in hand began
+        self._fleet_number = -1
+
+    def own(self, shards: tuple[int, ...]) -> None:
+        """Rows of these shards are kept from now on, and read at once when a transaction begins:
+        one by one they would cost a new owner more than his first messages."""
+        self.forget()
+        self.keep, self._unread = bool(shards), shards
         self._fleet_number = -1
 
     def begin(self) -> None:
@@ -87,6 +108,21 @@ class Held:
             self._modules.clear()
             self._assignments.clear()
             self._alike.clear()
+            for shard in self._unread:
+                self._read(shard, KEPT_MAX - len(self._points))
+            self._unread = ()
+
+    def _read(self, shard: int, most: int) -> None:
+        """The rows of a shard, of so many points."""
+        ask = self._connection.execute
+        for row in ask(f"{_MODULE} WHERE shard = ? LIMIT ?", (shard, most)):
+            self._modules[intern(row[0])] = _module(row)
+        for row in ask(f"{_POINT} {_OF_SHARD} LIMIT ?", (shard, most)):
+            point = _point(row)
+            self._points[point.module, point.point] = point
+        rows = ask(f"{_ASSIGNED} {_OF_SHARD} ORDER BY a.point_id, a.from_s", (shard,))
+        for point_id, found in groupby(rows, itemgetter(0)):
+            self._assign(point_id, tuple(row[1:] for row in found))
 
     def end(self) -> None:
         """The transaction is over and everything was written."""
@@ -138,13 +174,13 @@ class Held:
             row = self._connection.execute(f"{_MODULE} WHERE id = ?", (module,)).fetchone()
             if row is None:
                 return None
-            known = Module(intern(row[0]), *row[1:])
+            known = _module(row)
             if self._keeping():
                 self._modules[known.id] = known
         return known
 
     def modules(self) -> list[Module]:
-        return [Module(*row) for row in self._connection.execute(f"{_MODULE} ORDER BY id")]
+        return [_module(row) for row in self._connection.execute(f"{_MODULE} ORDER BY id")]
 
     def module_changed(self, module: str) -> None:
         """A module's row was written."""
@@ -175,18 +211,17 @@ class Held:
         self._altered[point.id] = point
         return self._keep(point)
 
-    def move(self, before: Point, after: Point) -> Point:
-        """The same for one that has a new last entry."""
-        was, now = before.state, after.state
-        if now.day != was.day or now.mark is not was.mark:
-            self._altered[after.id] = after
-        number = after.id
+    def move(self, point: Point, was: State, was_id: int) -> None:
+        """The same for one that has a new last entry; before it stood at `was`."""
+        number, module, place, _, _, state, _, _, _, _, last_id = point
+        if state[_DAY] != was[_DAY] or state[_MARK] is not was[_MARK]:
+            self._altered[number] = point
         known = self._moved.get(number)
-        self._moved[number] = (after.last_id, before.last_id if known is None else known[1])
-        if self._touched is None:
-            self._points[after.module, after.point] = after
-            return after
-        return self._keep(after)
+        self._moved[number] = (last_id, was_id if known is None else known[1])
+        key = module, place
+        self._points[key] = point
+        if self._touched is not None:
+            self._touched.add(key)
 
     def _keep(self, point: Point) -> Point:
         key = point.module, point.point
@@ -203,10 +238,13 @@ class Held:
                 "SELECT from_s, version FROM assignments WHERE point_id = ? ORDER BY from_s",
                 (point_id,),
             )
-            found = tuple(rows.fetchall())
-            known = self._alike.setdefault(found, found)
+            known = tuple(rows.fetchall())
             if self._keeping():
-                self._assignments[point_id] = known
+                known = self._assign(point_id, known)
+        return known
+
+    def _assign(self, point_id: int, found: Assignments) -> Assignments:
+        known = self._assignments[point_id] = self._alike.setdefault(found, found)
         return known
 
     def fleet_changed(self) -> None:

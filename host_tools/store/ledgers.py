@@ -57,6 +57,7 @@ GROUPS = {
 
 Values = tuple[int, ...]
 Row = tuple[object, ...]
+_new = tuple.__new__  # of a named tuple without the call that sorts its arguments
 
 
 class Ledgers:
@@ -114,27 +115,19 @@ class Ledgers:
             self._next_id = row.fetchone()[0]
         return self._next_id
 
-    def append_rows(
-        self, point: Point, rows: list[Row], state: State, said_head: bytes | None = None
-    ) -> Point:
+    def append_rows(self, point: Point, rows: list[Row], state: State, said_head: bytes) -> Point:
         """The same for rows as _INSERT has them, numbered from `next_id`, and the state after."""
         self._rows += rows
         last_id = self._next_id = self._next_id + len(rows)
-        seq, sent_seq = state[0], point.sent_seq
-        moved = Point(
-            point.id,
-            point.module,
-            point.point,
-            point.label,
-            point.currency,
-            state,
-            sent_seq if sent_seq > seq else seq,
-            Said(seq, None, said_head or state.head),
-            point.statement,
-            point.duplicates,
+        number, module, place, label, currency, before, sent_seq, _, statement, count, was = point
+        seq = state[0]
+        sent_seq = sent_seq if sent_seq > seq else seq
+        moved = _new(Point, (
+            number, module, place, label, currency, state, sent_seq, said_head, statement, count,
             last_id - 1,
-        )
-        return self._held.move(point, moved)
+        ))  # fmt: skip
+        self._held.move(moved, before, was)
+        return moved
 
     def post(self, rows: Iterable[tuple[int, int, str, str, int, str, str, int]]) -> None:
         """Rows (point_id, time_s, debit, credit, amount_ncur, currency, source, number)."""

@@ -40,7 +40,8 @@ class Said(NamedTuple):
 class Point(NamedTuple):
     """A service point: settled state, and what its module said last.
 
-    A tuple, because every reading makes a new one. last_id is the journal row of its last entry.
+    A tuple, because every reading makes a new one. last_id is the journal row of its last entry,
+    said_head the chain head that the module gave for it; None before the first.
     """
 
     id: int
@@ -50,10 +51,15 @@ class Point(NamedTuple):
     currency: str
     state: State
     sent_seq: int
-    said: Said | None
+    said_head: bytes | None
     statement: Said | None
     duplicates: int
     last_id: int
+
+    @property
+    def said(self) -> Said | None:
+        """What the module's last batch said: of its last entry the chain head."""
+        return None if self.said_head is None else Said(self.state.seq, None, self.said_head)
 
 
 @dataclass(frozen=True, slots=True)
