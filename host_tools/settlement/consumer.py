@@ -25,6 +25,7 @@ from protocol import messages, topics
 from protocol.messages import Hello, Readings
 from protocol.units import (
     BAD_FIELD,
+    MESSAGE_BYTES_MAX,
     UNKNOWN_MODULE,
     WRONG_SHARD,
     WRONG_TOPIC,
@@ -99,7 +100,7 @@ class Consumer:
                 self._tenancy.confirm()
                 for delivery, (sender, message) in zip(deliveries, opened, strict=True):
                     if sender is None or isinstance(message, Malformed):
-                        self._refuse(delivery, cast(Malformed, message), now_s)
+                        self._refuse(delivery, sender, cast(Malformed, message), now_s)
                     else:
                         taken = self._receive(delivery, sender, message, now_s)
                         if taken and isinstance(message, Readings):
@@ -155,17 +156,20 @@ class Consumer:
         self._transport.flush()
 
     def _opened(self, deliveries: list[Delivery]) -> list[tuple[_Sender | None, object]]:
-        """Who says what: sender and authentic message (None for a will), or Malformed instead."""
+        """Who says what: the sender, None where its topic names none that we know, and the
+        authentic message, None for a will, or Malformed instead."""
         out: list[tuple[_Sender | None, object]] = []
         senders = self._senders
         for topic, payload, _ in deliveries:
+            sender = senders.get(topic)
             try:
-                sender = senders.get(topic) or self._sender(topic)
+                if sender is None:
+                    sender = self._sender(topic)
                 # The topic says who; a message of anybody else is forged under this key.
                 message = seals.opened(payload, sender.up) if sender.up is not None else None
                 out.append((sender, message))
             except Malformed as refusal:
-                out.append((None, refusal))
+                out.append((sender, refusal))
         return out
 
     def _sender(self, topic: str) -> _Sender:
@@ -176,7 +180,10 @@ class Consumer:
             return _Sender(module, shard, None, None, "")
         if direction != topics.UP:
             raise Malformed(WRONG_TOPIC, "direction")
-        up = self._mac_up(module)
+        try:
+            up = self._keys.up(module)
+        except Refused as error:  # one unusable key must not stop the other modules
+            raise Malformed(UNKNOWN_MODULE, str(error))
         if up is None:
             raise Malformed(UNKNOWN_MODULE)
         if len(self._senders) >= SENDERS_MAX:
@@ -196,10 +203,10 @@ class Consumer:
         """One message within the transaction; a refused one leaves a row and nothing else."""
         store = self._store
         try:
-            module = self._module_of(sender)
+            module = self._module_at(sender)
             if module.gone_s is not None and message is not None:
                 store.fleet.back(module.id)
-            if type(message) is Readings and message.epoch == module.epoch:
+            if type(message) is Readings and message.epoch <= (module.epoch or 0):
                 # Worked out before anything is written: nothing to undo when it is refused.
                 seq = inbox.receive_readings(store, self._prices, module, message, now_s)
                 self._settled(delivery.topic, sender, message.epoch, message.point, seq)
@@ -212,7 +219,7 @@ class Consumer:
                 for stream, seq in settled.items():
                     self._settled(delivery.topic, sender, epoch, stream, seq)
         except Malformed as refusal:
-            self._refuse(delivery, refusal, now_s)
+            self._refuse(delivery, sender, refusal, now_s)
             return False
         return True
 
@@ -228,10 +235,11 @@ class Consumer:
         """The broker lost a module and says so by its will. Anybody could: it is only shown."""
         if delivery.payload:
             raise Malformed(BAD_FIELD, "a will says nothing")
-        self._store.fleet.gone(module.id, now_s)
-        log.info("module %s is gone, says the broker", module.id)
+        if module.gone_s is None:
+            self._store.fleet.gone(module.id, now_s)
+            log.info("module %s is gone, says the broker", module.id)
 
-    def _module_of(self, sender: _Sender) -> Module:
+    def _module_at(self, sender: _Sender) -> Module:
         module = self._store.fleet.module(sender.module)
         if module is None:
             raise Malformed(UNKNOWN_MODULE)
@@ -239,26 +247,16 @@ class Consumer:
             raise Malformed(WRONG_SHARD, f"module belongs to shard {module.shard}")
         return module
 
-    def _mac_up(self, module: str) -> PreparedMac | None:
-        try:
-            return self._keys.up(module)
-        except Refused as error:  # one unusable key must not stop the other modules
-            log.error("%s", error)
-            return None
-
-    def _refuse(self, delivery: Delivery, refusal: Malformed, now_s: int) -> None:
-        module, topic = _module_of(delivery.topic), delivery.topic[:128]
-        self._store.intake.reject(
-            "host",
-            topic,
-            module,
-            refusal.reason,
-            refusal.detail,
-            hashlib.sha256(delivery.payload).digest()[:16],
-            delivery.payload,
-            now_s,
-        )
-        self._refused.append((topic, module, refusal.reason, refusal.detail))
+    def _refuse(
+        self, delivery: Delivery, sender: _Sender | None, refusal: Malformed, now_s: int
+    ) -> None:
+        topic, payload = delivery.topic[:128], delivery.payload
+        module = sender.module if sender is not None else _module_of(topic)
+        reason, detail = refusal.reason, refusal.detail
+        # Of what is longer than any message its beginning is looked at, however long it is.
+        digest = hashlib.sha256(payload[: MESSAGE_BYTES_MAX + 1]).digest()[:16]
+        self._store.intake.reject("host", topic, module, reason, detail, digest, payload, now_s)
+        self._refused.append((topic, module, reason, detail))
 
     def _greet(self, hellos: dict[str, tuple[_Sender, Hello]]) -> None:
         """Answers hellos with the time, and makes the commands of these modules due."""

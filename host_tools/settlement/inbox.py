@@ -62,7 +62,7 @@ def receive_readings(
 ) -> int:
     """The same for a batch of readings: the settled sequence, or -1 for no acknowledgement.
 
-    Of a batch in the epoch we know, nothing was written when it is refused.
+    Of a batch in the epoch we know, or an older one, nothing was written when it is refused.
     """
     stream, epoch = batch.point, batch.epoch
     point = settle.point_of(store, module, stream)

@@ -68,6 +68,7 @@ class Store:
             self.ledgers.begin()
             yield
             self.ledgers.write()
+            self.intake.write()
             self._connection.execute("COMMIT")
             done = True
         finally:
@@ -93,6 +94,7 @@ class Store:
         """Part of a transaction that is undone alone when the block raises."""
         self.ledgers.write()
         self._held.step()
+        refused = self.intake.step()
         self._connection.execute("SAVEPOINT step")
         try:
             yield
@@ -100,7 +102,7 @@ class Store:
             self._held.step_done()
         except BaseException:
             self.ledgers.forget()
-            self.intake.forget()
+            self.intake.undo(refused)
             self._held.undo()
             if self._connection.in_transaction:  # a full disk has already undone everything
                 self._connection.execute("ROLLBACK TO step")

@@ -88,6 +88,7 @@ class Held:
         self._moved: dict[int, tuple[int, int]] = {}  # last_id of a point: newest, the store's
         self._altered: dict[int, Point] = {}  # newest rows of which more has changed
         self._touched: set[tuple[str, int]] | None = None  # since the step in hand began
+        self._changed: set[str] = set()  # modules, likewise
         self._fleet_number = -1
 
     def own(self, shards: tuple[int, ...]) -> None:
@@ -139,6 +140,7 @@ class Held:
         """A part begins that may be undone alone; all before it has been written."""
         self.write()
         self._touched = set()
+        self._changed.clear()
 
     def step_done(self) -> None:
         self._touched = None
@@ -147,9 +149,10 @@ class Held:
         """The part was undone; what it touched is read anew."""
         self._moved.clear()
         self._altered.clear()
-        self._modules.clear()
         for key in self._touched or ():
             self._points.pop(key, None)
+        for module in self._changed:
+            self._modules.pop(module, None)
         self._touched = None
 
     def write(self) -> None:
@@ -185,6 +188,8 @@ class Held:
     def module_changed(self, module: str) -> None:
         """A module's row was written."""
         self._modules.pop(module, None)
+        if self._touched is not None:
+            self._changed.add(module)
 
     def point(self, module: str, number: int) -> Point | None:
         known = self._points.get((module, number))

@@ -62,8 +62,7 @@ class Point(NamedTuple):
         return None if self.said_head is None else Said(self.state.seq, None, self.said_head)
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """A settled entry as it lies in the journal, with chain head and running sums after it."""
 
     seq: int
@@ -82,6 +81,22 @@ class Settled:
     head: bytes
     charged_ncur: int
     topups_ncur: int
+
+
+class Repeated(NamedTuple):
+    """What a module may tell again of a settled entry; from_s is when the one before it was."""
+
+    from_s: int
+    seq: int
+    kind: int
+    time_s: int
+    quality: int
+    register_wh: int
+    energy_wh: int
+    version: int
+    amount_ncur: int
+    number: int
+    channel: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import sys
 from tests.bench.report import Report
 
 PARTS = {
-    "bench": ("drain", "live", "rerate"),
+    "bench": ("drain", "live", "rate_50m", "hostile_load", "rerate"),
     "proof": ("invariance", "invariance_real", "golden_bills", "vee", "restore"),
 }
 REPORT = Report("settlement", PARTS, {"bench": "settlement bench", "proof": "settlement proof"})
