@@ -6,8 +6,9 @@ log (refusals.py), and the rest goes on.
 
 import hashlib
 import logging
+from dataclasses import dataclass
 from sys import intern
-from typing import NamedTuple, cast
+from typing import cast
 
 from host_tools import Refused
 from host_tools.clock import Clock
@@ -24,6 +25,7 @@ from protocol import messages, topics
 from protocol.messages import Hello, Readings
 from protocol.units import (
     BAD_FIELD,
+    MESSAGE_BYTES_MAX,
     UNKNOWN_MODULE,
     WRONG_SHARD,
     WRONG_TOPIC,
@@ -39,10 +41,12 @@ SENDERS_MAX = 200000  # remembered
 log = logging.getLogger(__name__)
 
 
-class _Sender(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Sender:
     """Who a topic speaks for. `up` is None only for a will, which is not sealed."""
 
-    address: topics.Address
+    module: str
+    shard: int
     up: PreparedMac | None
     down: PreparedMac | None
     down_topic: str
@@ -89,15 +93,15 @@ class Consumer:
         now_s = self._clock.now_s()
         began_ms = self._clock.ticks_ms()
         readings = 0
-        opened = [self._opened(delivery) for delivery in deliveries]
+        opened = self._opened(deliveries)
         hellos: dict[str, tuple[_Sender, Hello]] = {}
         try:
             with self._store.transaction():
                 self._tenancy.confirm()
-                self._store.fleet.fetch(sender.address.module for sender, _ in opened if sender)
+                self._store.fleet.fetch(sender.module for sender, _ in opened if sender)
                 for delivery, (sender, message) in zip(deliveries, opened, strict=True):
                     if sender is None or isinstance(message, Malformed):
-                        self._refuse(delivery, cast(Malformed, message), now_s)
+                        self._refuse(delivery, sender, cast(Malformed, message), now_s)
                     else:
                         taken = self._receive(delivery, sender, message, now_s)
                         if taken and isinstance(message, Readings):
@@ -152,32 +156,41 @@ class Consumer:
             self._send(known, commands.to_wire(order), AT_LEAST_ONCE)
         self._transport.flush()
 
-    def _opened(self, delivery: Delivery) -> tuple[_Sender | None, object]:
-        """Who says what: sender and authentic message (None for a will), or Malformed instead."""
-        try:
-            sender = self._senders.get(delivery.topic) or self._sender(delivery.topic)
-            if sender.up is None:
-                return sender, None
-            # The topic says who; a message of anybody else is forged under this key.
-            return sender, seals.opened(delivery.payload, sender.up)
-        except Malformed as refusal:
-            return None, refusal
+    def _opened(self, deliveries: list[Delivery]) -> list[tuple[_Sender | None, object]]:
+        """Who says what: the sender, None where its topic names none that we know, and the
+        authentic message, None for a will, or Malformed instead."""
+        out: list[tuple[_Sender | None, object]] = []
+        senders = self._senders
+        for topic, payload, _ in deliveries:
+            sender = senders.get(topic)
+            try:
+                if sender is None:
+                    sender = self._sender(topic)
+                # The topic says who; a message of anybody else is forged under this key.
+                message = seals.opened(payload, sender.up) if sender.up is not None else None
+                out.append((sender, message))
+            except Malformed as refusal:
+                out.append((sender, refusal))
+        return out
 
     def _sender(self, topic: str) -> _Sender:
         """Looks up who speaks on a topic, and remembers those who have a key."""
-        address = topics.parse(topic)
-        address = address._replace(module=intern(address.module))  # as the store's rows have it
-        if address.direction == topics.WILL:
-            return _Sender(address, None, None, "")
-        if address.direction != topics.UP:
+        direction, shard, module = topics.parse(topic)
+        module = intern(module)  # as the store's rows have it
+        if direction == topics.WILL:
+            return _Sender(module, shard, None, None, "")
+        if direction != topics.UP:
             raise Malformed(WRONG_TOPIC, "direction")
-        up = self._mac_up(address.module)
+        try:
+            up = self._keys.up(module)
+        except Refused as error:  # one unusable key must not stop the other modules
+            raise Malformed(UNKNOWN_MODULE, str(error))
         if up is None:
             raise Malformed(UNKNOWN_MODULE)
         if len(self._senders) >= SENDERS_MAX:
             self._senders.clear()
-        down_topic = topics.down(address.shard, address.module)
-        sender = _Sender(address, up, self._keys.down(address.module), down_topic)
+        down_topic = topics.down(shard, module)
+        sender = _Sender(module, shard, up, self._keys.down(module), down_topic)
         self._senders[topic] = sender
         return sender
 
@@ -191,66 +204,60 @@ class Consumer:
         """One message within the transaction; a refused one leaves a row and nothing else."""
         store = self._store
         try:
-            module = self._module_at(sender.address)
-            if message is None:
-                self._gone(module, delivery, now_s)
-                return True
-            if module.gone_s is not None:
+            module = self._module_at(sender)
+            if module.gone_s is not None and message is not None:
                 store.fleet.back(module.id)
-            if isinstance(message, Readings) and message.epoch == module.epoch:
+            if type(message) is Readings and message.epoch <= (module.epoch or 0):
                 # Worked out before anything is written: nothing to undo when it is refused.
                 seq = inbox.receive_readings(store, self._prices, module, message, now_s)
-                settled = {message.point: seq}
+                self._settled(delivery.topic, sender, message.epoch, message.point, seq)
+            elif message is None:
+                self._gone(module, delivery, now_s)
             else:
                 with store.step():
                     settled = inbox.receive(store, self._prices, module, message, now_s)
+                epoch = cast(Readings, message).epoch  # as of all that is acknowledged
+                for stream, seq in settled.items():
+                    self._settled(delivery.topic, sender, epoch, stream, seq)
         except Malformed as refusal:
-            self._refuse(delivery, refusal, now_s)
+            self._refuse(delivery, sender, refusal, now_s)
             return False
-        if settled:
-            known = self._acks.get(delivery.topic)
-            epoch = cast(Readings, message).epoch  # as of all that is acknowledged
-            if known is not None and known[1] == epoch:
-                known[2].update(settled)
-            else:
-                self._acks[delivery.topic] = (sender, epoch, settled)
         return True
+
+    def _settled(self, topic: str, sender: _Sender, epoch: int, stream: int, seq: int) -> None:
+        """Takes note of what the module will be told."""
+        known = self._acks.get(topic)
+        if known is not None and known[1] == epoch:
+            known[2][stream] = seq
+        else:
+            self._acks[topic] = (sender, epoch, {stream: seq})
 
     def _gone(self, module: Module, delivery: Delivery, now_s: int) -> None:
         """The broker lost a module and says so by its will. Anybody could: it is only shown."""
         if delivery.payload:
             raise Malformed(BAD_FIELD, "a will says nothing")
-        self._store.fleet.gone(module.id, now_s)
-        log.info("module %s is gone, says the broker", module.id)
+        if module.gone_s is None:
+            self._store.fleet.gone(module.id, now_s)
+            log.info("module %s is gone, says the broker", module.id)
 
-    def _module_at(self, address: topics.Address) -> Module:
-        module = self._store.fleet.module(address.module)
+    def _module_at(self, sender: _Sender) -> Module:
+        module = self._store.fleet.module(sender.module)
         if module is None:
             raise Malformed(UNKNOWN_MODULE)
-        if module.shard != address.shard:
+        if module.shard != sender.shard:
             raise Malformed(WRONG_SHARD, f"module belongs to shard {module.shard}")
         return module
 
-    def _mac_up(self, module: str) -> PreparedMac | None:
-        try:
-            return self._keys.up(module)
-        except Refused as error:  # one unusable key must not stop the other modules
-            log.error("%s", error)
-            return None
-
-    def _refuse(self, delivery: Delivery, refusal: Malformed, now_s: int) -> None:
-        module, topic = _module_of(delivery.topic), delivery.topic[:128]
-        self._store.intake.reject(
-            "host",
-            topic,
-            module,
-            refusal.reason,
-            refusal.detail,
-            hashlib.sha256(delivery.payload).digest()[:16],
-            delivery.payload,
-            now_s,
-        )
-        self._refused.append((topic, module, refusal.reason, refusal.detail))
+    def _refuse(
+        self, delivery: Delivery, sender: _Sender | None, refusal: Malformed, now_s: int
+    ) -> None:
+        topic, payload = delivery.topic[:128], delivery.payload
+        module = sender.module if sender is not None else _module_of(topic)
+        reason, detail = refusal.reason, refusal.detail
+        # Of what is longer than any message its beginning is looked at, however long it is.
+        digest = hashlib.sha256(payload[: MESSAGE_BYTES_MAX + 1]).digest()[:16]
+        self._store.intake.reject("host", topic, module, reason, detail, digest, payload, now_s)
+        self._refused.append((topic, module, reason, detail))
 
     def _greet(self, hellos: dict[str, tuple[_Sender, Hello]]) -> None:
         """Answers hellos with the time, and makes the commands of these modules due."""
@@ -259,7 +266,7 @@ class Consumer:
                 time = messages.Time(hello.boot_id, hello.ticks_ms, self._clock.now_ms())
                 data = messages.seal(time, sender.down)
                 self._transport.publish(sender.down_topic, data, AT_MOST_ONCE)
-            self._dispatch.module_is_back(sender.address.module)
+            self._dispatch.module_is_back(sender.module)
 
     def _tell(self, more: bool) -> None:
         """Acknowledges to the modules what was committed, or lets it gather."""

@@ -62,20 +62,22 @@ def receive_readings(
 ) -> int:
     """The same for a batch of readings: the settled sequence, or -1 for no acknowledgement.
 
-    Of a batch in the epoch we know, nothing was written when it is refused.
+    Of a batch in the epoch we know, or an older one, nothing was written when it is refused.
     """
-    point = settle.point_of(store, module, batch.point)
-    if batch.epoch != module.epoch and not _in_epoch(store, module, batch.epoch, now_s):
+    stream, epoch = batch.point, batch.epoch
+    point = settle.point_of(store, module, stream)
+    if epoch != module.epoch and not _in_epoch(store, module, epoch, now_s):
         return -1
     if batch.first_seq > point.state.seq + 1:
         _park(store, module, batch, now_s)
-        return int(point.state.seq)
-    point = settle.settle(store, prices, point, batch, now_s)
-    if store.intake.waits(module.id, batch.point):
-        _take_parked(store, prices, module, batch.point, now_s)
-        _agree(store, module, batch.point, now_s)
-        point = settle.point_of(store, module, batch.point)
-    return int(point.state.seq)
+    else:
+        point = settle.settle(store, prices, point, batch, now_s)
+        if store.intake.waits(module.id, stream):
+            _take_parked(store, prices, module, stream, now_s)
+            _agree(store, module, stream, now_s)
+            point = settle.point_of(store, module, stream)
+    seq: int = point.state.seq
+    return seq
 
 
 def _in_epoch(store: Store, module: Module, epoch: int, now_s: int) -> bool:

@@ -17,6 +17,7 @@ from protocol.units import Unavailable
 CONNECT_S_MAX = 5
 SEND_S_MAX = 30
 PIECE_BYTES = 262144
+PIECES_MAX = 16
 LINE_BYTES_MAX = 65536
 
 
@@ -115,7 +116,8 @@ class Connection:
                     return item.payload
 
     def messages(self, most: int, wait_ms: int) -> list[Message]:
-        """Up to `most` messages that have come; waits for the first one only."""
+        """Up to `most` messages that have come, or PIECES_MAX pieces of them; waits for the first
+        one only."""
         end_ms = _now_ms() + wait_ms
         if not self._messages:
             self._parse()
@@ -126,22 +128,27 @@ class Connection:
                 break
             self._fill()
             self._parse()  # nothing but a ping, or a part of a message: goes on waiting
+        for _ in range(PIECES_MAX):  # what waits in the socket belongs to the same batch
+            if len(self._messages) >= most or not self._fill():
+                break
+            self._parse()
         out = self._messages[:most]
         del self._messages[:most]
         return out
 
-    def _fill(self) -> None:
-        """Reads what is there, one piece."""
+    def _fill(self) -> bool:
+        """Reads what is there, one piece; False when it is nothing."""
         try:
             piece = self._socket.recv(PIECE_BYTES)
         except BlockingIOError:
-            return
+            return False
         except OSError as error:
             raise Unavailable(f"receiving: {error}") from error
         if not piece:
             raise Unavailable("the broker closed the connection")
         self._in = self._in[self._at :] + piece
         self._at = 0
+        return True
 
     def _wait_for(self, word: bytes) -> None:
         """Reads until a line begins with a word; used before any message can come."""

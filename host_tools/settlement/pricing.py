@@ -15,6 +15,7 @@ import cbor2
 from protocol import ledger, tariff
 from protocol.facts import Fact
 from protocol.ledger import Entry, State
+from protocol.reading import next_boundary_s
 from protocol.units import NCUR_MAX
 
 STRETCHES_MAX = 20000  # remembered; a day of a fleet has 96 of each book
@@ -34,8 +35,10 @@ class Prices:
 
     def __init__(self) -> None:
         self._stretches: dict[tuple[int, int, int], Stretch | None] = {}
-        self._room = BytesIO()
-        self._encoder = cbor2.CBOREncoder(self._room)
+        self._intervals: dict[tuple[int, int], Stretch | None] = {}
+        room = BytesIO()
+        self._seek, self._truncate, self._written = room.seek, room.truncate, room.getvalue
+        self._encode = cbor2.CBOREncoder(room).encode
 
     def charge(self, book: tariff.Book, state: State, fact: Fact) -> Entry:
         """The entry of a CHARGE fact, as `facts.rebuild` makes it."""
@@ -79,12 +82,24 @@ class Prices:
             found = self._stretches[key] = _stretch(book, from_s, to_s)
             return found
 
+    def interval(self, book: tariff.Book, version: int, from_s: int) -> Stretch | None:
+        """The same of the interval that an instant lies in, up to its end; the book's version
+        is given, too, because it is at hand."""
+        try:
+            return self._intervals[version, from_s]
+        except KeyError:
+            if len(self._intervals) >= STRETCHES_MAX:
+                self._intervals.clear()
+            found = _stretch(book, from_s, next_boundary_s(from_s))
+            self._intervals[version, from_s] = found
+            return found
+
     def encoded(self, entry: tuple[int, ...]) -> bytes:
         """An entry as the chain of heads takes it; one encoder for all of them saves half."""
-        self._room.seek(0)
-        self._room.truncate()
-        self._encoder.encode(entry)
-        return self._room.getvalue()
+        self._seek(0)
+        self._truncate()
+        self._encode(entry)
+        return self._written()
 
 
 def _stretch(book: tariff.Book, from_s: int, to_s: int) -> Stretch | None:

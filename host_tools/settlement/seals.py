@@ -1,20 +1,29 @@
 """The seal as the host opens and makes it by the million: the same bytes as protocol/, sooner.
 
 The commonest message, a batch of plain intervals under a short tag, is read by one function that
-takes exactly its canonical form. Whatever else it is, good or bad, goes through `messages.unseal`,
-which alone says what is wrong with it. The tests hold both against each other.
+takes exactly its canonical form; a batch of other short items, or of another point or epoch, by
+cbor2 and a look at what came out. Whatever else it is, good or bad, goes through
+`messages.unseal`, which alone says what is wrong with it. The tests hold all against each other.
 """
 
+from collections.abc import Iterable
 from hmac import compare_digest
+
+import cbor2
 
 from host_tools.keys import PreparedMac
 from protocol import cbor, cose, messages
+from protocol.ledger import HEAD_BYTES
 from protocol.messages import ACK, READINGS, Ack, Readings
-from protocol.units import MESSAGE_BYTES_MAX
+from protocol.units import FORGED, MESSAGE_BYTES_MAX, POINTS_MAX, Malformed
 
 _TAG_BYTES = cose.TAG_BYTES[cose.HMAC_256_64]
 _SEALED = b"\x84\x43\xa1\x01\x04\xa0"  # COSE_Mac0, protected {1: HMAC 256/64}, nothing unprotected
 _BATCH = bytes((0xA5, 0, READINGS, 3))  # five fields: kind, first_seq, version, items, head
+_FIELDS = {(0, *where, 3, 4, 5, 6) for where in ((), (1,), (2,), (1, 2))}
+_U32 = 0xFFFFFFFF
+_TOP = 1 << 64  # what is beyond has a tag in CBOR
+_ITEMS_MAX = 24  # longer ones are rare
 _HEAD = b"\x06\x50"  # field 6: 16 bytes
 _HEAD_AT = -18
 _ONE_STREAM = b"\xa2\x00" + bytes((ACK,)) + b"\x02\xa1%c%b"  # {0: ACK, 2: {stream: seq}}
@@ -24,14 +33,14 @@ def opened(data: bytes, mac: PreparedMac) -> object:
     """The message of a module in sealed bytes, or Malformed."""
     payload = _payload(data, mac)
     if payload is not None:
-        batch = _plain_batch(payload)
+        batch = _plain_batch(payload) or _batch(payload)
         if batch is not None:
             return batch
     return messages.unseal(data, mac, False)
 
 
 def _payload(data: bytes, mac: PreparedMac) -> bytes | None:
-    """The payload under a short tag that is right; None for everything else."""
+    """The payload under a short tag; None for any other form, FORGED when the tag is wrong."""
     size = len(data)
     if data[:6] != _SEALED or not 16 < size <= MESSAGE_BYTES_MAX:
         return None
@@ -47,7 +56,9 @@ def _payload(data: bytes, mac: PreparedMac) -> bytes | None:
         return None
     if at + length != end or data[end] != 0x40 + _TAG_BYTES:
         return None
-    return data[at:end] if compare_digest(mac.short_tag(data[6:end]), data[-_TAG_BYTES:]) else None
+    if not compare_digest(mac.short_tag(data[6:end]), data[-_TAG_BYTES:]):
+        raise Malformed(FORGED)
+    return data[at:end]
 
 
 def _plain_batch(payload: bytes) -> Readings | None:  # noqa: PLR0912
@@ -96,6 +107,43 @@ def _plain_batch(payload: bytes) -> Readings | None:  # noqa: PLR0912
     if at != end or len(numbers) != wanted or wanted == 2:
         return None
     return Readings(0, 1, numbers[0], numbers[1], numbers[2:], payload[-16:])
+
+
+def _batch(payload: bytes) -> Readings | None:
+    """A batch whose items are integers or short lists of them.
+
+    cbor2 takes more than the contract, but that is of other types, or other bytes come back.
+    """
+    if payload[1:3] != _BATCH[1:3]:
+        return None
+    try:
+        fields = cbor2.loads(payload)
+    except Exception:  # whatever cbor2 thinks of it, `messages.unseal` says what is wrong
+        return None
+    if type(fields) is not dict or tuple(fields) not in _FIELDS or not _integers(fields):
+        return None
+    point, epoch, items, head = fields.get(1, 0), fields.get(2, 1), fields[5], fields[6]
+    numbers = point, epoch, fields[3], fields[4]
+    if not _integers(numbers) or min(numbers) < 0 or max(numbers) > _U32 or point >= POINTS_MAX:
+        return None
+    if not fields[3] or (1 in fields and not point) or (2 in fields and epoch == 1):
+        return None
+    if type(head) is not bytes or len(head) != HEAD_BYTES or type(items) is not list:
+        return None
+    if not 0 < len(items) <= _ITEMS_MAX:
+        return None
+    for item in items:
+        inner = item if type(item) is list else (item,)
+        if not _integers(inner) or len(inner) > _ITEMS_MAX:
+            return None
+    if cbor2.dumps(fields) != payload:
+        return None
+    return Readings(point, epoch, fields[3], fields[4], items, head)
+
+
+def _integers(values: Iterable[object]) -> bool:
+    """Whether all are integers of 64 bits and a sign, and none of them a boolean or a float."""
+    return all(type(value) is int and -_TOP <= value < _TOP for value in values)
 
 
 def sealed_ack(ack: Ack, mac: PreparedMac) -> bytes:

@@ -9,12 +9,12 @@ from typing import cast
 from host_tools.settlement import commands, figures, plain, posting, pricing, screening
 from host_tools.settlement.pricing import Prices
 from host_tools.store.database import Store
-from host_tools.store.records import Module, Point, Said, Settled
+from host_tools.store.records import Module, Point, Repeated, Said
 from protocol import cbor, codes, ledger, tariff
 from protocol.facts import Fact, rebuild
 from protocol.ledger import Entry, State
 from protocol.messages import Readings, Statement
-from protocol.units import CONTRADICTORY, INTERVAL_S, UNKNOWN_POINT, Malformed
+from protocol.units import CONTRADICTORY, INTERVAL_S, REPLAYED, UNKNOWN_POINT, Malformed
 
 # Classes of differences, as two-ledgers.md lists them.
 ROLLBACK = "storage rollback"
@@ -24,6 +24,7 @@ SWAP = "meter swap or rollover"
 UNEXPLAINED = "unexplained"
 
 STATEMENT_LIFE_S = 86400
+LOOKED_BACK_MAX = 20000  # rows of a transaction, and then one history more
 
 _PRICED = (ledger.CHARGE, ledger.FIXED, ledger.OPENING)
 
@@ -45,14 +46,13 @@ def settle(store: Store, prices: Prices, point: Point, batch: Readings, now_s: i
     if usual is not None:
         store.ledgers.agree(point.id, VERSION, now_s)
         return usual
-    base_s = store.ledgers.metered_s(point, batch.first_seq)
+    repeated = _repeated(store, point, batch)
+    base_s = repeated[0].from_s if repeated else point.state.time_s
     facts = screening.facts_of(batch, base_s, now_s)
-    known = min(point.state.seq + 1 - batch.first_seq, len(facts))
-    new = facts[known:] if known else facts
-    if known:
-        check_repeated(store, point, batch, facts[:known])
-    else:
-        check_begun(point.state, new)
+    known = len(repeated)
+    new = facts[known:]
+    check_repeated(facts, repeated)
+    check_begun(point.state, new)
     book = store.fleet.book(batch.version)
     if book is not None and book.currency != point.currency:
         book = None
@@ -88,22 +88,32 @@ def fold(
     return out
 
 
-def check_begun(state: State, facts: list[Fact]) -> None:
+def check_begun(state: State, new: list[Fact]) -> None:
     """Energy before the opening has no register to count from."""
-    if facts[0].kind == ledger.CHARGE and state.time_s == 0:
+    if new and new[0].kind == ledger.CHARGE and state.time_s == 0:
         raise Malformed(CONTRADICTORY, "charge before the opening")
 
 
-def check_repeated(store: Store, point: Point, batch: Readings, facts: list[Fact]) -> None:
+def _repeated(store: Store, point: Point, batch: Readings) -> list[Repeated]:
+    """What was settled already of the sequences of a batch.
+
+    Looking for old entries is bounded, so that their repetition keeps no new ones waiting.
+    """
+    if batch.first_seq > point.state.seq:
+        return []
+    if store.ledgers.looked_back > LOOKED_BACK_MAX:
+        raise Malformed(REPLAYED, "too much was repeated at once")
+    return store.ledgers.since(point, batch.first_seq, len(batch.items))
+
+
+def check_repeated(facts: list[Fact], repeated: list[Repeated]) -> None:
     """Facts of settled sequences must be the ones that were settled."""
-    last_seq = batch.first_seq + len(facts) - 1
-    settled = store.ledgers.entries(point.id, batch.first_seq, last_seq)
-    for fact, entry in zip(facts, settled, strict=True):
+    for fact, entry in zip(facts[: len(repeated)], repeated, strict=True):
         if not same(fact, entry):
             raise Malformed(CONTRADICTORY, f"entry {entry.seq} was settled differently")
 
 
-def same(fact: Fact, entry: Settled) -> bool:
+def same(fact: Fact, entry: Repeated) -> bool:
     """True when a fact is what was settled under its sequence."""
     if (fact.kind, fact.time_s, fact.quality) != (entry.kind, entry.time_s, entry.quality):
         return False

@@ -51,7 +51,7 @@ class Tenancy:
                         self.claims[shard] = Claim(shard, *taken)
         if self.claims == before:
             return False
-        self._store.own(bool(self.claims))
+        self._store.own(tuple(self.claims))
         return True
 
     def confirm(self) -> None:
@@ -70,12 +70,12 @@ class Tenancy:
     def forget(self) -> None:
         """Nothing is certain any more: every lease is asked for anew."""
         self.claims.clear()
-        self._store.own(False)
+        self._store.own(())
 
     def lose(self, shard: int) -> None:
         """The broker says that a shard has another reader: its lease is asked for anew."""
         self.claims.pop(shard, None)
-        self._store.own(bool(self.claims))
+        self._store.own(tuple(self.claims))
 
     def leave(self) -> None:
         """Lets the next one in at once."""
@@ -83,7 +83,7 @@ class Tenancy:
             for claim in self.claims.values():
                 self._store.leases.give_up(claim.shard, self._owner, claim.generation)
         self.claims.clear()
-        self._store.own(False)
+        self._store.own(())
 
     def _end_of_the_dead(self, shard: int) -> None:
         held = self._store.leases.holder(shard)

@@ -36,11 +36,11 @@ class Store:
         self.leases = Leases(self._connection)
         self.days = Days(database)
 
-    def own(self, owned: bool) -> None:
-        """Keeps rows of points between transactions, or stops that; for who holds their leases."""
+    def own(self, shards: tuple[int, ...]) -> None:
+        """Keeps rows of points between transactions; for who holds the leases of these shards."""
         self._forget()
         self.ledgers.renumber()
-        self._held.keep = owned
+        self._held.own(shards)
 
     @contextmanager
     def transaction(self, beside: bool = False) -> Iterator[None]:
@@ -56,6 +56,7 @@ class Store:
             self.ledgers.begin()
             yield
             self.ledgers.write()
+            self.intake.write()
             self._database.commit()
             done = True
         finally:
@@ -83,6 +84,7 @@ class Store:
         """Part of a transaction that is undone alone when the block raises."""
         self.ledgers.write()
         self._held.step()
+        refused = self.intake.step()
         self._connection.execute("SAVEPOINT step")
         try:
             yield
@@ -90,7 +92,7 @@ class Store:
             self._held.step_done()
         except BaseException:
             self.ledgers.forget()
-            self.intake.forget()
+            self.intake.undo(refused)
             self._held.undo()
             if self._connection.in_transaction:  # a full disk has already undone everything
                 self._connection.execute("ROLLBACK TO step")
@@ -113,7 +115,7 @@ class Store:
 
     def reconnect(self) -> None:
         """After sql.Lost: a new connection, and nothing in hand."""
-        self.own(False)
+        self.own(())
         self._database.reconnect()
 
     def close(self) -> None:

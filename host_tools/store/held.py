@@ -6,14 +6,16 @@ because nobody else writes them: a point's row goes back only while it still nam
 journal row that was read, so whoever keeps rows without owning them commits nothing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import groupby
+from operator import itemgetter
 from sys import intern
 from typing import Any
 
 from host_tools.store.records import Module, Point, Said
 from host_tools.store.sql import Database
 from protocol import ledger, topup
+from protocol.ledger import State
 
 KEPT_MAX = 200000  # rows of points in memory
 FETCHED_MAX = 500  # modules at a time
@@ -31,9 +33,12 @@ _POINT = (
     " p.statement_topups_ncur, p.duplicates, p.last_id"
     " FROM points p LEFT JOIN entries e ON e.id = p.last_id"
 )
-_ASSIGNMENTS = (
+_ASSIGNED = (
     "SELECT a.point_id, a.from_s, a.version FROM assignments a JOIN points p ON p.id = a.point_id"
 )
+_OF_SHARD = "SELECT id FROM modules WHERE shard = ?"
+
+_DAY, _MARK = ledger.State._fields.index("day"), ledger.State._fields.index("mark")
 
 Assignments = tuple[tuple[int, int], ...]
 
@@ -42,23 +47,27 @@ class Overtaken(Exception):
     """Somebody else settles these points by now: give them up, nothing was committed."""
 
 
+def _module(row: tuple[Any, ...]) -> Module:
+    return Module(intern(row[0]), *row[1:])
+
+
 def _point(row: tuple[Any, ...]) -> Point:
     number, point, label = row[0], row[2], row[3]
     module, currency = intern(row[1]), intern(row[4])  # equal ones are one: looked at together
     day, mark, sent_seq = row[18], topup.Mark(*row[19:23]), row[23]
     if row[5] is None:
         state = ledger.genesis(module, point)._replace(mark=mark)
-        said = None
+        said_head = None
     else:
         seq, from_s, time_s, kind = row[5:9]
         metered_s = time_s if kind in (ledger.CHARGE, ledger.OPENING) else from_s
         values = [seq, metered_s, *row[9:13], day, row[13], mark, *row[14:17]]
         state = ledger.State(*values)
-        said = Said(seq, None, row[17] or row[16])
+        said_head = row[17] or row[16]
         sent_seq = max(sent_seq, seq)
     statement = Said(*row[24:32]) if row[24] is not None else None
     where = (number, module, point, label, currency)
-    return Point(*where, state, sent_seq, said, statement, row[32], row[33])
+    return Point(*where, state, sent_seq, said_head, statement, row[32], row[33])
 
 
 class Held:
@@ -68,6 +77,7 @@ class Held:
         self._database = database
         self._connection = database.connection
         self.keep = False
+        self._unread: tuple[int, ...] = ()  # shards whose rows are to be read at once
         self._modules: dict[str, Module] = {}
         self._points: dict[tuple[str, int], Point] = {}
         self._assignments: dict[int, Assignments] = {}
@@ -75,6 +85,14 @@ class Held:
         self._moved: dict[int, tuple[int, int]] = {}  # last_id of a point: newest, the store's
         self._altered: dict[int, Point] = {}  # newest rows of which more has changed
         self._touched: set[tuple[str, int]] | None = None  # since the step in hand began
+        self._changed: set[str] = set()  # modules, likewise
+        self._fleet_number = -1
+
+    def own(self, shards: tuple[int, ...]) -> None:
+        """Rows of these shards are kept from now on, and read at once when a transaction begins:
+        one by one they would cost a new owner more than his first messages."""
+        self.forget()
+        self.keep, self._unread = bool(shards), shards
         self._fleet_number = -1
 
     def begin(self) -> None:
@@ -88,6 +106,22 @@ class Held:
             self._modules.clear()
             self._assignments.clear()
             self._alike.clear()
+            for shard in self._unread:
+                self._read(_OF_SHARD, (shard,))
+            self._unread = ()
+
+    def _read(self, modules: str, values: tuple[Any, ...]) -> None:
+        """The rows of the modules that an SQL list or query names, and of their points."""
+        ask, most = self._connection.execute, (KEPT_MAX - len(self._points),)
+        for row in ask(f"{_MODULE} WHERE id IN ({modules}) LIMIT ?", values + most):
+            known = _module(row)
+            self._modules[known.id] = known
+        for row in ask(f"{_POINT} WHERE p.module IN ({modules}) LIMIT ?", values + most):
+            point = _point(row)
+            self._points.setdefault((point.module, point.point), point)
+        rows = ask(f"{_ASSIGNED} WHERE p.module IN ({modules}) ORDER BY 1, 2", values)
+        for point_id, found in groupby(rows, itemgetter(0)):
+            self._assign(point_id, tuple(row[1:] for row in found))
 
     def end(self) -> None:
         """The transaction is over and everything was written."""
@@ -104,6 +138,7 @@ class Held:
         """A part begins that may be undone alone; all before it has been written."""
         self.write()
         self._touched = set()
+        self._changed.clear()
 
     def step_done(self) -> None:
         self._touched = None
@@ -114,7 +149,8 @@ class Held:
         self._altered.clear()
         for key in self._touched or ():
             self._points.pop(key, None)
-            self._modules.pop(key[0], None)
+        for module in self._changed:
+            self._modules.pop(module, None)
         self._touched = None
 
     def write(self) -> None:
@@ -139,11 +175,9 @@ class Held:
             row = self._connection.execute(f"{_MODULE} WHERE id = ?", (module,)).fetchone()
             if row is None:
                 return None
-            known = Module(intern(row[0]), *row[1:])
+            known = _module(row)
             if self._keeping():
                 self._modules[known.id] = known
-            if self._touched is not None:
-                self._touched.add((known.id, -1))
         return known
 
     def fetch(self, modules: Iterable[str]) -> None:
@@ -155,28 +189,16 @@ class Held:
         for start in range(0, len(wanted), FETCHED_MAX):
             names = wanted[start : start + FETCHED_MAX]
             names += names[-1:] * (FETCHED_MAX - len(names))  # one statement for all
-            self._fetch(names)
-
-    def _fetch(self, names: Sequence[str]) -> None:
-        marks = ", ".join("?" * len(names))
-        execute = self._connection.execute
-        for row in execute(f"{_MODULE} WHERE id IN ({marks})", names):
-            known = Module(intern(row[0]), *row[1:])
-            self._modules[known.id] = known
-        for row in execute(f"{_POINT} WHERE p.module IN ({marks})", names):
-            point = _point(row)
-            self._points.setdefault((point.module, point.point), point)
-        rows = execute(f"{_ASSIGNMENTS} WHERE p.module IN ({marks}) ORDER BY 1, 2", names)
-        for point_id, found in groupby(rows, lambda row: row[0]):
-            versions = tuple((from_s, version) for _, from_s, version in found)
-            self._assignments[point_id] = self._alike.setdefault(versions, versions)
+            self._read(", ".join("?" * FETCHED_MAX), tuple(names))
 
     def modules(self) -> list[Module]:
-        return [Module(*row) for row in self._connection.execute(f"{_MODULE} ORDER BY id")]
+        return [_module(row) for row in self._connection.execute(f"{_MODULE} ORDER BY id")]
 
     def module_changed(self, module: str) -> None:
         """A module's row was written."""
         self._modules.pop(module, None)
+        if self._touched is not None:
+            self._changed.add(module)
 
     def point(self, module: str, number: int) -> Point | None:
         known = self._points.get((module, number))
@@ -203,18 +225,17 @@ class Held:
         self._altered[point.id] = point
         return self._keep(point)
 
-    def move(self, before: Point, after: Point) -> Point:
-        """The same for one that has a new last entry."""
-        was, now = before.state, after.state
-        if now.day != was.day or now.mark is not was.mark:
-            self._altered[after.id] = after
-        number = after.id
+    def move(self, point: Point, was: State, was_id: int) -> None:
+        """The same for one that has a new last entry; before it stood at `was`."""
+        number, module, place, _, _, state, _, _, _, _, last_id = point
+        if state[_DAY] != was[_DAY] or state[_MARK] is not was[_MARK]:
+            self._altered[number] = point
         known = self._moved.get(number)
-        self._moved[number] = (after.last_id, before.last_id if known is None else known[1])
-        if self._touched is None:
-            self._points[after.module, after.point] = after
-            return after
-        return self._keep(after)
+        self._moved[number] = (last_id, was_id if known is None else known[1])
+        key = module, place
+        self._points[key] = point
+        if self._touched is not None:
+            self._touched.add(key)
 
     def _keep(self, point: Point) -> Point:
         key = point.module, point.point
@@ -231,10 +252,13 @@ class Held:
                 "SELECT from_s, version FROM assignments WHERE point_id = ? ORDER BY from_s",
                 (point_id,),
             )
-            found = tuple(rows.fetchall())
-            known = self._alike.setdefault(found, found)
+            known = tuple(rows.fetchall())
             if self._keeping():
-                self._assignments[point_id] = known
+                known = self._assign(point_id, known)
+        return known
+
+    def _assign(self, point_id: int, found: Assignments) -> Assignments:
+        known = self._assignments[point_id] = self._alike.setdefault(found, found)
         return known
 
     def fleet_changed(self) -> None:

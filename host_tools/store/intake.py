@@ -10,6 +10,12 @@ REJECTS_MAX = 100000
 REJECT_BYTES_MAX = 256
 PARKED_MAX = 64  # batches of one module
 
+_REJECT = (
+    "INSERT INTO rejects (source, first_s, last_s, topic, module, reason, detail, digest, bytes,"
+    " size, count) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)"
+    " ON CONFLICT (digest, reason) DO UPDATE SET last_s = excluded.last_s,"
+    " count = rejects.count + 1"
+)
 _EVENT = "SELECT seq, kind, time_s, quality, code, point, args FROM events"
 
 
@@ -18,10 +24,33 @@ class Intake:
         self._connection = connection
         self._held = held
         self._waiting: set[tuple[str, int]] | None = None  # streams with batches, for the owner
+        self._refused: list[tuple[object, ...]] = []  # of the transaction in hand, as _REJECT
 
     def forget(self) -> None:
-        """What is remembered of the store is read anew."""
+        """What is remembered of the store is read anew, and what waits is dropped."""
         self._waiting = None
+        self._refused.clear()
+
+    def step(self) -> int:
+        """A part begins that may be undone alone; what `undo` is then given."""
+        return len(self._refused)
+
+    def undo(self, refused: int) -> None:
+        self._waiting = None
+        del self._refused[refused:]
+
+    def write(self) -> None:
+        """Brings the store up to date with what waits in memory, before the transaction ends.
+
+        The oldest rows go once there are REJECTS_MAX.
+        """
+        if self._refused:
+            self._connection.executemany(_REJECT, self._refused)
+            self._connection.execute(
+                "DELETE FROM rejects WHERE id <= (SELECT MAX(id) FROM rejects) - ?",
+                (REJECTS_MAX,),
+            )
+            self._refused.clear()
 
     def reject(
         self,
@@ -33,27 +62,11 @@ class Intake:
         digest: bytes,
         data: bytes,
         now_s: int,
-    ) -> bool:
-        """Counts a refused message; True when it is the first of its kind.
-
-        The oldest rows go once there are REJECTS_MAX.
-        """
-        cursor = self._connection.execute(
-            "UPDATE rejects SET last_s = ?, count = count + 1 WHERE digest = ? AND reason = ?",
-            (now_s, digest, reason),
-        )
-        if cursor.rowcount:
-            return False
-        values = (now_s, now_s, topic, module, reason, detail, digest)
-        cursor = self._connection.execute(
-            "INSERT INTO rejects (source, first_s, last_s, topic, module, reason, detail, digest,"
-            " bytes, size, count) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)"
-            " ON CONFLICT (digest, reason) DO UPDATE SET count = rejects.count + 1 RETURNING id",
-            (source, *values, data[:REJECT_BYTES_MAX], len(data)),
-        )
-        (row_id,) = cursor.fetchone()
-        self._connection.execute("DELETE FROM rejects WHERE id <= ?", (row_id - REJECTS_MAX,))
-        return True
+    ) -> None:
+        """Counts a refused message: a row for the first of its digest and reason."""
+        evidence = data[:REJECT_BYTES_MAX]
+        values = (now_s, now_s, topic, module, reason, detail, digest, evidence, len(data))
+        self._refused.append((source, *values))
 
     def rejects(self, module: str | None = None) -> list[Reject]:
         rows = self._connection.execute(

@@ -9,7 +9,7 @@ store or the transaction ends.
 from collections.abc import Iterable, Iterator
 
 from host_tools.store.held import Held
-from host_tools.store.records import Difference, Point, Said, Settled, Turnover
+from host_tools.store.records import Difference, Point, Repeated, Said, Settled, Turnover
 from host_tools.store.sql import Database, Row, Rows
 from protocol import ledger
 from protocol.ledger import Entry, State
@@ -27,6 +27,13 @@ _ENTRY = (
     " e.used_wh, e.amount_ncur, e.number, e.channel, e.balance_ncur, e.head, e.charged_ncur,"
     " e.topups_ncur"
 )
+_REPEATED = (
+    "SELECT e.before_id, e.from_s, e.seq, e.kind, e.time_s, e.quality, e.register_wh, e.energy_wh,"
+    " e.version, e.amount_ncur, e.number, e.channel"
+)
+_REPEATED_AT = (11, 12, 13, 14, 15, 16, 17, 20, 21, 22)  # in a row of _INSERT
+_WHOLE_ROW = f"{_REPEATED} FROM entries e WHERE e.id = ?"
+_BEFORE_ROW = "SELECT before_id FROM entries WHERE id = ?"
 _DIFFERENCE = (
     "SELECT point_id, class, seq, detail, module_value, host_value, opened_s, last_s, count,"
     " closed_s FROM differences"
@@ -49,7 +56,10 @@ GROUPS = {
     "point": "p.module || '/' || p.point",
 }
 
+STEPS_MAX = 16  # further back one question is quicker
+
 Values = tuple[int, ...]
+_new = tuple.__new__  # of a named tuple without the call that sorts its arguments
 
 
 class Ledgers:
@@ -59,10 +69,12 @@ class Ledgers:
         self._held = held
         self._rows: list[Row] = []
         self._next_id = self._end_id = 0  # numbers of rows that are ours to use
+        self.looked_back = 0  # rows of repeated entries in the transaction in hand
         self._differing: set[int] | None = None  # points with open differences, for the owner
 
     def begin(self) -> None:
         """A transaction has begun: another writer may have added rows meanwhile."""
+        self.looked_back = 0
         if self._database.outdated(self._next_id):
             self._next_id = self._end_id = 0
 
@@ -113,27 +125,19 @@ class Ledgers:
             self._next_id, self._end_id = self._database.numbers(rows, now_s)
         return self._next_id
 
-    def append_rows(
-        self, point: Point, rows: list[Row], state: State, said_head: bytes | None = None
-    ) -> Point:
+    def append_rows(self, point: Point, rows: list[Row], state: State, said_head: bytes) -> Point:
         """The same for rows as _INSERT has them, numbered from `next_id`, and the state after."""
         self._rows += rows
         last_id = self._next_id = self._next_id + len(rows)
-        seq, sent_seq = state[0], point.sent_seq
-        moved = Point(
-            point.id,
-            point.module,
-            point.point,
-            point.label,
-            point.currency,
-            state,
-            sent_seq if sent_seq > seq else seq,
-            Said(seq, None, said_head or state.head),
-            point.statement,
-            point.duplicates,
+        number, module, place, label, currency, before, sent_seq, _, statement, count, was = point
+        seq = state[0]
+        sent_seq = sent_seq if sent_seq > seq else seq
+        moved = _new(Point, (
+            number, module, place, label, currency, state, sent_seq, said_head, statement, count,
             last_id - 1,
-        )
-        return self._held.move(point, moved)
+        ))  # fmt: skip
+        self._held.move(moved, before, was)
+        return moved
 
     def post(self, rows: Iterable[tuple[int, int, str, str, int, str, str, int]]) -> None:
         """Rows (point_id, time_s, debit, credit, amount_ncur, currency, source, number)."""
@@ -153,12 +157,37 @@ class Ledgers:
     def entry(self, point_id: int, seq: int) -> Settled | None:
         return next(self.entries(point_id, seq, seq), None)
 
-    def metered_s(self, point: Point, seq: int) -> int:
-        """The instant that the register had before a sequence; 0 before the opening."""
-        if seq > point.state.seq:
-            return int(point.state.time_s)
-        rows = self._walked(point.id, seq, "SELECT e.from_s", "WHERE e.seq = ?", (seq,))
-        return next((int(row[0]) for row in rows), 0)
+    def since(self, point: Point, first_seq: int, most: int) -> list[Repeated]:
+        """Settled entries from a sequence on, at most so many.
+
+        What is repeated is mostly what came last, so a few rows are taken one by one, from the
+        store or from those that wait; for others the store is asked once.
+        """
+        back = point.state.seq + 1 - first_seq
+        self.looked_back += back
+        found: list[Row] = []
+        if back > STEPS_MAX:
+            where = "WHERE e.seq >= ? AND e.seq < ? ORDER BY e.seq DESC"
+            values = (first_seq, first_seq + most)
+            found = self._walked(point.id, first_seq, _REPEATED, where, values).fetchall()
+        else:
+            row_id = point.last_id
+            for left in range(back, 0, -1):
+                row = self._row(row_id, left <= most)
+                row_id = row[0]
+                if left <= most:
+                    found.append(row)
+        return [_new(Repeated, row[1:]) for row in reversed(found)]
+
+    def _row(self, row_id: int, whole: bool) -> Row:
+        """The number of the row before a row, and the rest of it as _REPEATED has it."""
+        place = row_id - self._next_id + len(self._rows)
+        if self._rows and place >= 0:
+            row = self._rows[place]
+            return (row[1], row[4], *(row[at] for at in _REPEATED_AT))
+        sql = _WHOLE_ROW if whole else _BEFORE_ROW
+        found: Row = self._connection.execute(sql, (row_id,)).fetchone()
+        return found
 
     def recovered(self, point_id: int, which: int) -> int:
         """Sum of the amounts of one debt's entries, 0 or less."""
@@ -211,7 +240,8 @@ class Ledgers:
         return self._held.change(point._replace(sent_seq=sent_seq))
 
     def count_duplicates(self, point: Point, records: int) -> Point:
-        return self._held.change(point._replace(duplicates=point.duplicates + records))
+        *same, duplicates, last_id = point
+        return self._held.change(_new(Point, (*same, duplicates + records, last_id)))
 
     def stated(self, point: Point, said: Said) -> Point:
         """Keeps a statement message."""

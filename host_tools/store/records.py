@@ -40,7 +40,8 @@ class Said(NamedTuple):
 class Point(NamedTuple):
     """A service point: settled state, and what its module said last.
 
-    A tuple, because every reading makes a new one. last_id is the journal row of its last entry.
+    A tuple, because every reading makes a new one. last_id is the journal row of its last entry,
+    said_head the chain head that the module gave for it; None before the first.
     """
 
     id: int
@@ -50,14 +51,18 @@ class Point(NamedTuple):
     currency: str
     state: State
     sent_seq: int
-    said: Said | None
+    said_head: bytes | None
     statement: Said | None
     duplicates: int
     last_id: int
 
+    @property
+    def said(self) -> Said | None:
+        """What the module's last batch said: of its last entry the chain head."""
+        return None if self.said_head is None else Said(self.state.seq, None, self.said_head)
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+
+class Settled(NamedTuple):
     """A settled entry as it lies in the journal, with chain head and running sums after it."""
 
     seq: int
@@ -76,6 +81,22 @@ class Settled:
     head: bytes
     charged_ncur: int
     topups_ncur: int
+
+
+class Repeated(NamedTuple):
+    """What a module may tell again of a settled entry; from_s is when the one before it was."""
+
+    from_s: int
+    seq: int
+    kind: int
+    time_s: int
+    quality: int
+    register_wh: int
+    energy_wh: int
+    version: int
+    amount_ncur: int
+    number: int
+    channel: int
 
 
 @dataclass(frozen=True, slots=True)

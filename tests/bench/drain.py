@@ -13,7 +13,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 
@@ -49,10 +49,8 @@ class Place:
         self.broker.start([])
         pouring.pour(self.broker.address, [], "first")  # makes the stream
 
-    def fill(self, kind: str, messages: int, transport: Transport) -> int:
+    def fill(self, pairs: Iterable[tuple[str, bytes]], transport: Transport) -> int:
         """Lets messages wait for a transport that the broker knows already."""
-        found = fleet.written(self.made / kind)
-        pairs = ((fleet.topic_of(number), data) for number, data in islice(found, messages))
         transport.open(Claim(fleet.SHARD, 1, 1))
         while not transport.ready():
             transport.take(1, 50)
@@ -61,13 +59,19 @@ class Place:
         return pouring.pour(self.broker.address, pairs, "fleet")
 
 
+def pairs_of(path: Path, messages: int) -> list[tuple[str, bytes]]:
+    """(topic, payload) of the first messages of a file of them."""
+    found = islice(fleet.written(path), messages)
+    return [(fleet.topic_of(number), data) for number, data in found]
+
+
 def drained(kind: str, messages: int, by: str, made: Path) -> int:
     """Messages a second, all of it."""
     with tempfile.TemporaryDirectory(dir=made.parent) as folder:
         place = Place(made, Path(folder))
         try:
             transport = transport_of(place, by)
-            waiting = place.fill(kind, messages, transport)
+            waiting = place.fill(pairs_of(made / kind, messages), transport)
             store = open_store(place.folder / fleet.STORE)
             tenancy = Tenancy(store, fleet.Standing(), "drain", (fleet.SHARD,))
             consumer = Consumer(store, place.keys, fleet.Standing(), transport, tenancy)
@@ -75,11 +79,11 @@ def drained(kind: str, messages: int, by: str, made: Path) -> int:
             tenancy.look()
             for claim in tenancy.claims.values():
                 transport.open(claim._replace(since=1))
-            rate = run(transport, waiting, consumer.consume, started_ns)
+            found = run(transport, waiting, consumer.consume, started_ns)
             transport.stop()
             _settled(store.where, waiting, kind)
             store.close()
-            return rate
+            return found
         finally:
             place.broker.kill()
 
@@ -101,7 +105,7 @@ def verified(messages: int, made: Path) -> int:
         place = Place(made, Path(folder))
         try:
             transport = transport_of(place, "jetstream")
-            waiting = place.fill("single", messages, transport)
+            waiting = place.fill(pairs_of(made / "single", messages), transport)
 
             def verify(deliveries: list, more: bool) -> None:
                 for topic, payload, _ in deliveries:
@@ -123,12 +127,11 @@ def scripted(messages: int, made: Path) -> int:
             script = naive.Script(place.broker.address, place.keys, place.folder / "naive.sqlite")
             script.connect()
             script.pause()
-            found = fleet.written(made / "single")
-            pairs = [(fleet.topic_of(number), data) for number, data in islice(found, messages)]
+            pairs = pairs_of(made / "single", messages)
             waiting = pouring.pour(place.broker.address, pairs, "fleet")
             started_ns = time.monotonic_ns()
             script.run(waiting)
-            return _rate(waiting, started_ns)
+            return rate(waiting, started_ns)
         finally:
             place.broker.kill()
 
@@ -157,10 +160,10 @@ def run(
                 gc.collect(0)
     finally:
         gc.enable()
-    return _rate(done, started_ns)
+    return rate(done, started_ns)
 
 
-def _rate(messages: int, started_ns: int) -> int:
+def rate(messages: int, started_ns: int) -> int:
     return messages * 1_000_000_000 // (time.monotonic_ns() - started_ns)
 
 

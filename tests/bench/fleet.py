@@ -129,11 +129,7 @@ def key_of(module: str) -> RootKey:
     return RootKey(hashlib.sha256(b"bench key of " + module.encode()).digest()[:KEY_BYTES])
 
 
-def book_of(number: int) -> object:
-    return _books()[number % len(BOOKS)]
-
-
-def _books() -> list[object]:
+def books() -> list[object]:
     folder = figures.ROOT / "host_tools" / "tariff_files"
     return [tariffs.read_book(folder / f"{name}.toml") for name in BOOKS]
 
@@ -159,9 +155,9 @@ def made(folder: Path = FOLDER, meters: int = METERS, intervals: int = INTERVALS
         return folder
     shutil.rmtree(folder, ignore_errors=True)
     (folder / KEYS).mkdir(parents=True)
-    books = _books()
-    fleet = [Meter(number, books[number % len(books)]) for number in range(meters)]
-    _enrol(folder, fleet, books)
+    found = books()
+    fleet = [Meter(number, found[number % len(found)]) for number in range(meters)]
+    _enrol(folder, fleet, found)
     after = [meter.state for meter in fleet]
     _write(folder / "single", fleet, intervals, 1)
     for meter, state in zip(fleet, after, strict=True):

@@ -8,7 +8,7 @@ import sys
 from tests.bench.report import Report
 
 PARTS = {
-    "bench": ("drain", "drain_postgres", "live", "rerate"),
+    "bench": ("drain", "drain_postgres", "live", "rate_50m", "hostile_load", "rerate"),
     "proof": (
         "invariance",
         "invariance_real",

@@ -185,10 +185,10 @@ def test_a_worker_whose_connection_has_gone_is_replaced_at_once(place: StoreAddr
 
 def test_workers_write_beside_each_other_and_everybody_else_alone(two: list[Store]) -> None:
     for store in two:
-        store.own(True)
+        store.own((0,))
     with two[0].transaction(), two[1].transaction():
         pass
-    two[1].own(False)
+    two[1].own(())
     with two[0].transaction(), pytest.raises(Interrupted), two[1].transaction():
         raise AssertionError
     with two[1].transaction(), pytest.raises(Interrupted), two[0].transaction():
@@ -197,14 +197,14 @@ def test_workers_write_beside_each_other_and_everybody_else_alone(two: list[Stor
 
 def test_numbers_of_rows_rise_with_every_owner_and_every_closing(two: list[Store]) -> None:
     for store in two:
-        store.own(True)
+        store.own((0,))
     numbers = []
     for place in (0, 1, 0, 1):
         with two[place].transaction():
             numbers.append(two[place].ledgers.next_id(1, NOW_S))
     assert numbers[0] == months.number_of(NOW_S) < numbers[1]
     assert numbers[2:] == numbers[:2]  # each goes on with its own
-    two[0].own(True)
+    two[0].own((0,))
     with two[0].transaction():
         assert two[0].ledgers.next_id(1, NOW_S) > numbers[1]  # has shards of the other now
         before = two[0].ledgers.next_id(1, NOW_S)
@@ -215,7 +215,7 @@ def test_numbers_of_rows_rise_with_every_owner_and_every_closing(two: list[Store
     with two[0].transaction():
         later = two[0].ledgers.next_id(1 << 21, NOW_S + 40 * 86400)
         assert later >= months.number_of(NOW_S + 40 * 86400)
-    two[1].own(True)
+    two[1].own((0,))
     with two[1].transaction():  # a clock that is behind numbers above the others all the same
         assert two[1].ledgers.next_id(1, NOW_S) > later
 
@@ -226,7 +226,7 @@ def test_the_journal_has_a_part_for_each_month_and_one_for_the_rest(fleet: Desk)
     fleet.store.make_room(NOW_S)  # rows of this month lie in the rest already: they stay
     fleet.store.make_room(NOW_S + 40 * 86400)
     fleet.clock.s += 40 * 86400
-    fleet.store.own(True)
+    fleet.store.own((0,))
     fleet.take(made.batch(3, 3))
     asked = fleet.store._connection.execute(
         "SELECT CAST(tableoid::regclass AS TEXT), COUNT(*) FROM entries GROUP BY 1 ORDER BY 1"
@@ -286,7 +286,7 @@ def test_a_backup_goes_into_either_database(
     assert again.journal() == books
     enrolled(again.store, tmp_path, "m2")  # what counts goes on above what has come
     with again.store.transaction():
-        again.store.own(True)
+        again.store.own((0,))
     again.store.close()
 
 

@@ -62,13 +62,53 @@ def test_a_seal_opens_to_the_same_message_or_the_same_refusal() -> None:
 
 def test_every_single_damage_of_a_batch_is_judged_the_same() -> None:
     mac = PreparedMac(KEY)
-    payload = messages.pack(Readings(0, 1, 300, 7, [250, 24, 70000], bytes(16)))
-    for at in range(len(payload)):
-        for value in range(256):
-            changed = payload[:at] + bytes((value,)) + payload[at + 1 :]
-            data = cose.seal(cose.HMAC_256_64, changed, mac)
-            mine, theirs = told(seals.opened, data, mac), told(unsealed, data, mac)
-            assert mine == theirs, data.hex()
+    plain = Readings(0, 1, 300, 7, [250, 24, 70000], bytes(16))
+    other = Readings(3, 2, 300, 7, [[1, 900, 0, 250], 24, [3, -7, 1, 2, 1, 1 << 33]], bytes(16))
+    for payload in map(messages.pack, (plain, other)):
+        for at in range(len(payload)):
+            for value in range(256):
+                changed = payload[:at] + bytes((value,)) + payload[at + 1 :]
+                data = cose.seal(cose.HMAC_256_64, changed, mac)
+                mine, theirs = told(seals.opened, data, mac), told(unsealed, data, mac)
+                assert mine == theirs, data.hex()
+
+
+def test_what_cbor2_would_take_but_the_contract_forbids_is_refused_the_same() -> None:
+    mac, head = PreparedMac(KEY), bytes(16)
+    rest = {5: [[1, 900, 0, 250]], 6: head}
+    texts = (
+        {0: 1, 3: 300, 4: 7, **rest},
+        {0: True, 3: 300, 4: 7, **rest},
+        {0: 1, 3: 300, 4: 7, 5: [[1, 900, 0, True]], 6: head},
+        {0: 1, 3: 300, 4: 7, 5: [[1, 900, 0, 2.0]], 6: head},
+        {0: 1, 3: 300, 4: 7, 5: [[1, 900, 0, 1 << 64]], 6: head},
+        {0: 1, 3: 300, 4: 7, 5: [[1, 900, 0, -(1 << 64)]], 6: head},
+        {0: 1, 3: 300, 4: 7, 5: [[1, 900, 0, -(1 << 64) - 1]], 6: head},
+        {0: 1, 3: 300, 4: 7, 5: [[1, [900], 0, 1]], 6: head},
+        {0: 1, 3: 300, 4: 7, 5: [], 6: head},
+        {0: 1, 3: 300, 4: 7, 5: [[]], 6: head},
+        {0: 1, 3: 300, 4: 7, 5: [[1, 900, 0, 250]], 6: head[1:]},
+        {0: 1, 3: 300, 4: 7, 5: [[1, 900, 0, 250]], 6: "0" * 16},
+        {0: 1, 3.0: 300, 4: 7, **rest},
+        {0: 1, True: 1, 3: 300, 4: 7, **rest},
+        {0: 1, 1: 0, 3: 300, 4: 7, **rest},
+        {0: 1, 1: 8, 3: 300, 4: 7, **rest},
+        {0: 1, 2: 1, 3: 300, 4: 7, **rest},
+        {0: 1, 2: 0, 3: 300, 4: 7, **rest},
+        {0: 1, 2: 1 << 32, 3: 300, 4: 7, **rest},
+        {0: 1, 3: 0, 4: 7, **rest},
+        {0: 1, 4: 7, 3: 300, **rest},
+    )
+    payloads = [pricing.cbor2.dumps(text) for text in texts]
+    payloads += [payloads[0] + b"\x00", payloads[0][:-1], b"\xbf" + payloads[0][1:] + b"\xff"]
+    payloads += [
+        payloads[0][:12] + b"\xd8\x23" + payloads[0][12:],
+        b"\xa5\x00\x01" + b"\x81" * 900,
+    ]
+    for payload in payloads:
+        data = cose.seal(cose.HMAC_256_64, payload, mac)
+        mine, theirs = told(seals.opened, data, mac), told(unsealed, data, mac)
+        assert mine == theirs and type(mine) is type(theirs), payload.hex()
 
 
 def test_an_acknowledgement_has_the_same_bytes() -> None:

@@ -8,7 +8,8 @@ from host_tools.settlement.tenancy import LEASE_MS, Tenancy
 from host_tools.store.database import Store, open_store
 from host_tools.store.held import Overtaken
 from host_tools.store.sql.worker_files import WorkerFiles
-from tests.host_tools.desk import DeskClock
+from tests.host_tools.desk import BOOK, NOW_S, TOU_BOOK, DeskClock, enrolled
+from tests.host_tools.genuine import START_S
 
 
 def worker(store: Store, clock: DeskClock, name: str, most: int = 0) -> Tenancy:
@@ -57,3 +58,29 @@ def test_a_lease_of_before_a_restart_of_the_machine_has_expired(tmp_path: Path) 
     clock.ms = 5
     assert worker(store, clock, "b").look()
     store.close()
+
+
+def test_an_owner_reads_the_rows_of_his_shards_at_once_and_no_others(tmp_path: Path) -> None:
+    store, others = open_store(tmp_path), open_store(tmp_path)
+    for module, shard in (("m1", 0), ("m2", 0), ("m3", 1)):
+        enrolled(store, tmp_path, module, shard)
+    before = [store.fleet.point_known(module, 1) for module in ("m1", "m2", "m3")]
+    asked: list[str] = []
+    store.own((0,))
+    with store.transaction():
+        store._connection.set_trace_callback(asked.append)
+        for module, point in zip(("m1", "m2"), before, strict=False):
+            assert store.fleet.module_known(module).shard == 0
+            assert store.fleet.point_known(module, 1) == point
+            assert store.fleet.assigned(point.id, NOW_S) == BOOK.version
+        assert asked == []
+        assert store.fleet.point_known("m3", 1) == before[2]
+        assert len(asked) == 1
+        store._connection.set_trace_callback(None)
+    with others.transaction():  # a change from outside is seen
+        others.fleet.store_book("tou", TOU_BOOK, NOW_S)
+        others.fleet.assign(before[0].id, TOU_BOOK.version, START_S)
+    with store.transaction():
+        assert store.fleet.assigned(before[0].id, NOW_S) == TOU_BOOK.version
+    for each in (store, others):
+        each.close()

@@ -225,10 +225,10 @@ def test_every_answer_is_told_in_words(orderly, status, state, answer):
 
 def test_a_tariff_is_assigned_and_ordered_and_never_goes_back(orderly):
     told = orderly.order("tariff", "m1", 0, NEWER)
+    (sent,) = orderly.sent()  # a transaction, in which the owner of the shard reads what is new
     point = orderly.desk.store.fleet.point_known("m1", 0)
     assigned = orderly.desk.store.fleet.assigned(point.id, orderly.desk.clock.s)
     assert assigned is not None and assigned > BOOK.version
-    (sent,) = orderly.sent()
     assert (sent.id, sent.args[0][0]) == (told["id"], assigned)
     assert f"is older than {assigned}" in orderly.refusal(
         "tariff", "m1", 0, TARIFFS / "cn-bj-2012.toml"
