@@ -42,11 +42,12 @@ def settle(store: Store, prices: Prices, point: Point, batch: Readings, now_s: i
     What was settled before must say the same again. Malformed when the batch cannot be settled;
     nothing was written then.
     """
-    usual = plain.settle(store, prices, point, batch, now_s)
-    if usual is not None:
-        store.ledgers.agree(point.id, VERSION, now_s)
-        return usual
     repeated = _repeated(store, point, batch)
+    if not repeated:
+        usual = plain.settle(store, prices, point, batch, now_s)
+        if usual is not None:
+            store.ledgers.agree(point.id, VERSION, now_s)
+            return usual
     base_s = repeated[0].from_s if repeated else point.state.time_s
     facts = screening.facts_of(batch, base_s, now_s)
     known = len(repeated)

@@ -32,8 +32,16 @@ _REPEATED = (
     " e.version, e.amount_ncur, e.number, e.channel"
 )
 _REPEATED_AT = (11, 12, 13, 14, 15, 16, 17, 20, 21, 22)  # in a row of _INSERT
-_WHOLE_ROW = f"{_REPEATED} FROM entries e WHERE e.id = ?"
-_BEFORE_ROW = "SELECT before_id FROM entries WHERE id = ?"
+STEPS_MAX = 32  # further back a walk is quicker
+STRIDE_MAX = 7  # SQLite nests eleven questions and no more
+# The row that lies so many steps before a row of its point.
+_ROWS_BACK = [
+    "".join((
+        f"{_REPEATED} FROM entries e WHERE e.id = ",
+        "(SELECT before_id FROM entries WHERE id = " * steps, "?", ")" * steps,
+    ))
+    for steps in range(STRIDE_MAX + 1)
+]  # fmt: skip
 _DIFFERENCE = (
     "SELECT point_id, class, seq, detail, module_value, host_value, opened_s, last_s, count,"
     " closed_s FROM differences"
@@ -55,8 +63,6 @@ GROUPS = {
     "module": "p.module",
     "point": "p.module || '/' || p.point",
 }
-
-STEPS_MAX = 16  # further back one question is quicker
 
 Values = tuple[int, ...]
 _new = tuple.__new__  # of a named tuple without the call that sorts its arguments
@@ -160,8 +166,8 @@ class Ledgers:
     def since(self, point: Point, first_seq: int, most: int) -> list[Repeated]:
         """Settled entries from a sequence on, at most so many.
 
-        What is repeated is mostly what came last, so a few rows are taken one by one, from the
-        store or from those that wait; for others the store is asked once.
+        What is repeated is mostly what came last: a few rows back, which are found from row to
+        row, first among those that wait.
         """
         back = point.state.seq + 1 - first_seq
         self.looked_back += back
@@ -170,24 +176,24 @@ class Ledgers:
             where = "WHERE e.seq >= ? AND e.seq < ? ORDER BY e.seq DESC"
             values = (first_seq, first_seq + most)
             found = self._walked(point.id, first_seq, _REPEATED, where, values).fetchall()
-        else:
-            row_id = point.last_id
-            for left in range(back, 0, -1):
-                row = self._row(row_id, left <= most)
-                row_id = row[0]
-                if left <= most:
-                    found.append(row)
+            back = 0
+        row_id, waiting = point.last_id, self._rows
+        written = self._next_id - len(waiting)  # this and what is above waits
+        while back and waiting and row_id >= written:
+            row = waiting[row_id - written]
+            row_id = row[1]
+            if back <= most:
+                found.append((row_id, row[4], *(row[at] for at in _REPEATED_AT)))
+            back -= 1
+        while back:
+            skipped = min(max(0, back - most), STRIDE_MAX)
+            row = self._connection.execute(_ROWS_BACK[skipped], (row_id,)).fetchone()
+            row_id = row[0]
+            back -= skipped
+            if back <= most:
+                found.append(row)
+            back -= 1
         return [_new(Repeated, row[1:]) for row in reversed(found)]
-
-    def _row(self, row_id: int, whole: bool) -> Row:
-        """The number of the row before a row, and the rest of it as _REPEATED has it."""
-        place = row_id - self._next_id + len(self._rows)
-        if self._rows and place >= 0:
-            row = self._rows[place]
-            return (row[1], row[4], *(row[at] for at in _REPEATED_AT))
-        sql = _WHOLE_ROW if whole else _BEFORE_ROW
-        found: Row = self._connection.execute(sql, (row_id,)).fetchone()
-        return found
 
     def recovered(self, point_id: int, which: int) -> int:
         """Sum of the amounts of one debt's entries, 0 or less."""

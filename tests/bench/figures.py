@@ -104,7 +104,7 @@ TARGETS["settlement bench"] = {
     "hostile_good_rate_ratio": ("hundredths", ">=", 70),
     "hostile_ledgers_changed": ("runs", "==", 0),
     "hostile_miscounted": ("messages", "==", 0),
-    "hostile_log_lines": ("lines", "<=", 1100),
+    "hostile_log_lines": ("lines", "<=", 2100),
     "hostile_messages": ("messages", ">=", 60_000),
     "hostile_load_before": ("hundredths", REPORTED, 0),
     "hostile_load_after": ("hundredths", REPORTED, 0),

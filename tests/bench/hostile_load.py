@@ -215,7 +215,7 @@ def _counted(path: Path) -> tuple[Counter[int], int]:
 def _ledgers(path: Path) -> str:
     """Digest of everything that is money, energy or order.
 
-    Of the row of a point all but two columns: duplicates are counted, sent_seq written with them.
+    Of a point's row all but two columns: the count of duplicates, and what is written with it.
     """
     told = hashlib.sha256()
     connection = sqlite3.connect(path)

@@ -4,23 +4,27 @@ import functools
 import importlib
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
-from host_tools.backup import archive
+from host_tools.backup import archive, check
 from host_tools.config import MQTT, NATS, StoreAddress
-from host_tools.settlement import inbox, jetstream, nats
+from host_tools.settlement import inbox, jetstream, nats, settle
 from host_tools.settlement.tenancy import Tenancy
 from host_tools.store.database import FILE
 from host_tools.store.sql import sqlite
+from protocol import ledger
 from tests.bench import (
     drain,
     drain_postgres,
     fleet,
+    hostile_load,
     invariance,
     invariance_postgres,
     invariance_real,
     pouring,
+    rate_50m,
     restore,
     settlement,
 )
@@ -89,6 +93,44 @@ def test_a_small_fleet_drains_whole_through_both_transports(
     made = fleet.made(tmp_path_factory.mktemp("fleet") / "made", meters=50, intervals=4)
     for by in ("paho", "jetstream"):
         assert drain.drained("single", 200, by, made) > 0  # counts what is in the store
+
+
+def test_hostile_messages_among_good_ones_are_all_counted_and_move_no_ledger(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = fleet.made(tmp_path_factory.mktemp("fleet") / "made", meters=50, intervals=14)
+    values = hostile_load.measure(700, made, rounds=1)
+    assert values["hostile_messages"] == 296
+    assert (values["hostile_ledgers_changed"], values["hostile_miscounted"]) == (0, 0)
+    monkeypatch.setattr(settle, "check_repeated", lambda facts, repeated: None)
+    values = hostile_load.measure(700, made, rounds=1)
+    assert values["hostile_miscounted"] > 0  # contradictions went for duplicates
+
+
+def test_a_filled_journal_is_what_the_modules_would_have_entered(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("filled")
+    made = fleet.made(folder / "made", meters=40, intervals=1)
+    grown = rate_50m.Grown(made, folder / "grown", 40 * 2800, intervals=2)  # all tiers
+    grown.settled()  # as their modules go on: heads and sums are the same
+    grown.store.close()
+    with closing(sqlite3.connect(folder / "grown" / FILE)) as connection:
+        found = check.check(connection)
+        assert (found.entries, found.findings) == (40 * 2800 + 80, [])
+        rows = connection.execute("SELECT * FROM entries WHERE point_id = 7 ORDER BY seq")
+        names = [column[0] for column in rows.description]
+        entries = [dict(zip(names, row, strict=True)) for row in rows]
+    book = fleet.books()[(7 - 1) % len(fleet.BOOKS)]
+    state = ledger.genesis(fleet.name_of(6), 0)
+    for entry in entries:
+        if entry["kind"] == ledger.OPENING:
+            made_there = ledger.opening(state, book, fleet.START_S, 0, entry["register_wh"])
+        else:
+            made_there = ledger.charge(state, book, entry["time_s"], 0, entry["register_wh"])
+        assert made_there == tuple(entry[name] for name in ledger.Entry._fields)
+        state = ledger.apply(state, made_there)
+        assert state.head == entry["head"]
 
 
 def test_backups_under_load_are_the_books_up_to_their_last_row(
