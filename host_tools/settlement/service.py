@@ -31,6 +31,7 @@ from host_tools.settlement.tenancy import Tenancy, WorkerFiles
 from host_tools.settlement.transport import Transport
 from host_tools.store.database import opened
 from host_tools.store.held import Overtaken
+from host_tools.validation.between import Between
 
 KEYS_FOLDER = "keys"
 BATCHES_UNCOLLECTED = 64
@@ -81,7 +82,8 @@ def serve(settings: Settings, stop: Stop) -> None:
         try:
             with _shown(settings, counters, clock):
                 log.info("waiting for broker %s:%d", settings.broker.host, settings.broker.port)
-                _loop(settings, stop, clock, transport, consumer, tenancy, counters)
+                between = Between(store, clock, counters)
+                _loop(settings, stop, clock, transport, consumer, tenancy, counters, between)
         finally:
             transport.stop()
             tenancy.leave()
@@ -117,6 +119,7 @@ def _loop(
     consumer: Consumer,
     tenancy: Tenancy,
     counters: Counters,
+    between: Between,
 ) -> None:
     told: tuple[int, ...] | None = None
     batches = 0
@@ -139,6 +142,7 @@ def _loop(
             if clock.ticks_ms() >= due_ms:
                 consumer.send_due()
                 due_ms = clock.ticks_ms() + settings.poll_ms
+            between.turn(len(deliveries), tenancy.claims)
         except Overtaken as error:
             counters.overtaken += 1
             log.warning("%s", error)

@@ -3,6 +3,7 @@
 Within the caller's transaction. What is still different opens again with the next message.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from host_tools.store.database import Store
@@ -42,6 +43,21 @@ def listed(store: Store, module: str | None = None, closed: bool = False) -> lis
     rows = connection_of(store).execute(
         f"{_LISTED} WHERE (CAST(? AS TEXT) IS NULL OR p.module = ?){where} ORDER BY d.id",
         (module, module),
+    )
+    return [Listed(*row) for row in rows.fetchall()]
+
+
+def opened_since(
+    store: Store, after_id: int, kinds: Collection[str], shards: Collection[int]
+) -> list[Listed]:
+    """Open differences of some classes and shards with a higher number, oldest first."""
+    if not shards:
+        return []
+    classes, places = (", ".join("?" * len(each)) for each in (kinds, shards))
+    rows = connection_of(store).execute(
+        f"{_LISTED} JOIN modules m ON m.id = p.module WHERE d.id > ? AND d.closed_s IS NULL"
+        f" AND d.class IN ({classes}) AND m.shard IN ({places}) ORDER BY d.id",
+        (after_id, *kinds, *shards),
     )
     return [Listed(*row) for row in rows.fetchall()]
 

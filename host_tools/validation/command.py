@@ -73,9 +73,9 @@ def caught_up(follower: Follower, module: str | None = None) -> Done:
     done = Done()
     while True:
         one = follower.turn(lambda: False, None, module)
-        if not one.points:
-            return done
         done.add(one)
+        if not one.points and not follower.left:
+            return done
 
 
 def _points(store: Store, arguments: argparse.Namespace) -> list[Point]:

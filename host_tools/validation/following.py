@@ -6,6 +6,7 @@ a crash, an outage or a backup it goes on where it was, and several may run at o
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -27,7 +28,8 @@ from protocol import codes
 from protocol.units import INVALID
 
 CONTEXT = 8  # entries before those of the day, to see what they follow
-POINTS_MAX = 50  # looked at in one transaction
+TURN_POINTS_MAX = 200  # of one transaction
+POINTS_MAX = 10_000  # found by one look
 # While a day goes on only these go to the queue: nothing that comes later can change them.
 _AT_ONCE = frozenset(
     [("V11", ESTIMATE), ("V09", TAMPER), ("V06", HOLD), ("V07", HOLD), ("V08", HOLD)]
@@ -36,7 +38,7 @@ _AT_ONCE = frozenset(
 log = logging.getLogger(__name__)
 
 _WAITING = (
-    "SELECT p.id, p.module, p.point FROM points p JOIN modules m ON m.id = p.module"
+    "SELECT p.module, p.point FROM points p JOIN modules m ON m.id = p.module"
     " JOIN entries e ON e.id = p.last_id LEFT JOIN vee_marks v ON v.point_id = p.id"
     " WHERE e.seq > COALESCE(v.seq, 0)"
 )
@@ -64,23 +66,32 @@ class Follower:
     def __init__(self, store: Store, now_s: Callable[[], int]) -> None:
         self._store = store
         self._now_s = now_s
-        self._newest = -1  # row of the journal up to which nothing waits
+        self._seen: object = None  # newest row and shards for which nothing waited
+        self._waiting: deque[tuple[str, int]] = deque()  # (module, point), as last looked for
 
-    def waiting(
-        self, shards: Collection[int] | None, module: str | None, most: int
-    ) -> list[tuple[int, str, int]]:
-        """(id, module, number) of points with entries that are not validated yet."""
+    @property
+    def left(self) -> int:
+        """Points that are known to wait."""
+        return len(self._waiting)
+
+    def _look(self, shards: Collection[int] | None, module: str | None) -> None:
+        """Finds points with entries that are not validated yet."""
+        connection = connection_of(self._store)
+        newest = connection.execute("SELECT COALESCE(MAX(id), 0) FROM entries").fetchall()[0][0]
+        looked_for = newest, frozenset(shards or ())
+        if looked_for == self._seen or (shards is not None and not shards):
+            return
         where, values = "", []
         if shards is not None:
-            if not shards:
-                return []
             where = f" AND m.shard IN ({', '.join('?' * len(shards))})"
             values += list(shards)
         if module is not None:
             where += " AND p.module = ?"
             values.append(module)  # type: ignore[arg-type]
-        rows = connection_of(self._store).execute(f"{_WAITING}{where} LIMIT ?", (*values, most))
-        return [(row[0], row[1], row[2]) for row in rows.fetchall()]
+        rows = connection.execute(f"{_WAITING}{where} LIMIT ?", (*values, POINTS_MAX))
+        self._waiting.extend((row[0], row[1]) for row in rows.fetchall())
+        if not self._waiting:
+            self._seen = looked_for
 
     def turn(
         self,
@@ -90,16 +101,14 @@ class Follower:
     ) -> Done:
         """One transaction of work, until `over`; nothing done where nothing waits."""
         done = Done()
-        newest = self._newest_row()
-        if newest == self._newest:
-            return done
-        waiting = self.waiting(shards, module, POINTS_MAX)
-        if not waiting:
-            self._newest = newest
+        if not self._waiting:
+            self._look(shards, module)
+        if not self._waiting:
             return done
         try:
             with self._store.transaction():
-                for _, name, number in waiting:
+                for _ in range(min(len(self._waiting), TURN_POINTS_MAX)):
+                    name, number = self._waiting.popleft()
                     done.add(self._visit(self._store.fleet.point_known(name, number), over))
                     if over():
                         break
@@ -124,10 +133,6 @@ class Follower:
                 )
         return done
 
-    def _newest_row(self) -> int:
-        rows = connection_of(self._store).execute("SELECT COALESCE(MAX(id), 0) FROM entries")
-        return int(rows.fetchall()[0][0])
-
     def _visit(self, point: Point, over: Callable[[], bool]) -> Done:
         """Everything new of one point, day by day; at least one day of it."""
         store, now_s = self._store, self._now_s()
@@ -149,6 +154,7 @@ class Follower:
             at_seq = group[-1].seq
             day_seq = days[place + 1][1][0].seq if closed else group[0].seq
             if closed and over():
+                self._waiting.append((point.module, point.point))
                 break
         new = [row for row in new if row.seq <= at_seq]
         known = [row for row in rows if row.seq <= at_seq]

@@ -38,7 +38,8 @@ _ROWS = (
     " UNION ALL"
     " SELECT e.before_id FROM walk JOIN entries e ON e.id = walk.id WHERE e.seq > ?)"
     " SELECT e.seq, e.kind, e.from_s, e.time_s, e.quality, e.register_wh, e.energy_wh, e.version,"
-    " e.period, e.used_wh, e.amount_ncur, e.balance_ncur, e.arrived_s, e.said_head"
+    " e.period, e.used_wh, e.amount_ncur, e.number, e.balance_ncur, e.arrived_s,"
+    " e.said_head"
     " FROM walk JOIN entries e ON e.id = walk.id WHERE e.seq >= ? ORDER BY e.seq"
 )
 
@@ -57,6 +58,7 @@ class Row(NamedTuple):
     period: int
     used_wh: int
     amount_ncur: int
+    number: int
     balance_ncur: int
     arrived_s: int
     said_head: bytes | None

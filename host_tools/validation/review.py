@@ -156,10 +156,9 @@ class Queue:
 
     def _open(self, point_id: int, each: Finding, at_s: int, who: str, why: str) -> int:
         rows = self._connection.execute(
-            "INSERT INTO vee_reviews (id, point_id, code, start_s, end_s, action, detail,"
-            " opened_s) SELECT COALESCE(MAX(id), 0) + 1, ?, ?, ?, ?, ?, ?, ? FROM vee_reviews"
-            " WHERE TRUE ON CONFLICT (point_id, code, start_s, end_s, detail) DO NOTHING"
-            " RETURNING id",
+            "INSERT INTO vee_reviews (point_id, code, start_s, end_s, action, detail, opened_s)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (point_id, code, start_s, end_s, detail) DO NOTHING RETURNING id",
             (point_id, each.code, each.start_s, each.end_s, each.action, each.detail, at_s),
         ).fetchall()
         for row in rows:

@@ -45,7 +45,7 @@ CREATE TABLE vee_readings (
 );
 
 CREATE TABLE vee_reviews (
-  id BIGINT PRIMARY KEY,
+  id INTEGER PRIMARY KEY,
   point_id BIGINT NOT NULL REFERENCES points (id),
   code TEXT NOT NULL,
   start_s BIGINT NOT NULL,
