@@ -171,6 +171,6 @@ def _charge(row: Row) -> Charge:
     )
 
 
-def _moved(stands: Reading, charge: Charge) -> bool:
-    metered = charge.from_s, charge.to_s, charge.energy_wh
+def _moved(stands: Reading, was: Charge) -> bool:
+    metered = was.from_s, was.to_s, was.energy_wh
     return (stands.start_s, stands.end_s, stands.energy_wh) != metered

@@ -47,6 +47,16 @@ def listed(store: Store, module: str | None = None, closed: bool = False) -> lis
     return [Listed(*row) for row in rows.fetchall()]
 
 
+def open_at(store: Store, point_id: int) -> dict[str, int]:
+    """{class: the lowest entry} of the open differences of a point."""
+    rows = connection_of(store).execute(
+        "SELECT class, MIN(seq) FROM differences WHERE point_id = ? AND closed_s IS NULL"
+        " GROUP BY class",
+        (point_id,),
+    )
+    return {row[0]: int(row[1]) for row in rows.fetchall()}
+
+
 def opened_since(
     store: Store, after_id: int, kinds: Collection[str], shards: Collection[int]
 ) -> list[Listed]:

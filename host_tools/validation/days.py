@@ -10,6 +10,7 @@ from dataclasses import astuple, dataclass
 from host_tools.settlement import settle
 from host_tools.store.database import Store
 from host_tools.store.records import Point
+from host_tools.validation import closing
 from host_tools.validation.journal import Row
 from host_tools.validation.series import ACTUAL, worst
 from host_tools.validation.versions import Versions, connection_of
@@ -65,7 +66,7 @@ def summary(store: Store, point: Point, day: Day) -> Summary:
     charges = [row for row in rows if row.is_charge()]
     readings = [standing[row.seq] for row in charges if row.seq in standing]
     charged = (ledger.CHARGE, ledger.FIXED)
-    found = {each.kind for each in store.ledgers.differences(point.id)}
+    found = closing.open_at(store, point.id).keys()
     return Summary(
         day.day,
         rows[0].seq,
@@ -74,7 +75,7 @@ def summary(store: Store, point: Point, day: Day) -> Summary:
         sum(row.energy_wh for row in charges),
         -sum(row.amount_ncur for row in rows if row.kind in charged),
         rows[-1].balance_ncur,
-        int(not found.intersection(DISAGREE) and not any(row.said_head for row in rows)),
+        int(found.isdisjoint(DISAGREE) and not any(row.said_head for row in rows)),
         worst((ACTUAL, *(each.quality for each in readings))),
         " ".join(sorted({code for each in readings for code in each.failed})),
         " ".join(day.not_run),
@@ -99,7 +100,8 @@ def keep_day(store: Store, point: Point, made: Summary, now_s: int) -> bool:
     values = astuple(made)
     marks = ", ".join("?" * (len(values) + 3))
     connection.execute(
-        f"INSERT INTO vee_days (point_id, revision, at_s, {_COLUMNS}) VALUES ({marks})",  # noqa: S608
+        f"INSERT INTO vee_days (point_id, revision, at_s, {_COLUMNS})"  # noqa: S608
+        f" VALUES ({marks})",
         (point.id, revision, now_s, *values),
     )
     return True
@@ -108,8 +110,8 @@ def keep_day(store: Store, point: Point, made: Summary, now_s: int) -> bool:
 def days_of(store: Store, point: Point, first_day: int, last_day: int) -> list[Summary]:
     """The rows that stand of some local days, in order."""
     rows = connection_of(store).execute(
-        f"SELECT {_COLUMNS} FROM vee_days d WHERE point_id = ? AND day BETWEEN ? AND ?"  # noqa: S608
-        " AND revision = (SELECT MAX(o.revision) FROM vee_days o"
+        f"SELECT {_COLUMNS} FROM vee_days d WHERE point_id = ?"  # noqa: S608
+        " AND day BETWEEN ? AND ? AND revision = (SELECT MAX(o.revision) FROM vee_days o"
         " WHERE o.point_id = d.point_id AND o.day = d.day) ORDER BY day",
         (point.id, first_day, last_day),
     )

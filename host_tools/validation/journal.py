@@ -22,7 +22,7 @@ from host_tools.validation.versions import Reading, connection_of
 from protocol import cbor, codes, ledger, messages, tariff
 from protocol.tariff import Book
 
-EVENTS_MAX = 500  # of a module, the newest ones that are looked at
+EVENTS_MAX = 2000  # of a module, the newest ones that are looked at
 _OF_SUPPLY = (
     codes.RELAY_OPENED,
     codes.RELAY_CLOSED,
@@ -169,16 +169,20 @@ def told(store: Store, point: Point) -> list[Told]:
     """What the module told lately of clock, supply, relay and meter of a point, oldest first."""
     marks = ", ".join("?" * len(_OF_SUPPLY))
     found = connection_of(store).execute(
-        "SELECT time_s, quality, code, args FROM events WHERE module = ? AND kind = ?"  # noqa: S608
-        f" AND code IN ({marks}) AND point IN (?, 255) ORDER BY seq DESC LIMIT ?",
-        (point.module, messages.EVENTS, *_OF_SUPPLY, point.point, EVENTS_MAX),
-    )
+        "SELECT time_s, quality, code, args FROM events"  # noqa: S608
+        " WHERE module = ? AND kind = ?"
+        f" AND code IN ({marks}) AND point IN (?, 255)"
+        " AND seq > (SELECT events_seq FROM modules WHERE id = ?) - ? ORDER BY seq",
+        (
+            point.module, messages.EVENTS, *_OF_SUPPLY, point.point, point.module, EVENTS_MAX,
+        ),
+    )  # fmt: skip
     out = []
     for time_s, clock, code, wire in found.fetchall():
         args = cbor.decode(bytes(wire))
         if isinstance(args, list):
             out.append(Told(time_s, clock, code, args))
-    return out[::-1]
+    return out
 
 
 def spans_of(events: Iterable[Told], end_s: int) -> tuple[Span, ...]:

@@ -9,7 +9,7 @@ readings.
 from collections.abc import Sequence
 
 from host_tools.store.database import Store
-from host_tools.store.records import Difference, Point
+from host_tools.store.records import Point
 from host_tools.validation import closing, journal
 from host_tools.validation.adjusting import CLOCK, TARIFF, Cause
 from host_tools.validation.journal import Row, Told
@@ -19,41 +19,36 @@ from protocol.units import DAY_S, INTERVAL_S, INVALID
 
 NO_CLOCK = "clock invalid"  # a class of differences, beside those of settlement
 CLOCK_RULE, TARIFF_RULE = "V03", "assigned tariff"
-_AHEAD = 200  # entries that are looked at before the first one in hand
 
 
 def note_no_clock(store: Store, point: Point, new: Sequence[Row], now_s: int) -> None:
     """Opens the difference of charges whose time nobody knows."""
     first = next((row for row in new if row.is_charge() and row.clock == INVALID), None)
-    if first is None or open_no_clock(store, point):
+    if first is None or NO_CLOCK in closing.open_at(store, point.id):
         return
     values = first.time_s, "not known yet"
     store.ledgers.differ(point.id, NO_CLOCK, "charges", first.seq, values, now_s)
 
 
-def open_no_clock(store: Store, point: Point) -> Difference | None:
-    found = (each for each in store.ledgers.differences(point.id) if each.kind == NO_CLOCK)
-    return next(found, None)
-
-
 def mend_clock(store: Store, point: Point, events: Sequence[Told], now_s: int) -> Cause | None:
     """Moves a run of charges under an invalid clock to when they were, once that is known."""
-    difference = open_no_clock(store, point)
-    if difference is None:
+    first_seq = closing.open_at(store, point.id).get(NO_CLOCK)
+    if first_seq is None:
         return None
-    rows = journal.rows_of(store, point.id, max(1, difference.seq - _AHEAD))
-    charges = [row for row in rows if row.is_charge()]
-    run = [row for row in charges if row.seq >= difference.seq and row.clock == INVALID]
-    later = (row for row in charges if row.seq > difference.seq and row.clock != INVALID)
+    charges = [row for row in journal.rows_of(store, point.id, first_seq) if row.is_charge()]
+    run = [row for row in charges if row.clock == INVALID]
+    later = (row for row in charges if row.clock != INVALID)
     after = next(later, None)
     if after is None or not run:
         return None
+    later_ones = [row for row in charges if row.seq > after.seq]
     run = [row for row in run if row.seq < after.seq]
     told = _set_at(events, run[-1], after)
     if told is None:
         if now_s < after.arrived_s + DAY_S:
             return None  # its event may still be on the way
         _closed(store, point, "priced as metered: no record of when its clock was set", now_s)
+        note_no_clock(store, point, later_ones, now_s)
         return None
     old_s, new_s = told
     boots = [
@@ -70,6 +65,7 @@ def mend_clock(store: Store, point: Point, events: Sequence[Told], now_s: int) -
         why = f"clock set {old_s} -> {new_s}"
         _add(store, point, moved, CLOCK_RULE, why, now_s)
     _closed(store, point, f"clock set {old_s} -> {new_s}", now_s)
+    note_no_clock(store, point, later_ones, now_s)  # the clock may have been lost again
     return Cause(CLOCK_RULE, CLOCK, MACHINE, f"clock set {old_s} -> {new_s}")
 
 

@@ -196,6 +196,25 @@ def test_without_a_record_of_the_setting_the_price_stays_and_the_class_is_closed
     assert judged.desk.differences() == [] == judged.adjusted()
 
 
+def test_a_clock_that_is_lost_again_is_mended_again(judged: Judged) -> None:
+    clock_run(judged)
+    old_s = judged.made.state.time_s + 30
+    judged.enter(50, 3630)
+    judged.send()
+    judged.validate()  # before the event comes
+    clock_run(judged)
+    judged.orderly.tell(codes.CLOCK_SET, old_s, old_s + 3600)
+    judged.meter(1)
+    judged.validate()
+    assert judged.desk.differences() == [mending.NO_CLOCK]  # the second time
+    judged.desk.clock.s += 2 * DAY_S
+    judged.meter(1)
+    judged.validate()
+    assert judged.desk.differences() == []
+    whys = [row["why"] for row in judged.shown("differences", "list", "--all")]
+    assert [why.split()[0] for why in whys] == ["clock", "priced"]
+
+
 def test_a_late_tariff_is_made_good_when_the_module_has_taken_it(judged: Judged) -> None:
     judged.meter(DAY // 2)
     with judged.store.transaction():
