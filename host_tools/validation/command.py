@@ -16,7 +16,7 @@ from host_tools.settlement.common import add_store_arguments, settings_of
 from host_tools.settlement.topup import point_of
 from host_tools.store.database import Store, opened
 from host_tools.store.records import Point
-from host_tools.validation import adjusting
+from host_tools.validation import adjusting, journal
 from host_tools.validation.adjusting import RERATING, Cause
 from host_tools.validation.following import Done, Follower
 from host_tools.validation.meters import keep_meter
@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """0 when all is validated, 1 when a point could not be."""
     settings = settings_of(arguments)
     clock = settings.clock()
     with opened(settings.data_dir, create=False) as store:
@@ -58,14 +59,17 @@ def run(arguments: argparse.Namespace) -> int:
                 with store.transaction():
                     done.add(follower.again(point, day))
         done.add(caught_up(follower, arguments.module))
-        for point in points:
-            done.adjustments += _rest(store, point, clock.now_s())
+        chosen = {point.id for point in points}
+        for point_id in chosen.intersection(Versions(store).corrected()):
+            done.adjustments += _rest(store, point_id, clock.now_s())
     if arguments.json:
-        print(json.dumps(asdict(done)))
+        print(json.dumps({**asdict(done), "refused": list(follower.refused.values())}))
     else:
         told = (f"{value} {name} {WORDS[name]}" for name, value in asdict(done).items())
         print(f"validated 已审核: {', '.join(told)}")
-    return 0
+        for line in follower.refused.values():
+            print(line)
+    return 1 if follower.refused else 0
 
 
 def caught_up(follower: Follower, module: str | None = None) -> Done:
@@ -106,11 +110,10 @@ def _day(text: str) -> int:
         raise Refused(f"--again {text}: must be a date such as 2026-01-31 日期格式不符") from error
 
 
-def _rest(store: Store, point: Point, now_s: int) -> int:
+def _rest(store: Store, point_id: int, now_s: int) -> int:
     """Orders what is owed and lies in no order that is on its way or done."""
-    if Versions(store).first_change(point.id) is None:
-        return 0
     with store.transaction():
+        point = journal.point_of_row(store, point_id)
         known = adjusting.ordered(store, point)
         last = known[-1] if known else None
         read = (last.first_seq, last.from_s, last.to_s) if last else (0, 0, 0)

@@ -15,6 +15,7 @@ from host_tools.validation.adjusting import RERATING, Cause, Ordered
 from host_tools.validation.estimating import estimate
 from host_tools.validation.journal import Row
 from host_tools.validation.meters import Meter, meter_at
+from host_tools.validation.physics import energy_max_wh
 from host_tools.validation.review import NOTHING, SET, VERIFY, Item, Queue
 from host_tools.validation.series import (
     ACTUAL,
@@ -33,7 +34,6 @@ from protocol.tariff import Book
 from protocol.units import DAY_S
 
 EXAMPLE_DAYS = 28  # before the span, that an estimate may learn from
-ENERGY_WH_MAX = 1 << 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def decide(
 ) -> Decided:
     """Accept, edit (with values by start), estimate or reopen an entry of the queue."""
     item, what = Queue(store).step(review, event, who, now_s, why)
-    point = next(each for each in store.fleet.points() if each.id == item.point_id)
+    point = journal.point_of_row(store, item.point_id)
     versions = Versions(store)
     if what == NOTHING:
         return Decided(item, versions.number(point.id), [], None)
@@ -67,7 +67,8 @@ def decide(
     if what == VERIFY:
         made = [_verified(each, standing.get(each.seq)) for each in raw]
     elif what == SET:
-        made = _set(item, raw, standing, values_wh or {})
+        meter = meter_at(store, point, _book(store, point))
+        made = _set(item, raw, standing, values_wh or {}, meter)
     else:
         made = _guessed(store, point, rows, raw, standing)
     news = [each for each in made if _is_news(each, standing.get(each.seq))]
@@ -113,7 +114,11 @@ def _verified(raw: Reading, stands: Reading | None) -> Reading:
 
 
 def _set(
-    item: Item, raw: Sequence[Reading], standing: Mapping[int, Reading], values: Mapping[int, int]
+    item: Item,
+    raw: Sequence[Reading],
+    standing: Mapping[int, Reading],
+    values: Mapping[int, int],
+    meter: Meter,
 ) -> list[Reading]:
     """Manual values by the start of their interval."""
     if not values:
@@ -129,8 +134,12 @@ def _set(
                 f"review {item.id}: no interval of it begins at {start_s}; see `gridpurse review"
                 f" show {item.id}` 其中无此起始时刻的时段"
             )
-        if not 0 <= energy_wh <= ENERGY_WH_MAX:
-            raise Refused(f"review {item.id}: {energy_wh} Wh is out of range 电量超出范围")
+        most_wh = energy_max_wh(meter.facts, meter.limits, own.end_s - own.start_s)
+        if not 0 <= energy_wh <= most_wh:
+            raise Refused(
+                f"review {item.id}: {energy_wh} Wh is out of range, the connection carries"
+                f" {most_wh} Wh; `gridpurse validate --meter` says what it is 电量超出接线所能"
+            )
         kept = standing.get(own.seq, own)
         out.append(kept._replace(energy_wh=energy_wh, quality=MANUAL, origin="manual"))
     return out

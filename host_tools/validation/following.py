@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from host_tools import Refused
 from host_tools.store.database import Store
 from host_tools.store.held import Overtaken
 from host_tools.store.records import Point
@@ -25,7 +26,7 @@ from host_tools.validation.review import Queue
 from host_tools.validation.series import ACTUAL, MISSING, Case
 from host_tools.validation.versions import MACHINE, Reading, Versions, connection_of
 from protocol import codes
-from protocol.units import INVALID
+from protocol.units import INVALID, Malformed
 
 CONTEXT = 8  # entries before those of the day, to see what they follow
 TURN_POINTS_MAX = 200  # of one transaction
@@ -68,6 +69,7 @@ class Follower:
         self._now_s = now_s
         self._seen: object = None  # newest row and shards for which nothing waited
         self._waiting: deque[tuple[str, int]] = deque()  # (module, point), as last looked for
+        self.refused: dict[tuple[str, int], str] = {}  # points that wait for a person, and why
 
     @property
     def left(self) -> int:
@@ -89,7 +91,8 @@ class Follower:
             where += " AND p.module = ?"
             values.append(module)  # type: ignore[arg-type]
         rows = connection.execute(f"{_WAITING}{where} LIMIT ?", (*values, POINTS_MAX))
-        self._waiting.extend((row[0], row[1]) for row in rows.fetchall())
+        found = ((row[0], row[1]) for row in rows.fetchall())
+        self._waiting.extend(each for each in found if each not in self.refused)
         if not self._waiting:
             self._seen = looked_for
 
@@ -108,14 +111,24 @@ class Follower:
         try:
             with self._store.transaction():
                 for _ in range(min(len(self._waiting), TURN_POINTS_MAX)):
-                    name, number = self._waiting.popleft()
-                    done.add(self._visit(self._store.fleet.point_known(name, number), over))
+                    done.add(self._apart(*self._waiting.popleft(), over))
                     if over():
                         break
         except Overtaken as error:
             log.info("%s", error)  # what it does is done
             return Done()
         return done
+
+    def _apart(self, module: str, number: int, over: Callable[[], bool]) -> Done:
+        """A visit that is undone alone when it is refused: no point keeps the others waiting."""
+        try:
+            with self._store.step():
+                return self._visit(self._store.fleet.point_known(module, number), over)
+        except (Refused, Malformed) as error:
+            line = f"{module}/{number}: not validated: {error} 未能审核"
+            self.refused[module, number] = line
+            log.error("%s", line)
+            return Done()
 
     def again(self, point: Point, day: int) -> Done:
         """Checks a local day that is over once more, with what is known by now."""

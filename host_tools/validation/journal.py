@@ -82,11 +82,13 @@ def rows_of(store: Store, point_id: int, first_seq: int) -> list[Row]:
     return [Row(*row) for row in found]
 
 
-def newest_seq(store: Store, point_id: int) -> int:
+def point_of_row(store: Store, point_id: int) -> Point:
+    """The service point of a row."""
     found = connection_of(store).execute(
-        "SELECT e.seq FROM points p JOIN entries e ON e.id = p.last_id WHERE p.id = ?", (point_id,)
+        "SELECT module, point FROM points WHERE id = ?", (point_id,)
     )
-    return next((int(row[0]) for row in found.fetchall()), 0)
+    ((module, number),) = found.fetchall()
+    return store.fleet.point_known(module, number)
 
 
 def seq_before(store: Store, point_id: int, day: int) -> int:

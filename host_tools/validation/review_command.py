@@ -79,12 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
         with store.transaction():
             who, why = arguments.by.strip(), arguments.reason.strip()
             made = decide(store, arguments.review, arguments.what, who, why, now_s, values)
-            point = point_with(store, made.item)
+            point = journal.point_of_row(store, made.item.point_id)
         return _told(made, point, arguments.json)
-
-
-def point_with(store: Store, item: Item) -> Point:
-    return next(each for each in store.fleet.points() if each.id == item.point_id)
 
 
 def _value(text: str) -> tuple[int, int]:
@@ -126,7 +122,7 @@ def _item(item: Item, point: Point) -> dict[str, object]:
 def _show(store: Store, review: int, as_json: bool) -> int:
     queue = Queue(store)
     item = queue.item(review)
-    point = point_with(store, item)
+    point = journal.point_of_row(store, item.point_id)
     rows = span_of(store, point, item.start_s, item.end_s)
     raw = [journal.reading_of(row) for row in rows]
     seqs = (raw[0].seq, raw[-1].seq) if raw else (0, -1)

@@ -82,6 +82,13 @@ class Versions:
         ).fetchall()
         return int(rows[0][0])
 
+    def corrected(self) -> list[int]:
+        """Rows of the points that have any version of a reading."""
+        rows = self._connection.execute(
+            "SELECT DISTINCT point_id FROM vee_versions ORDER BY point_id"
+        )
+        return [row[0] for row in rows.fetchall()]
+
     def standing(
         self, point_id: int, first_seq: int = 0, last_seq: int = SEQ_MAX, at: int = _LATEST
     ) -> dict[int, Reading]:

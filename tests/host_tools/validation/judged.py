@@ -6,6 +6,7 @@ from typing import Any
 
 from host_tools.validation.command import caught_up
 from host_tools.validation.following import Done, Follower
+from host_tools.validation.meters import keep_meter
 from protocol import codes, ledger, tariff
 from protocol.messages import Command
 from protocol.tariff import Book, Position
@@ -16,6 +17,12 @@ from tests.host_tools.ordering.orderly import Orderly
 
 DAY = 96  # intervals
 MIDNIGHT_S = 1767225600 + 16 * 3600  # of 2 January 2026 in Beijing
+LARGE = """usage_point = "CN-1"
+device = "m1"
+meter = "SN-1"
+zone = "Asia/Shanghai"
+current_max_ma = 1_000_000
+"""
 BY = ("--by", "Li Na", "--reason", "photo of the display")
 
 
@@ -64,6 +71,11 @@ class Judged:
             self.sent_seq = last
         assert self.desk.reasons() == []
         assert self.desk.seq() == len(entries)
+
+    def large(self) -> None:
+        """A connection of 1,000 A: 69 kWh in a quarter of an hour."""
+        with self.store.transaction():
+            keep_meter(self.store, self.point(), LARGE, "Li Na", 0)
 
     def validate(self) -> Done:
         return caught_up(self.follower)

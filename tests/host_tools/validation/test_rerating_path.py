@@ -15,6 +15,7 @@ def thirty(place: int) -> int:
 
 
 def test_an_edit_rerates_to_the_end_of_the_tier_period_with_one_order(judged: Judged) -> None:
+    judged.large()
     judged.meter(10 * DAY, thirty)
     assert judged.validate().days == 9
     before_ncur = judged.point().state.balance_ncur
@@ -48,6 +49,7 @@ def test_the_order_names_readings_tariff_rule_who_and_why(judged: Judged) -> Non
 
 
 def test_of_two_edits_the_second_orders_the_rest_only(judged: Judged) -> None:
+    judged.large()
     judged.meter(10 * DAY, thirty)
     judged.validate()
     first = judged.edit(5, 9_000)["adjustment"]["amount_ncur"]
@@ -101,6 +103,7 @@ def test_a_crash_in_a_decision_leaves_nothing_of_it(judged: Judged) -> None:
 def test_the_next_tier_period_is_untouched_and_the_rest_is_ordered_when_it_ends(
     judged: Judged,
 ) -> None:
+    judged.large()
     judged.meter(3 * DAY, thirty)
     judged.validate()
     first_ncur = judged.edit(5, 60_000)["adjustment"]["amount_ncur"]

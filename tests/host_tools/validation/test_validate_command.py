@@ -9,6 +9,7 @@ from host_tools.validation.days import days_of
 from host_tools.validation.following import Follower
 from host_tools.validation.versions import connection_of
 from protocol import codes
+from tests.host_tools.genuine import PointLedger
 from tests.host_tools.ordering.orderly import file_of
 from tests.host_tools.validation.judged import DAY, MIDNIGHT_S, Judged
 from tests.host_tools.validation.test_following import leaping
@@ -91,3 +92,19 @@ def test_a_long_backlog_is_worked_off_in_pieces(judged: Judged) -> None:
     found = [judged.follower.turn(lambda: True).days for _ in range(6)]
     assert found == [1, 1, 1, 1, 0, 0]
     assert judged.follower.left == 0
+
+
+def test_a_point_that_cannot_be_validated_keeps_no_other_waiting(judged: Judged) -> None:
+    """A meter file that a newer program does not understand any more."""
+    judged.meter(DAY)
+    other = PointLedger("m1", 1, judged.made.book)
+    other.open(MIDNIGHT_S)
+    other.charge(250)
+    judged.desk.take(other.batch(1, 2))
+    db = connection_of(judged.store)
+    db.execute("INSERT INTO vee_meters VALUES (1, 1, 'zone = 1', 'Li Na', 0)")
+    assert judged.validate().entries == 2
+    code, out, err = judged.orderly.run("validate")
+    assert (code, err) == (1, "") and "m1/0: not validated: meter file of m1/0" in out
+    db.execute("INSERT INTO vee_meters VALUES (1, 2, ?, 'Li Na', 0)", (METER,))
+    assert judged.shown("validate")["entries"] == DAY + 1
