@@ -15,7 +15,7 @@ from host_tools import Refused
 from host_tools.store.database import Store
 from host_tools.store.held import Overtaken
 from host_tools.store.records import Point
-from host_tools.validation import adjusting, journal, mending
+from host_tools.validation import adjusting, journal, mending, months
 from host_tools.validation.adjusting import RERATING, Cause
 from host_tools.validation.checking import Report, check, marked
 from host_tools.validation.days import Day, keep_day, summary
@@ -164,6 +164,9 @@ class Follower:
             closed = place + 1 < len(days)
             one = _Day(store, point, meter, events, day, group, closed)
             one.check(done, now_s)
+            if closed and months.over(day, days[place + 1][0]):
+                found = months.of_month(store, point, meter, book, day)
+                done.reviews += Queue(store).open(point.id, found, now_s)
             at_seq = group[-1].seq
             day_seq = days[place + 1][1][0].seq if closed else group[0].seq
             if closed and over():

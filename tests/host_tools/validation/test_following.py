@@ -248,3 +248,15 @@ def test_an_instant_of_a_charge_is_never_copied(judged: Judged) -> None:
     rows = journal.rows_of(judged.store, 1, 1)
     assert [row.seq for row in rows] == list(range(1, DAY + 2))
     assert rows[1].clock == SYNCHRONISED and BOOK.version == rows[1].version
+
+
+def test_a_month_of_four_times_the_use_before_waits_for_a_person(judged: Judged) -> None:
+    judged.meter(29 * DAY)  # January, without its first day and a half
+    judged.meter(2 * DAY)
+    judged.meter(28 * DAY, lambda place: 4 * wave(place))
+    judged.meter(31 * DAY, lambda place: 4 * wave(place))
+    judged.meter(1)
+    judged.validate()
+    (item,) = [each for each in Queue(judged.store).items(1) if each.code == "V13"]
+    assert (item.action, item.blocks) == ("block bill", True)
+    assert item.end_s - item.start_s == 28 * DAY_S  # February; March is like it

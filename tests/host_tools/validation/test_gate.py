@@ -24,7 +24,7 @@ def months(judged: Judged, days: int = 62) -> None:
 def test_a_month_that_is_validated_and_audited_is_billed_without_a_mark(judged: Judged) -> None:
     months(judged)
     assert judged.shown(*BILL)["doubts"] == []
-    judged.edit(40 * DAY, 9_999)  # an adjustment in March is a line of March
+    judged.edit(40 * DAY, 999)  # an adjustment in March is a line of March
     judged.adjusted()
     assert judged.shown(*BILL)["doubts"] == []
 
