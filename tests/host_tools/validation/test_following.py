@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from host_tools.store.database import Store, open_store
+from host_tools.store.database import Store
 from host_tools.validation import journal, mending
 from host_tools.validation.command import caught_up
 from host_tools.validation.days import days_of
@@ -13,7 +13,7 @@ from host_tools.validation.versions import Versions, connection_of
 from protocol import codes, tariff
 from protocol.tariff import Position
 from protocol.units import DAY_S, INVALID, SYNCHRONISED
-from tests.host_tools.desk import BOOK, TOU_BOOK
+from tests.host_tools.desk import BOOK, TOU_BOOK, Desk
 from tests.host_tools.genuine import PointLedger
 from tests.host_tools.validation.judged import BY, DAY, Judged, asked_ncur, wave
 
@@ -109,18 +109,17 @@ def test_any_pieces_and_any_order_of_runs_keep_the_same(judged: Judged, tmp_path
             judged.follower.turn(lambda: True)
     judged.validate()
     pieces = kept(judged.store)
-    connection = connection_of(judged.store)
-    other = open_store(tmp_path / "whole")
+    whole = Desk(tmp_path / "whole")
     try:
-        connection.execute("ATTACH DATABASE ? AS whole", (str(other.path),))
-        for table in ("modules", "tariffs", "points", "assignments", "entries"):
-            connection.execute(f"INSERT INTO whole.{table} SELECT * FROM main.{table}")
-        connection.execute("DETACH DATABASE whole")
-        assert caught_up(Follower(other, judged.desk.clock.now_s)).points == 1
-        assert kept(other) == pieces
-        assert caught_up(Follower(other, judged.desk.clock.now_s)).points == 0
+        entries = judged.made.entries
+        for first in range(1, len(entries) + 1, 90):
+            whole.take(judged.made.batch(first, min(90, len(entries) - first + 1)))
+        follower = Follower(whole.store, judged.desk.clock.now_s)
+        assert caught_up(follower).points == 1
+        assert kept(whole.store) == pieces
+        assert caught_up(follower).points == 0
     finally:
-        other.close()
+        whole.store.close()
 
 
 def test_validating_again_changes_nothing(judged: Judged) -> None:

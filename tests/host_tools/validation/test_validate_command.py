@@ -2,7 +2,6 @@
 
 import pytest
 
-from host_tools.store.database import opened
 from host_tools.store.held import Overtaken
 from host_tools.validation import following
 from host_tools.validation.days import days_of
@@ -70,12 +69,8 @@ def test_a_day_is_checked_once_more_with_what_came_later(judged: Judged) -> None
 
 def test_two_programs_validate_each_entry_once(judged: Judged) -> None:
     judged.meter(DAY, leaping)
-    with opened(judged.desk.folder) as store:
-        other = Follower(store, judged.desk.clock.now_s)
-        assert [each.turn(lambda: False).entries for each in (other, judged.follower)] == [
-            DAY + 1,
-            0,
-        ]
+    both = (Follower(judged.store, judged.desk.clock.now_s), judged.follower)
+    assert [each.turn(lambda: False).entries for each in both] == [DAY + 1, 0]
     assert judged.orderly.rows("vee_reviews") == 1
 
 

@@ -1,7 +1,6 @@
 """Versions and the review queue: nothing is overwritten, everything has its who, when and why."""
 
 import random
-import sqlite3
 
 import pytest
 
@@ -43,11 +42,18 @@ def test_a_finding_is_queued_once_and_quiet_ones_are_not(judged: Judged) -> None
     assert queue.items(2) == []
 
 
-@pytest.mark.parametrize(
-    "table",
-    ["vee_versions", "vee_readings", "vee_reviews", "vee_review_steps", "vee_adjustments",
-     "vee_days", "difference_closings"],
-)  # fmt: skip
+COLUMNS = {
+    "vee_versions": "rule",
+    "vee_readings": "energy_wh",
+    "vee_reviews": "detail",
+    "vee_review_steps": "why",
+    "vee_adjustments": "amount_ncur",
+    "vee_days": "energy_wh",
+    "difference_closings": "why",
+}
+
+
+@pytest.mark.parametrize("table", COLUMNS)
 def test_no_table_lets_a_row_be_changed_or_deleted(judged: Judged, table: str) -> None:
     judged.meter(2 * DAY)
     judged.validate()
@@ -58,9 +64,9 @@ def test_no_table_lets_a_row_be_changed_or_deleted(judged: Judged, table: str) -
     db = connection_of(judged.store)
     before = db.execute(f"SELECT * FROM {table}").fetchall()
     assert before
-    column = db.execute(f"SELECT name FROM pragma_table_info('{table}')").fetchall()[0][0]
+    column = COLUMNS[table]
     for sql in (f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}"):
-        with pytest.raises(sqlite3.IntegrityError, match="are append-only"):
+        with pytest.raises(Exception, match="are append-only"):  # each database has its own
             db.execute(sql)
     assert db.execute(f"SELECT * FROM {table}").fetchall() == before
 
