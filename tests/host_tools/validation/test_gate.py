@@ -55,7 +55,7 @@ def test_a_missing_reading_stops_the_bill_until_it_has_a_value(judged: Judged) -
     judged.meter(30 * DAY)
     judged.validate()
     assert any("1 readings have no value" in each.text for each in doubts(judged) if each.blocks)
-    with pytest.raises(Refused, match="m1/0: .* doubtful readings wait"):
+    with pytest.raises(Refused, match=r"m1/0: .* doubtful readings wait"):
         gate.refuse(judged.point(), doubts(judged))
     for item in judged.shown("review", "list"):
         judged.shown("review", "estimate", item["id"], *BY)
