@@ -1,8 +1,6 @@
 """Words of validation for a person, English and Chinese, and how instants and amounts are read."""
 
-from datetime import UTC, datetime
-
-from host_tools import Refused
+from host_tools.ordering import amounts
 from host_tools.settlement.common import decimal
 from host_tools.validation.adjusting import Ordered
 from host_tools.validation.versions import Reading
@@ -18,24 +16,13 @@ QUALITIES = {
 
 
 def instant_s(option: str, text: str) -> int:
-    """Unix seconds of an instant with its offset, such as 2026-03-01T10:00:00Z."""
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise _no_instant(option, text) from error
-    if at.tzinfo is None or at.microsecond:
-        raise _no_instant(option, text)
-    return int((at - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
-
-
-def _no_instant(option: str, text: str) -> Refused:
-    return Refused(
-        f"{option} {text}: write an instant such as 2026-03-01T10:00:00Z 须写带时区的时刻"
-    )
+    """Unix seconds of an instant with its zone."""
+    return amounts.zoned_s(option, text, "an instant such as 2026-03-01T10:00:00Z 时刻须带时区")
 
 
 def utc(at_s: int) -> str:
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """An instant as it can be typed again."""
+    return amounts.utc(at_s).replace(" ", "T")
 
 
 def quality(code: str) -> str:

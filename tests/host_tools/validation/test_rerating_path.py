@@ -2,10 +2,14 @@
 
 import pytest
 
+from host_tools.config import read_toml
 from host_tools.settlement import posting, reconcile
+from host_tools.validation import journal, recount
 from host_tools.validation.deciding import decide
 from host_tools.validation.versions import Versions
 from protocol import codes
+from tests.host_tools.desk import TOU_BOOK
+from tests.host_tools.genuine import ROOT, PointLedger
 from tests.host_tools.validation.judged import BY, DAY, Judged, asked_ncur, iso
 
 
@@ -129,4 +133,32 @@ def test_a_refused_order_is_ordered_again_by_validate_and_no_other(judged: Judge
     assert judged.shown("validate")["adjustments"] == 0
     (again,) = judged.adjusted()
     assert again.id != made["command_id"] and again.args == sent.args
+    assert judged.balanced()
+
+
+def test_the_second_path_comes_to_the_same_adjustment(judged: Judged) -> None:
+    """Hours, annual tiers crossed by a correction: recount.py shares no code with the engine."""
+    values = read_toml(ROOT / "host_tools/tariff_files/cn-zj-tou.toml")
+    judged.made = PointLedger("m1", 0, TOU_BOOK)
+    with judged.store.transaction():
+        judged.store.fleet.store_book("tou", TOU_BOOK, 0)
+        judged.store.fleet.assign(1, TOU_BOOK.version, 0)
+    judged.large()
+    judged.meter(7 * DAY, lambda place: 4_000 + place % 89)  # 2,760 kWh: the first tier of a year
+    judged.validate()
+    number = judged.dispute(100, 104)
+    changed = dict.fromkeys(range(100, 105), 60000)
+    words = [f"--set={iso(judged.start_s(seq))}={wh}" for seq, wh in changed.items()]
+    told = judged.shown("review", "edit", number, *words, *BY)
+    charges = [row for row in journal.rows_of(judged.store, 1, 1) if row.is_charge()]
+    before, after = (
+        recount.Tariff(values).recount(
+            [(row.from_s, row.time_s, energies.get(row.seq, row.energy_wh)) for row in charges],
+            0,
+        )
+        for energies in ({}, changed)
+    )
+    assert after.used_wh > 2_760_000 > before.used_wh
+    assert told["adjustment"]["amount_ncur"] == before.total_ncur() - after.total_ncur()
+    assert judged.adjusted()[0].args == [8, told["adjustment"]["amount_ncur"]]
     assert judged.balanced()

@@ -119,7 +119,7 @@ BAD = {
     "two lines": (("accept", 1, "--by", "Li Na", "--reason", "a\nb"), "--reason: write 1 to 500"),
     "no value": (("edit", 1, *BY), "give the corrected values with --set"),
     "no instant": (("edit", 1, "--set", "noon=5", *BY), "write an instant such as"),
-    "no zone": (("edit", 1, "--set", "2026-01-01T10:00:00=5", *BY), "write an instant such as"),
+    "no zone": (("edit", 1, "--set", "2026-01-01T10:00:00=5", *BY), "add the zone, such as"),
     "a float": (("edit", 1, "--set", "2026-01-01T10:00:00Z=5.5", *BY), "whole watt-hours"),
     "negative": (("edit", 1, "--set", "2026-01-01T10:00:00Z=-5", *BY), "whole watt-hours"),
     "huge": (("edit", 1, "--set", f"{iso(MIDNIGHT_S + 30 * Q)}={2**60}", *BY), "carries 4140 Wh"),
