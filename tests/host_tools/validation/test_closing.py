@@ -5,7 +5,14 @@ import logging
 import pytest
 
 from host_tools.settlement.counters import Counters
-from host_tools.validation.between import ALARMS_MAX, BUSY_MESSAGES, LOOK_MS, QUIET_MS, Between
+from host_tools.validation.between import (
+    ALARMS_MAX,
+    BUSY_MESSAGES,
+    LOOK_MS,
+    QUIET_MS,
+    STARVED_MS,
+    Between,
+)
 from tests.host_tools.validation.judged import BY, DAY, Judged
 
 
@@ -69,11 +76,18 @@ def test_a_burst_goes_before_validation(judged: Judged) -> None:
     between.turn(BUSY_MESSAGES, {0})
     assert (counters.validated, counters.validation_waiting) == (DAY + 1, 0)
     judged.meter(1)
-    between.turn(0, {0})
+    clock.ms += STARVED_MS - 1
+    between.turn(BUSY_MESSAGES + 1, {0})
     assert counters.validated == DAY + 1
-    clock.ms += LOOK_MS
+    clock.ms += QUIET_MS
+    between.turn(BUSY_MESSAGES + 1, {0})  # no pause for too long
+    assert counters.validated == DAY + 2
+    judged.meter(1)
     between.turn(0, {0})
     assert counters.validated == DAY + 2
+    clock.ms += LOOK_MS
+    between.turn(0, {0})
+    assert counters.validated == DAY + 3
 
 
 def test_an_adjustment_on_its_way_is_listed_with_its_age(judged: Judged) -> None:
