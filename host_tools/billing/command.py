@@ -19,6 +19,7 @@ from host_tools.store.records import Point
 from host_tools.tariffs import terms
 from host_tools.tariffs.terms import Document, Terms
 from host_tools.validation import gate
+from host_tools.validation.versions import Versions
 from protocol import ledger, tariff
 
 NO_FILE = "-"  # origin of a document that is made of a stored book
@@ -61,10 +62,14 @@ def run(arguments: argparse.Namespace) -> int:
         values = [read_toml(path) for path in arguments.tariff]
         tariff_file = values[0] if len(values) == 1 else None
         doubts = gate.doubts(store, point, found.from_s, found.to_s, tariff_file)
+        readings_version = Versions(store).number(point.id)
     if not arguments.draft:
         gate.refuse(point, doubts)
     if arguments.json:
-        marks = {"doubts": [str(each) for each in doubts]}
+        marks = {
+            "doubts": [str(each) for each in doubts],
+            "readings_version": readings_version,
+        }
         print(json.dumps(as_json(point, found, document) | marks, ensure_ascii=False))
     else:
         lines = text(point, found, document, documents, arguments.lang)

@@ -175,7 +175,8 @@ class Follower:
         new = [row for row in new if row.seq <= at_seq]
         known = [row for row in rows if row.seq <= at_seq]
         done.entries += len(new)
-        self._mend(point, known, new, events, done, now_s)
+        if new:  # else a day that was looked at to its end is over now
+            self._mend(point, known, new, events, done, now_s)
         _move(store, point.id, mark, (at_seq, day_seq))
         return done
 

@@ -199,12 +199,18 @@ def spans_of(events: Iterable[Told], end_s: int) -> tuple[Span, ...]:
             opened_s = None
         elif each.code == codes.CLOCK_SET and len(each.args) > 1:
             out.append(Span(CLOCK_SET, *sorted(each.args[:2])))
-        elif each.code == codes.QUALITY and each.args[:1] == [codes.SUPPLY_LOST]:
-            if each.args[2] and lost_s is None:
-                lost_s = each.time_s
-            elif not each.args[2] and lost_s is not None:
-                out.append(Span(OUTAGE, lost_s, each.time_s))
-                lost_s = None
+        elif _supply(each) == 1 and lost_s is None:
+            lost_s = each.time_s
+        elif _supply(each) == 0 and lost_s is not None:
+            out.append(Span(OUTAGE, lost_s, each.time_s))
+            lost_s = None
     if opened_s is not None:
         out.append(Span(RELAY_OPEN, opened_s, end_s))
     return tuple(each for each in out if each.start_s <= each.end_s)
+
+
+def _supply(event: Told) -> int | None:
+    """1 when a supply was lost, 0 when it came back, None for any other event."""
+    if event.code != codes.QUALITY or len(event.args) < 3:
+        return None
+    return int(bool(event.args[2])) if event.args[0] == codes.SUPPLY_LOST else None
