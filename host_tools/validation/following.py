@@ -131,7 +131,10 @@ class Follower:
             return Done()
 
     def again(self, point: Point, day: int) -> Done:
-        """Checks a local day that is over once more, with what is known by now."""
+        """Checks a local day that is over once more, with what is known by now.
+
+        A tariff that was assigned since for a time that is past is to be priced by, too.
+        """
         store, done = self._store, Done()
         book = journal.book_of(store, point)
         if book is None:
@@ -144,6 +147,7 @@ class Follower:
                 _Day(store, point, meter, events, day, group, closed=True).check(
                     done, self._now_s()
                 )
+                mending.mend_tariff(store, point, group, group[0].seq - 1, self._now_s())
         return done
 
     def _visit(self, point: Point, over: Callable[[], bool]) -> Done:

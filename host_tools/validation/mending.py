@@ -94,18 +94,22 @@ def mend_tariff(
 
     `rows` begin a little before, so that the module is seen to take it.
     """
+    charges = [row for row in rows if row.is_charge()]
+    new = [row.seq for row in charges if row.seq > after_seq]
+    known = Versions(store).standing(point.id, new[0], new[-1]) if new else {}
     late: list[Reading] = []
     was_late = taken = False
-    for row in rows:
-        if not row.is_charge():
-            continue
+    for row in charges:
         wanted = _assigned(store, point, row)
-        if row.seq > after_seq and wanted is not None:
-            late.append(journal.reading_of(row)._replace(tariff=wanted))
-        taken = taken or (row.seq > after_seq and was_late and wanted is None)
+        if row.seq > after_seq:
+            stands = known.get(row.seq) or journal.reading_of(row)
+            if stands.tariff != wanted:
+                late.append(stands._replace(tariff=wanted))
+            taken = taken or (was_late and wanted is None)
         was_late = wanted is not None
     if late:
-        why = f"tariff {late[-1].tariff} was assigned"
+        named = sorted({each.tariff for each in late if each.tariff is not None})
+        why = f"assigned tariff {', '.join(map(str, named)) or 'as charged'}"
         _add(store, point, late, TARIFF_RULE, why, now_s)
     if not taken:
         return None

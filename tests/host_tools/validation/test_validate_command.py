@@ -3,11 +3,13 @@
 import pytest
 
 from host_tools.store.held import Overtaken
-from host_tools.validation import following
+from host_tools.validation import following, journal
 from host_tools.validation.days import days_of
 from host_tools.validation.following import Follower
 from host_tools.validation.versions import connection_of
-from protocol import codes
+from protocol import codes, tariff
+from protocol.tariff import Position
+from tests.host_tools.desk import TOU_BOOK
 from tests.host_tools.genuine import PointLedger
 from tests.host_tools.ordering.orderly import file_of
 from tests.host_tools.validation.judged import DAY, MIDNIGHT_S, Judged
@@ -65,6 +67,31 @@ def test_a_day_is_checked_once_more_with_what_came_later(judged: Judged) -> None
     assert "V17" in day.failed.split() and day.quality == "A"
     assert judged.shown("validate", "--again", "2026-01-02")["reviews"] == 0
     assert "must be a date such as" in judged.refusal("validate", "--again", "yesterday")
+
+
+def test_a_tariff_assigned_for_a_day_that_is_past_is_priced_by(judged: Judged) -> None:
+    """Once more for the day, and once more back again."""
+    judged.meter(3 * DAY)
+    judged.validate()
+    with judged.store.transaction():
+        judged.store.fleet.store_book("tou", TOU_BOOK, 0)
+        for version, day in ((TOU_BOOK.version, 1), (judged.made.book.version, 2)):
+            judged.store.fleet.assign(1, version, MIDNIGHT_S + day * 86_400)
+    assert judged.shown("validate", "m1", "--again", "2026-01-03")["adjustments"] == 1
+    (sent,) = judged.adjusted()
+    rows = [row for row in journal.rows_of(judged.store, 1, 1) if row.is_charge()]
+    day = rows[DAY : 2 * DAY]
+    position, asked_ncur = Position(0, 0), 0
+    for row in day:
+        what = (TOU_BOOK, position, row.from_s, row.time_s, row.energy_wh)
+        amount_ncur, position, _ = tariff.charge(*what)
+        asked_ncur += amount_ncur
+    assert sent.args[1] == -sum(row.amount_ncur for row in day) - asked_ncur
+    with judged.store.transaction():
+        judged.store.fleet.assign(1, judged.made.book.version, MIDNIGHT_S + 86_400)
+    assert judged.shown("validate", "m1", "--again", "2026-01-03")["adjustments"] == 1
+    (back,) = judged.adjusted()
+    assert back.args[1] == -sent.args[1] and judged.balanced()
 
 
 def test_two_programs_validate_each_entry_once(judged: Judged) -> None:
