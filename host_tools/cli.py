@@ -17,6 +17,7 @@ from host_tools.operations import doctor
 from host_tools.ordering import command, listing
 from host_tools.settlement import (
     close,
+    differences,
     enrol,
     reconcile,
     rejects,
@@ -28,6 +29,8 @@ from host_tools.settlement import (
     unlock,
 )
 from host_tools.tariffs import command as tariff
+from host_tools.validation import command as validate
+from host_tools.validation import review_command as review
 
 # name: (help, add_arguments, run); run returns the exit code.
 COMMANDS: dict[
@@ -50,6 +53,13 @@ COMMANDS: dict[
     "unlock": ("end the lock-out of token entry", unlock.add_arguments, unlock.run),
     "modules": ("list modules, or enrol one", enrol.add_arguments, enrol.run),
     "reconcile": ("hold modules against the host", reconcile.add_arguments, reconcile.run),
+    "differences": (
+        "what does not agree, and closing it",
+        differences.add_arguments,
+        differences.run,
+    ),
+    "validate": ("check settled readings", validate.add_arguments, validate.run),
+    "review": ("decide about doubtful readings", review.add_arguments, review.run),
     "tariff": ("check, explain or compare tariff files", tariff.add_arguments, tariff.run),
     "bill": ("the month of a service point", bill.add_arguments, bill.run),
     "image": ("build the flash images of a board", device_image.add_arguments, device_image.run),

@@ -11,12 +11,15 @@ from host_tools import Refused, tariffs
 from host_tools.billing import printed
 from host_tools.billing.statement import Statement, statement
 from host_tools.billing.words import BOTH, EN, LANGUAGES, UNNAMED, cents, kwh, money, say
+from host_tools.config import read_toml
 from host_tools.rating.lines import BillLine, printed_ncur
 from host_tools.settlement.common import add_store_arguments, settings_of
 from host_tools.store.database import Store, opened
 from host_tools.store.records import Point
 from host_tools.tariffs import terms
 from host_tools.tariffs.terms import Document, Terms
+from host_tools.validation import gate
+from host_tools.validation.versions import Versions
 from protocol import ledger, tariff
 
 NO_FILE = "-"  # origin of a document that is made of a stored book
@@ -36,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tariff file of a version that is billed: names its rates; repeat for more",
     )
     parser.add_argument("--lang", choices=LANGUAGES, default=BOTH, help="default: both")
+    parser.add_argument(
+        "--draft", action="store_true", help="print it whatever validation and audit say"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_store_arguments(parser)
 
@@ -53,10 +59,21 @@ def run(arguments: argparse.Namespace) -> int:
         found = of_point(store, point, documents, year, month)
         document = documents(point.state.version)
         documents.all_used({*found.versions, point.state.version})
+        values = [read_toml(path) for path in arguments.tariff]
+        tariff_file = values[0] if len(values) == 1 else None
+        doubts = gate.doubts(store, point, found.from_s, found.to_s, tariff_file)
+        readings_version = Versions(store).number(point.id)
+    if not arguments.draft:
+        gate.refuse(point, doubts)
     if arguments.json:
-        print(json.dumps(as_json(point, found, document), ensure_ascii=False))
+        marks = {
+            "doubts": [str(each) for each in doubts],
+            "readings_version": readings_version,
+        }
+        print(json.dumps(as_json(point, found, document) | marks, ensure_ascii=False))
     else:
-        print("\n".join(text(point, found, document, documents, arguments.lang)))
+        lines = text(point, found, document, documents, arguments.lang)
+        print("\n".join([*lines, *(f"draft 草稿: {each}" for each in doubts)]))
     return 0
 
 

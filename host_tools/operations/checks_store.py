@@ -173,6 +173,27 @@ def differences(connection: Connection) -> Finding:
     return ok("differences", "none open", "无未消差异")
 
 
+def validation(connection: Connection) -> Finding:
+    """Whether what is settled was looked at, and whether anything of it waits for a person."""
+    waiting = figures.count(
+        connection,
+        "points p JOIN entries e ON e.id = p.last_id LEFT JOIN vee_marks v ON v.point_id = p.id"
+        " WHERE e.seq > COALESCE(v.seq, 0)",
+    )
+    reviews = figures.count(connection, "vee_queue WHERE state = 'open'")
+    if reviews:
+        return warn(
+            "validation",
+            (f"{reviews} doubtful readings wait", f"{reviews} 项读数待审"),
+            ("gridpurse review list; no bill over them", "gridpurse review list，未决前不出账"),
+        )
+    if waiting:
+        return ok(
+            "validation", f"{waiting} points are not looked at yet", f"{waiting} 个用电点待审核"
+        )
+    return ok("validation", "all looked at, nothing waits", "全部已审核，无待审")
+
+
 def commands(connection: Connection, now_s: int) -> Finding:
     condition = (
         f"commands WHERE state IN ('queued', 'sent') AND issued_s < {now_s - COMMAND_S_MAX}"

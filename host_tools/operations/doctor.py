@@ -28,6 +28,7 @@ CHECKS = (
     "leases",
     "lag",
     "commands",
+    "validation",
     "differences",
 )
 MARKS = {OK: "ok  ", WARN: "WARN", FAIL: "FAIL"}
@@ -105,6 +106,7 @@ def _of_store(settings: Settings, now_s: int, quick: bool) -> Iterator[Finding]:
                 lambda: checks_store.leases(connection, settings, now_ms),
                 lambda: checks_store.lag(connection, now_s),
                 lambda: checks_store.commands(connection, now_s),
+                lambda: checks_store.validation(connection),
                 lambda: checks_store.differences(connection),
             )
             for check in checks:

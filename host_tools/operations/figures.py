@@ -23,6 +23,7 @@ class StoreFigures(NamedTuple):
     newest_s: int | None
     commands_open: int
     differences_open: dict[str, int]  # by class
+    reviews_open: int  # of validation
     parked: int  # batches that wait for a gap to close
 
 
@@ -65,5 +66,6 @@ def of_store(store: StoreAddress) -> StoreFigures:
             newest_s(connection),
             count(connection, "commands WHERE state IN ('queued', 'sent')"),
             differences_open(connection),
+            count(connection, "vee_queue WHERE state = 'open'"),
             count(connection, "parked"),
         )

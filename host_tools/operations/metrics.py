@@ -7,13 +7,22 @@ library and no float stands in the settling process.
 from collections.abc import Iterable, Mapping
 
 from host_tools.operations.figures import StoreFigures
-from host_tools.settlement import settle
+from host_tools.settlement import inbox, settle
 from host_tools.settlement.counters import CLASSES_MS, Counters, Durations
+from host_tools.validation import mending
 from protocol.words import REASONS
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "gridpurse_"
-CLASSES = (settle.ROLLBACK, settle.VERSION, settle.TAMPER, settle.SWAP, settle.UNEXPLAINED)
+CLASSES = (
+    settle.ROLLBACK,
+    settle.VERSION,
+    settle.TAMPER,
+    settle.SWAP,
+    settle.UNEXPLAINED,
+    inbox.MISSING,
+    mending.NO_CLOCK,
+)
 
 # name: (type, help); docs/operator.md has every one of them.
 METRICS = {
@@ -26,6 +35,9 @@ METRICS = {
     "batch_seconds": ("histogram", "Transaction of a batch from opening seals to commit."),
     "commit_seconds": ("histogram", "Writing the rows of a batch and the sync to disk."),
     "backlog_messages": ("gauge", "Messages known to wait at the broker or in hand, at least."),
+    "validated_total": ("counter", "Settled entries that validation has looked at."),
+    "validation_waiting_points": ("gauge", "Points known to wait for validation."),
+    "reviews_open": ("gauge", "Doubtful readings that wait for a person, of the whole store."),
     "shards_held": ("gauge", "Shards whose lease this worker holds."),
     "connected": ("gauge", "1 while the broker serves every shard held."),
     "turn_age_seconds": ("gauge", "Since the settling loop last began a turn."),
@@ -49,6 +61,8 @@ def text(counters: Counters, store: StoreFigures | None, now_s: int, ticks_ms: i
         "batch_seconds": _histogram(counters.batch),
         "commit_seconds": _histogram(counters.commit),
         "backlog_messages": [f" {counters.backlog}"],
+        "validated_total": [f" {counters.validated}"],
+        "validation_waiting_points": [f" {counters.validation_waiting}"],
         "shards_held": [f" {len(counters.shards)}"],
         "connected": [f" {int(counters.connected)}"],
         "turn_age_seconds": [f" {_seconds(max(0, ticks_ms - counters.turned_ms))}"],
@@ -58,6 +72,7 @@ def text(counters: Counters, store: StoreFigures | None, now_s: int, ticks_ms: i
         if store.newest_s is not None:
             values["newest_reading_age_seconds"] = [f" {now_s - store.newest_s}"]
         values["commands_open"] = [f" {store.commands_open}"]
+        values["reviews_open"] = [f" {store.reviews_open}"]
         values["parked_batches"] = [f" {store.parked}"]
         names = sorted({*CLASSES, *store.differences_open})
         values["differences_open"] = _labelled("class", names, store.differences_open)

@@ -46,17 +46,22 @@ def instant_s(name: str, text: str, now_s: int) -> int:
     """Unix seconds of a time from now, or of a date and time with its zone; in the future."""
     if "T" not in text and text[-1:] in _UNITS_S:
         return now_s + duration_s(name, text)
-    try:
-        told = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise Refused(f"{name} {text!r}: write 2h, 7d or 2026-12-01T08:00+08:00") from error
-    if told.tzinfo is None:
-        raise Refused(f"{name} {text}: add the zone, such as {text}+08:00 or {text}Z")
-    since = told.astimezone(UTC) - datetime.fromtimestamp(0, UTC)
-    at_s = since.days * DAY_S + since.seconds
+    at_s = zoned_s(name, text, "2h, 7d or 2026-12-01T08:00+08:00")
     if at_s <= now_s:
         raise Refused(f"{name} {text}: is over already")
     return at_s
+
+
+def zoned_s(name: str, text: str, such_as: str) -> int:
+    """Unix seconds of a date and time with its zone."""
+    try:
+        told = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise Refused(f"{name} {text!r}: write {such_as}") from error
+    if told.tzinfo is None:
+        raise Refused(f"{name} {text}: add the zone, such as {text}+08:00 or {text}Z")
+    since = told.astimezone(UTC) - datetime.fromtimestamp(0, UTC)
+    return since.days * DAY_S + since.seconds
 
 
 def utc(at_s: object) -> str:

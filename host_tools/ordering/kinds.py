@@ -36,7 +36,10 @@ ADJUSTMENTS = {
     "meter": (5, "换表电量"),
     "goodwill": (6, "优惠补偿"),
     "refund": (7, "退费"),
+    "re-rating": (8, "读数更正重计"),
 }
+# By validation/adjusting.py alone, which knows what was ordered before.
+BY_HOST = ("re-rating",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,8 @@ def _tariff(asking: Asking) -> Wanted:
 def _adjust_arguments(parser: argparse.ArgumentParser) -> None:
     with_point(parser)
     parser.add_argument("amount", help="in currency, such as 3.20; write -- before a negative one")
-    parser.add_argument("--class", dest="reason_class", choices=ADJUSTMENTS, required=True)
+    choices = [name for name in ADJUSTMENTS if name not in BY_HOST]
+    parser.add_argument("--class", dest="reason_class", choices=choices, required=True)
 
 
 def _adjust(asking: Asking) -> Wanted:

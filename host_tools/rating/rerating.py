@@ -35,11 +35,15 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """Other energy for a settled charge, and the version of the readings that says so."""
+    """Other energy for a settled charge, and the version of the readings that says so.
+
+    `instants` are others than it was charged for, where the module's clock was wrong.
+    """
 
     seq: int
     energy_wh: int
     reading_version: int = 0
+    instants: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +131,11 @@ def rerate(
             position = charge.after
             continue
         now_wh = charge.energy_wh if correction is None else correction.energy_wh
+        instants = (correction.instants if correction else None) or (charge.from_s, charge.to_s)
         book = books.get(version)
         if book is None:
             raise Refused(f"tariff version {version}: is not in the store; store it first")
-        amount, position, _ = tariff.charge(book, position, charge.from_s, charge.to_s, now_wh)
+        amount, position, _ = tariff.charge(book, position, *instants, now_wh)
         owed_ncur += amount - charge.amount_ncur
         energy_wh += now_wh - charge.energy_wh
         again.append(charge)

@@ -61,6 +61,16 @@ HEADS_ZH = {
     "account": "科目",
     "debit": "借方",
     "credit": "贷方",
+    "review": "条目号",
+    "check": "检查项",
+    "from": "起",
+    "to": "止",
+    "action": "处理",
+    "difference": "差异号",
+    "class": "类别",
+    "module_value": "模块值",
+    "host_value": "主站值",
+    "opened": "发现时间",
 }
 
 

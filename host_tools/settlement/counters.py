@@ -39,6 +39,8 @@ class Counters:
         self.batch = Durations()  # a whole transaction
         self.commit = Durations()  # writing its rows and the sync
         self.shards: tuple[int, ...] = ()
+        self.validated = 0  # entries looked at by validation
+        self.validation_waiting = 0  # points that wait for it, as last looked for
         self.connected = False  # the broker serves every shard held
         self.turned_ms = 0  # when the loop last began a turn, in the clock's ticks
 

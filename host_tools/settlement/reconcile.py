@@ -8,18 +8,22 @@ import argparse
 import json
 from dataclasses import asdict, dataclass
 
-from host_tools.settlement import figures, posting
+from host_tools.settlement import commands, figures, posting
 from host_tools.settlement.common import add_store_arguments, decimal, settings_of, table
 from host_tools.store.database import Store, opened
 from host_tools.store.records import Difference, Point
+from protocol import codes
 
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
+    """A top-up with its number, or an adjustment with its command's; `what` says which."""
+
     number: int
     amount_ncur: int
     age_s: int
     state: str
+    what: str = "top-up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,14 @@ def _row(store: Store, point: Point, now_s: int) -> Row:
         for state in ("in flight", "refused")
         for item in store.payments.topups(point.id, state)
     ]
+    in_flight += [
+        InFlight(
+            order.id, commands.args_of(order.args)[1], now_s - order.issued_s, order.state,
+            "adjustment",
+        )
+        for order in store.payments.open_commands(point.module)
+        if (order.target, order.action) == (point.point, codes.ADJUST)
+    ]  # fmt: skip
     return Row(
         point.module,
         point.point,
@@ -168,7 +180,7 @@ def _shown(rows: list[Row], found: list[Difference], agreed: bool, balanced: boo
         for item in row.in_flight:
             amount = f"{decimal(item.amount_ncur)} {row.currency}"
             lines.append(
-                f"{where}: top-up {item.number} of {amount} {item.state}, {item.age_s} s old"
+                f"{where}: {item.what} {item.number} of {amount} {item.state}, {item.age_s} s old"
             )
     for difference in found:
         lines.append(

@@ -33,6 +33,7 @@ from host_tools.settlement.transport import Transport
 from host_tools.store.database import Store, opened
 from host_tools.store.held import Overtaken
 from host_tools.store.sql import Away, Interrupted, Lost
+from host_tools.validation.between import Between
 
 KEYS_FOLDER = "keys"
 BATCHES_UNCOLLECTED = 64
@@ -87,7 +88,10 @@ def serve(settings: Settings, stop: Stop) -> None:
         try:
             with _shown(settings, counters, clock):
                 log.info("waiting for broker %s:%d", settings.broker.host, settings.broker.port)
-                _loop(settings, stop, clock, transport, consumer, tenancy, store, counters)
+                between = Between(store, clock, counters)
+                _loop(
+                    settings, stop, clock, transport, consumer, tenancy, store, counters, between
+                )
         finally:
             transport.stop()
             with suppress(Interrupted):  # without a server, the lease ends by itself
@@ -148,6 +152,7 @@ def _loop(
     tenancy: Tenancy,
     store: Store,
     counters: Counters,
+    between: Between,
 ) -> None:
     told: tuple[int, ...] | None = None
     batches = 0
@@ -172,6 +177,7 @@ def _loop(
             if clock.ticks_ms() >= due_ms:
                 consumer.send_due()
                 due_ms = clock.ticks_ms() + settings.poll_ms
+            between.turn(len(deliveries), tenancy.claims)
         except Overtaken as error:
             counters.overtaken += 1
             log.warning("%s", error)

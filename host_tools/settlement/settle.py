@@ -8,6 +8,7 @@ from typing import cast
 
 from host_tools.settlement import commands, figures, plain, posting, pricing, screening
 from host_tools.settlement.pricing import Prices
+from host_tools.store import orders
 from host_tools.store.database import Store
 from host_tools.store.records import Module, Point, Repeated, Said
 from protocol import cbor, codes, ledger, tariff
@@ -197,8 +198,14 @@ def _adjusted(store: Store, point: Point, entry: Entry, now_s: int) -> bool:
 
 def _recovered(store: Store, point: Point, entry: Entry, now_s: int) -> bool:
     """A recovered debt against the orders of that debt and what was recovered before."""
-    orders = store.payments.ordered(point.module, point.point, codes.DEBT)
-    terms: list[list[int]] = [cbor.decode(order.args) for order in orders]  # type: ignore[misc]
+    given = orders.of(store).of_action(point.module, point.point, codes.DEBT)
+    terms: list[list[int]] = [
+        cbor.decode(order.args)  # type: ignore[misc]
+        for order in given
+        # One that was sent and never answered may have been carried out all the same.
+        if order.state != "refused"
+        if order.state != "expired" or (order.sent and order.status is None)
+    ]
     owed_ncur = sum(owed for which, owed, *_ in terms if which == entry.number)
     taken_ncur = -store.ledgers.recovered(point.id, entry.number) - entry.amount_ncur
     if entry.amount_ncur >= 0 or taken_ncur > owed_ncur:

@@ -100,14 +100,6 @@ class Payments:
         rows = self._connection.execute(f"{_ORDER} WHERE module = ? ORDER BY id", (module,))
         return [Order(*row) for row in rows]
 
-    def ordered(self, module: str, target: int, action: int) -> list[Order]:
-        """All commands of one action to a point, whatever became of them."""
-        rows = self._connection.execute(
-            f"{_ORDER} WHERE module = ? AND target = ? AND action = ? ORDER BY id",
-            (module, target, action),
-        )
-        return [Order(*row) for row in rows]
-
     def oldest_owed(self, point_id: int, generation: int) -> int | None:
         """The lowest number that is paid and not credited."""
         row = self._connection.execute(

@@ -403,6 +403,13 @@ SETTINGS = {
 
 # class in the code: (Chinese, how it closes, what to do, the same in Chinese)
 DIFFERENCES = {
+    "clock invalid": (
+        "时钟无效",
+        "by itself: with an adjustment once the module tells when its clock was set, or a day"
+        " after it had its time again without telling",
+        "nothing; charges without a known time are priced by the clock that the module had",
+        "无须处理；时刻未知的计费暂按模块当时的时钟计价",
+    ),
     "storage rollback": (
         "存储回退",
         "by itself, when the module states the settled entry again",
@@ -412,7 +419,8 @@ DIFFERENCES = {
     ),
     "tariff version behind": (
         "电价版本滞后",
-        "by itself, with the next batch under the assigned version",
+        "by itself, with the next batch under the assigned version; what was charged meanwhile is"
+        " priced by it and made good by one adjustment",
         "wait for the module to take the tariff command; if the version is unknown to the host,"
         " nothing is acknowledged until it is known",
         "等待模块执行电价命令；主站未知该版本时不予确认，记录留在模块",
@@ -529,7 +537,7 @@ INTERVAL_QUALITIES = {
 REVIEW_ACTIONS = {
     "verify": "实测转为已核实",
     "set values": "置为人工值",
-    "take away": "作废，改为估算",
+    "estimate": "以估算替代",
     "nothing": "不变",
 }
 

@@ -22,7 +22,7 @@ from host_tools.ordering import fee_control, rollout
 from host_tools.ordering import words as ordered
 from host_tools.ordering.kinds import ADJUSTMENTS
 from host_tools.settlement import inbox, settle
-from host_tools.validation import audit, limits, review
+from host_tools.validation import audit, limits, mending, review
 from host_tools.validation import table as vee
 from protocol import codes, cose, messages, messages_up, settings, words
 from protocol.units import NCUR_MAX
@@ -222,7 +222,7 @@ def reasons() -> str:
 def differences() -> str:
     rows = []
     named = settle.ROLLBACK, settle.VERSION, settle.TAMPER, settle.SWAP, settle.UNEXPLAINED
-    for kind in (*named, inbox.MISSING):
+    for kind in (*named, mending.NO_CLOCK, inbox.MISSING):
         translated, closes, remedy, translated_remedy = chinese.DIFFERENCES[kind]
         rows.append((kind, translated, closes, f"{remedy}<br>{translated_remedy}"))
     return table(("class", "类别", "closes", "what to do 处理"), rows)

@@ -205,7 +205,8 @@ def test_every_option_in_a_command_line_exists(
             found = COMMAND.search(line)
             if found is None:
                 continue
-            kind = line[found.end() :].split()[:1] if found[1] == "command" else []
+            with_kinds = found[1] in ("command", "review", "differences")
+            kind = line[found.end() :].split()[:1] if with_kinds else []
             with pytest.raises(SystemExit):
                 cli.main([found[1], *kind, "--help"])
             known = OPTION.findall(capsys.readouterr().out)

@@ -1,0 +1,227 @@
+"""What stands between a month of a point and its bill: doubtful readings, and the second rating.
+
+Nothing is billed over an open entry of the queue, a reading without a value, or an audit that
+found a difference; what is not validated yet, or could not be audited, marks a draft. The audit
+prices the module's charges of the month again by recount.py, which shares no code with the engine.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from host_tools import Refused
+from host_tools.rating import periods
+from host_tools.store.database import Store
+from host_tools.store.records import Point
+from host_tools.tariffs.document import document_of
+from host_tools.tariffs.terms import Document
+from host_tools.validation import audit, journal, recount
+from host_tools.validation.journal import Row
+from host_tools.validation.limits import Limits
+from host_tools.validation.meters import Meter, meter_at
+from host_tools.validation.review import Queue
+from host_tools.validation.series import ACTUAL, MISSING, Interval
+from host_tools.validation.versions import Reading, Versions, connection_of
+from protocol import ledger, tariff
+from protocol.tariff import Book, Position
+
+# What a module does not charge by is not in its charges: a bill adds it afterwards.
+_HOST_ONLY = {
+    "alloc", "prorate_tiers", "minimum_per_day", "minimum_per_month", "minimum_on", "schedule",
+    "line", "percent_base", "round_total",
+}  # fmt: skip
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why a month is not simply billed, with the remedy; one that does not block marks a draft."""
+
+    text: str
+    text_zh: str
+    blocks: bool
+
+    def __str__(self) -> str:
+        return f"{self.text} {self.text_zh}"
+
+
+def doubts(
+    store: Store, point: Point, from_s: int, to_s: int, values: Mapping[str, Any] | None
+) -> list[Doubt]:
+    """Everything that speaks against a bill of a span of local days, the gravest first.
+
+    `values` is the tariff file that all of it was charged by, as TOML reads it; None: not known.
+    """
+    book = journal.book_of(store, point)
+    if book is None:
+        return [Doubt("its tariff is not in the store", "电价不在库中", True)]
+    day = tariff.local_day(book, from_s)
+    before = journal.seq_before(store, point.id, day)
+    rows = journal.rows_of(store, point.id, before)
+    month = [row for row in rows if _in(row, book, from_s, to_s)]
+    seqs = (month[0].seq, month[-1].seq) if month else (0, -1)
+    standing = Versions(store).standing(point.id, *seqs)
+    out = [*_queued(store, point, from_s, to_s), *_missing(standing)]
+    validated = connection_of(store).execute(
+        "SELECT seq FROM vee_marks WHERE point_id = ?", (point.id,)
+    )
+    upto_seq = next((row[0] for row in validated.fetchall()), 0)
+    if upto_seq < seqs[1]:
+        what = "readings are not validated to the end; run `gridpurse validate`"
+        out.append(Doubt(what, "读数尚未全部审核", False))
+    if point.state.time_s < to_s:
+        out.append(Doubt("it is not settled to its end", "尚未全部结算", False))
+    elif values is None or {row.version for row in month} != {values.get("version")}:
+        what = "not audited: give the one tariff file that all of it was charged by"
+        out.append(Doubt(what, "未审计：须给出该月唯一的电价文件", False))
+    elif not out:
+        start = _position(rows, month[0].seq)
+        meter = meter_at(store, point, book)
+        bill = _bill(point, from_s, to_s, values, start, month, standing, meter)
+        out += _audited(bill, meter.limits)
+    return out
+
+
+def refuse(point: Point, found: Sequence[Doubt]) -> None:
+    """Refused in one line where something of it blocks."""
+    blocking = [str(each) for each in found if each.blocks]
+    if blocking:
+        raise Refused(f"{point.module}/{point.point}: {'; '.join(blocking)}")
+
+
+def _in(row: Row, book: Book, from_s: int, to_s: int) -> bool:
+    """As a statement sorts entries: a reading at midnight ends the day before."""
+    if row.kind == ledger.FIXED:
+        days = [tariff.local_day(book, at_s) for at_s in (from_s, to_s)]
+        return days[0] <= row.number < days[1]
+    return from_s <= row.time_s - row.is_charge() < to_s
+
+
+def _queued(store: Store, point: Point, from_s: int, to_s: int) -> list[Doubt]:
+    found = [
+        each
+        for each in Queue(store).items(point.id, "open")
+        if each.blocks and each.start_s < to_s and from_s < each.end_s
+    ]
+    if not found:
+        return []
+    shown = ", ".join(str(each.id) for each in found[:_SHOWN])
+    text = f"{len(found)} doubtful readings wait for a decision (review {shown}); see `gridpurse"
+    return [Doubt(f"{text} review show {found[0].id}`", "有待审读数，请先处理", True)]
+
+
+def _missing(standing: Mapping[int, Reading]) -> list[Doubt]:
+    count = sum(each.quality == MISSING for each in standing.values())
+    if not count:
+        return []
+    text = (
+        f"{count} readings have no value; accept, edit or estimate them, `gridpurse review list`"
+    )
+    return [Doubt(text, "有缺失读数，请确认、更正或估算", True)]
+
+
+def _audited(bill: audit.Bill, limits: Limits) -> list[Doubt]:
+    return [
+        Doubt(
+            f"audit: {each.rule}: {each.detail}; correct it, see docs/validation.md",
+            f"审计未通过：{audit.RULES[each.rule].name_zh}",
+            each.result == audit.BLOCK,
+        )
+        for each in audit.audit(bill, limits)
+        if each.result != audit.PASS
+    ]
+
+
+def _position(rows: Sequence[Row], first_seq: int) -> Position:
+    """Where the ladder stands before an entry."""
+    before = [row for row in rows if row.seq < first_seq]
+    return Position(before[-1].period, before[-1].used_wh) if before else Position(0, 0)
+
+
+def _bill(
+    point: Point,
+    from_s: int,
+    to_s: int,
+    values: Mapping[str, Any],
+    start: Position,
+    rows: Sequence[Row],
+    standing: Mapping[int, Reading],
+    meter: Meter,
+) -> audit.Bill:
+    """The module's charges of a span as the engine prices them, for the audit to price again."""
+    plain = {
+        **values,
+        "set": [
+            {key: value for key, value in each.items() if key not in _HOST_ONLY}
+            for each in values["set"]
+        ],
+    }
+    document = document_of(dict(plain), "tariff")
+    charges = [row for row in rows if row.is_charge()]
+    lines = _lines(document, start, rows, charges)
+    begins_s = charges[0].from_s if charges else from_s
+    return audit.Bill(
+        point=f"{point.module}/{point.point}",
+        start_s=from_s,
+        end_s=to_s,
+        zone=ZoneInfo(str(values["zone"])),
+        lines=tuple(lines),
+        total_printed_ncur=sum(line.printed_ncur for line in lines),
+        ledger_ncur=-sum(row.amount_ncur for row in rows if row.kind in _OWED),
+        intervals=_intervals(charges, standing),
+        registers=tuple(
+            (each.time_s, each.meter, each.value_wh)
+            for each in journal.registers_of(rows, point.module)
+        ),
+        register_range_wh=meter.facts.range_wh,
+        multiplier=1,  # the module's register is of the primary side
+        tariff=plain,
+        used_before_wh=tariff.position_at(document.book, start, begins_s).used_wh,
+        previous_end_wh=tariff.position_at(document.book, start, begins_s).used_wh,
+    )
+
+
+_OWED = (ledger.CHARGE, ledger.FIXED, ledger.ADJUSTMENT)
+
+
+def _intervals(charges: Sequence[Row], standing: Mapping[int, Reading]) -> tuple[Interval, ...]:
+    """As they were charged, with their quality: a correction is a line of its own."""
+    by_start = {row.from_s: standing[row.seq].quality for row in charges if row.seq in standing}
+    return tuple(
+        Interval(each.start_s, each.end_s, each.energy_wh, by_start.get(each.start_s, ACTUAL))
+        for each in journal.intervals_of(charges)
+    )
+
+
+def _lines(
+    document: Document, start: Position, rows: Sequence[Row], charges: Sequence[Row]
+) -> list[audit.Line]:
+    """Energy of each rate and tier, daily charges, adjustments with what they refer to."""
+    book, position = periods.marked(document.book), start
+    sums: dict[tuple[str, int], list[int]] = {}
+    for row in charges:
+        _, position, parts = tariff.charge(book, position, row.from_s, row.time_s, row.energy_wh)
+        for part in parts:
+            place, rate = periods.unmarked(document.book, part.rate)
+            name = document.terms[place][1].rate_names[rate]
+            each = sums.setdefault((name, part.tier), [0, 0])
+            each[0] += part.energy_wh * part.price_ucur_per_kwh
+            each[1] += part.energy_wh
+    out = [
+        _line(audit.ENERGY, exact_ncur, rate=name, tier=tier, energy_wh=energy_wh)
+        for (name, tier), (exact_ncur, energy_wh) in sorted(sums.items())
+    ]
+    daily_ncur = -sum(row.amount_ncur for row in rows if row.kind == ledger.FIXED)
+    if daily_ncur:
+        out.append(_line(audit.FIXED, daily_ncur))
+    out += [
+        _line(audit.ADJUSTMENT, -row.amount_ncur, reference=f"command {row.number}")
+        for row in rows
+        if row.kind == ledger.ADJUSTMENT
+    ]
+    return out
+
+
+def _line(kind: str, exact_ncur: int, **more: Any) -> audit.Line:
+    return audit.Line(kind, exact_ncur, recount.printed_ncur(exact_ncur), **more)

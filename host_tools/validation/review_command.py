@@ -1,0 +1,205 @@
+"""`gridpurse review`: the queue of what validation doubts, and what persons decide about it."""
+
+import argparse
+import json
+from dataclasses import asdict
+
+from host_tools import Refused
+from host_tools.settlement.common import add_store_arguments, settings_of, table
+from host_tools.settlement.topup import point_of
+from host_tools.store.database import Store, opened
+from host_tools.store.records import Point
+from host_tools.validation import adjusting, journal
+from host_tools.validation.deciding import Decided, decide, span_of
+from host_tools.validation.review import (
+    ACCEPT,
+    CORRECT,
+    ESTIMATE,
+    EVENTS_ZH,
+    OPEN,
+    REOPEN,
+    STATES_ZH,
+    Item,
+    Queue,
+)
+from host_tools.validation.table import ACTIONS_ZH, CHECKS
+from host_tools.validation.versions import Reading, Versions
+from host_tools.validation.words import instant_s, order_line, reading_line, utc
+from protocol.units import DAY_S
+
+READINGS_SHOWN = 200  # of one entry as text; JSON has all of them
+SPAN_S_MAX = 400 * DAY_S
+HELP = {
+    "list": "what waits for a decision",
+    "show": "an entry with its readings, their versions and what they cost",
+    ACCEPT: "what was metered is right",
+    CORRECT: "set other values",
+    ESTIMATE: "put an estimate in the place of what was metered",
+    REOPEN: "a decided entry waits again",
+    "open": "a customer disputes a span: it waits for a decision",
+}
+HEADS = ("review", "point", "check", "from_s", "to_s", "action", "detail", "state")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    kinds = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    for what, text in HELP.items():
+        one = kinds.add_parser(what, help=text, description=text)
+        if what == "list":
+            one.add_argument("--module", help="only the points of one module")
+            one.add_argument("--all", action="store_true", help="decided ones too")
+        elif what == "open":
+            one.add_argument("module")
+            one.add_argument("point", type=int)
+            one.add_argument("--from", dest="begin", required=True, metavar="INSTANT")
+            one.add_argument("--to", dest="end", required=True, metavar="INSTANT")
+        else:
+            one.add_argument("review", type=int, help="number of the entry")
+        if what == CORRECT:
+            text = "energy of the interval that begins at an instant; repeat for more"
+            one.add_argument("--set", action="append", default=[], metavar="INSTANT=WH", help=text)
+        if what not in ("list", "show"):
+            one.add_argument("--by", required=True, metavar="WHO", help="who decides it")
+            one.add_argument("--reason", required=True, metavar="TEXT", help="why")
+        one.add_argument("--json", action="store_true", help="print JSON")
+        add_store_arguments(one)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings = settings_of(arguments)
+    now_s = settings.clock().now_s()
+    with opened(settings.store(), create=False) as store:
+        if arguments.what == "list":
+            return _list(store, arguments)
+        if arguments.what == "show":
+            return _show(store, arguments.review, arguments.json)
+        if arguments.what == "open":
+            return _open(store, arguments, now_s)
+        values = dict(_value(text) for text in getattr(arguments, "set", []))
+        with store.transaction():
+            who, why = arguments.by.strip(), arguments.reason.strip()
+            made = decide(store, arguments.review, arguments.what, who, why, now_s, values)
+            point = journal.point_of_row(store, made.item.point_id)
+        return _told(made, point, arguments.json)
+
+
+def _value(text: str) -> tuple[int, int]:
+    at, equals, value = text.rpartition("=")
+    if not equals or not value.isascii() or not value.isdigit():
+        raise Refused(
+            f"--set {text}: write an instant and whole watt-hours, such as"
+            " 2026-03-01T10:00:00Z=250 须写 时刻=瓦时"
+        )
+    return instant_s("--set", at), int(value)
+
+
+def _list(store: Store, arguments: argparse.Namespace) -> int:
+    points = {each.id: each for each in store.fleet.points(arguments.module)}
+    state = None if arguments.all else OPEN
+    items = [each for each in Queue(store).items(None, state) if each.point_id in points]
+    if arguments.json:
+        print(json.dumps([_item(each, points[each.point_id]) for each in items]))
+    else:
+        print(table(HEADS, [_row(each, points[each.point_id]) for each in items]))
+    return 0
+
+
+def _row(item: Item, point: Point) -> tuple[object, ...]:
+    check = CHECKS.get(item.code)
+    name = f"{item.code} {check.name} {check.name_zh}" if check else f"{item.code} 异议"
+    action = f"{item.action} {ACTIONS_ZH.get(item.action, '')}".rstrip()
+    state = f"{item.state} {STATES_ZH[item.state]}"
+    where = f"{point.module}/{point.point}"
+    return item.id, where, name, item.start_s, item.end_s, action, item.detail, state
+
+
+def _item(item: Item, point: Point) -> dict[str, object]:
+    told = asdict(item)
+    del told["point_id"]
+    return {**told, "module": point.module, "point": point.point, "blocks_bill": item.blocks}
+
+
+def _show(store: Store, review: int, as_json: bool) -> int:
+    queue = Queue(store)
+    item = queue.item(review)
+    point = journal.point_of_row(store, item.point_id)
+    rows = span_of(store, point, item.start_s, item.end_s)
+    raw = [journal.reading_of(row) for row in rows]
+    seqs = (raw[0].seq, raw[-1].seq) if raw else (0, -1)
+    history = Versions(store).history(point.id, *seqs)
+    orders = adjusting.ordered(store, point)
+    if as_json:
+        shown: dict[str, object] = {
+            **_item(item, point),
+            "steps": queue.steps(review),
+            "metered": [_reading(each) for each in raw],
+            "versions": [
+                {**_reading(each.reading), "rule": each.rule, "who": each.who, "why": each.why}
+                for each in history
+            ],
+            "adjustments": [asdict(each) for each in orders],
+        }
+        print(json.dumps(shown, ensure_ascii=False))
+        return 0
+    print(table(HEADS, [_row(item, point)]))
+    for event, _, who, at_s, why in queue.steps(review):
+        print(f"{utc(at_s)} {event} {EVENTS_ZH.get(event, '登记')}: {who}, {why}")
+    print("metered 原始读数:")
+    for each in raw[:READINGS_SHOWN]:
+        print(f"  {reading_line(each)}")
+    if len(raw) > READINGS_SHOWN:
+        print(f"  ... {len(raw) - READINGS_SHOWN} more; --json has all 其余见 --json")
+    for version in history[:READINGS_SHOWN]:
+        print(f"  {reading_line(version.reading)}: {version.who}, {version.why}")
+    for made in orders:
+        print(order_line(made, f"{point.module}/{point.point}", point.currency))
+    return 0
+
+
+def _reading(each: Reading) -> dict[str, object]:
+    return each._asdict()
+
+
+def _open(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
+    begin_s, end_s = instant_s("--from", arguments.begin), instant_s("--to", arguments.end)
+    if not begin_s < end_s <= begin_s + SPAN_S_MAX:
+        raise Refused(
+            "--to: must lie after --from, at most 400 days 结束须晚于开始且不超过 400 日"
+        )
+    who, why = arguments.by.strip(), arguments.reason.strip()
+    with store.transaction():
+        point = point_of(store, arguments.module, arguments.point)
+        rows = span_of(store, point, begin_s, end_s) if point.state.version else []
+        if not rows:
+            raise Refused(
+                f"{point.module}/{point.point}: nothing is settled from --from to --to"
+                " 该时段无已结算读数"
+            )
+        number = Queue(store).dispute(point.id, begin_s, end_s, who, now_s, why)
+    if arguments.json:
+        print(json.dumps({"review": number}))
+    else:
+        print(f"review {number} 待审条目: {point.module}/{point.point}, {why}")
+    return 0
+
+
+def _told(made: Decided, point: Point, as_json: bool) -> int:
+    item, where = made.item, f"{point.module}/{point.point}"
+    if as_json:
+        shown = {
+            **_item(item, point),
+            "readings_version": made.version,
+            "readings": [_reading(each) for each in made.readings],
+            "adjustment": asdict(made.ordered) if made.ordered else None,
+        }
+        print(json.dumps(shown, ensure_ascii=False))
+        return 0
+    print(
+        f"review {item.id} {item.state} {STATES_ZH[item.state]}: {where},"
+        f" {len(made.readings)} readings changed 读数变更, version {made.version} 版本"
+    )
+    if made.ordered is None:
+        print("no money is owed by it 不涉及调账")
+    else:
+        print(order_line(made.ordered, where, point.currency))
+    return 0
