@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from host_tools import Refused
+from host_tools.billing import receipts
 from host_tools.clock import Clock
 from host_tools.settlement import commands
 from host_tools.settlement.common import add_store_arguments, decimal, settings_of
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     amount_ncur = ncur(arguments.amount)
     settings = settings_of(arguments)
-    given, point = top_up(
+    given, point, number = top_up(
         settings.data_dir,
         settings.clock(),
         arguments.module,
@@ -40,6 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
             "module": point.module,
             "point": point.point,
             "number": given.number,
+            "receipt": number,
             "reference": given.reference,
             "amount_ncur": given.amount_ncur,
             "state": given.state,
@@ -49,18 +51,19 @@ def run(arguments: argparse.Namespace) -> int:
         amount = decimal(given.amount_ncur)
         print(
             f"top-up {given.number} of {point.module}/{point.point}:"
-            f" {amount} {point.currency}, {given.state}"
+            f" {amount} {point.currency}, receipt 收据 {number}, {given.state}"
         )
     return 0
 
 
 def top_up(
     data: Path, clock: Clock, module: str, point: int, reference: str, amount_ncur: int
-) -> tuple[TopUp, Point]:
-    """Books a payment for a point in the store of a data folder."""
+) -> tuple[TopUp, Point, str]:
+    """Books a payment for a point in the store of a data folder; its number and its receipt's."""
     with opened(data, create=False) as store, store.transaction():
         target = point_of(store, module, point)
-        return commands.pay(store, target, reference, amount_ncur, clock.now_s()), target
+        paid = commands.pay(store, target, reference, amount_ncur, clock.now_s())
+        return paid, target, receipts.give(store, target, paid).number
 
 
 def point_of(store: Store, module: str, number: int) -> Point:

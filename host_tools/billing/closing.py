@@ -1,0 +1,115 @@
+"""Closing a month of a service point: what its tariff asks beyond the module's book is entered.
+
+Minimum bills, percentages, other lines, and the prices that a period's total chooses become
+entries of the host, a rule each, and one order that brings their sum to the module's balance.
+What is entered already is never entered again: closing twice, or after a kill, enters nothing. A
+reading that is corrected later leaves a difference, which the next closing enters.
+"""
+
+import json
+
+from host_tools import Refused
+from host_tools.billing.documents import Documents
+from host_tools.billing.statement import Statement, statement
+from host_tools.settlement import commands, inbox, posting, settle
+from host_tools.store import host_entries, orders
+from host_tools.store.database import Store
+from host_tools.store.host_entries import HostEntry
+from host_tools.store.records import Point
+from protocol import codes
+from protocol.units import DAY_S
+
+ADJUST_LIFE_S = 365 * DAY_S
+# What is known to be wrong with the ledger of a point has to be settled before it is closed.
+_OPEN = (inbox.MISSING, settle.ROLLBACK, settle.UNEXPLAINED)
+
+
+def of_month(store: Store, point: Point, documents: Documents, year: int, month: int) -> Statement:
+    """The statement of a point. Refused when it has none."""
+    if not point.state.version:
+        raise Refused(f"{point.module}/{point.point}: it has no entry yet; wait for its module")
+    posted = host_entries.of(store).all(point.id)
+    current, entries = documents(point.state.version), store.ledgers.entries(point.id)
+    return statement(documents, current, entries, year, month, posted)
+
+
+def close(
+    store: Store, point: Point, documents: Documents, year: int, month: int, now_s: int
+) -> tuple[Statement, list[HostEntry]]:
+    """The month as it is closed, and what had to be entered, inside the caller's transaction.
+
+    Refused while the month is not settled in full, or something is wrong with the point.
+    """
+    where = f"{point.module}/{point.point}"
+    for difference in store.ledgers.differences(point.id):
+        if difference.kind in _OPEN:
+            raise Refused(
+                f"{where}: {difference.kind} ({difference.detail}) is open; work it off first, see"
+                " `gridpurse reconcile` 存在未处理差异"
+            )
+    found = of_month(store, point, documents, year, month)
+    if found.registers_s[1] < found.to_s:
+        raise Refused(
+            f"{where} {year}-{month:02}: is not settled to its end; wait for the module's readings"
+            " 该月尚未全部结算"
+        )
+    more = found.beyond
+    if more is None:
+        return found, []
+    if more.bill is None:
+        raise Refused(f"{where} {year}-{month:02}: {more.unsaid}")
+    lacking = more.lacking()
+    if not lacking:
+        return found, []
+    version = point.state.version
+    span = more.span.from_s, found.to_s
+    owed_ncur = sum(lacking.values())
+    command_id = (
+        _order(store, point, -owed_ncur, version, lacking, span, now_s) if owed_ncur else 0
+    )
+    entries = [
+        HostEntry(
+            point.id,
+            host_entries.TERMS,
+            *span,
+            version,
+            rule,
+            -amount_ncur,
+            command_id,
+            now_s,
+        )
+        for rule, amount_ncur in lacking.items()
+    ]
+    enter(store, point, entries, (posting.ADJUSTMENTS, posting.TERMS))
+    return of_month(store, point, documents, year, month), entries
+
+
+def enter(store: Store, point: Point, entries: list[HostEntry], pair: tuple[str, str]) -> None:
+    """Keeps entries of the host with their postings: a credit of the customer credits the first
+    account, from which the module's own entry takes it."""
+    kept = host_entries.of(store)
+    for entry in entries:
+        number = kept.add(entry)
+        amount_ncur = entry.amount_ncur
+        row = posting.of_host(point.id, entry.to_s - 1, pair, amount_ncur, point.currency, number)
+        store.ledgers.post([row])
+
+
+def _order(
+    store: Store,
+    point: Point,
+    amount_ncur: int,
+    version: int,
+    lacking: dict[str, int],
+    span: tuple[int, int],
+    now_s: int,
+) -> int:
+    """Queues the adjustment of the module's balance; its id, once in this transaction."""
+    args: list[object] = [posting.REASON_TERMS, amount_ncur]
+    what = (point.module, point.point, codes.ADJUST, args)
+    command_id = commands.issue(store, *what, now_s, ADJUST_LIFE_S)
+    asked = json.dumps({"kind": "terms", "from_s": span[0], "to_s": span[1], "rules": lacking})
+    why = f"terms of tariff version {version}: {', '.join(lacking)}"
+    note = orders.Note(point.module, command_id, asked, "gridpurse bill", why, None)
+    orders.of(store).note(note)
+    return command_id

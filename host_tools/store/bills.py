@@ -1,0 +1,143 @@
+"""Issued bills and receipts under gapless numbers. Content is canonical JSON, final once stored.
+
+Writes belong inside the caller's transaction: a number is given out with what it is for, or not.
+"""
+
+import hashlib
+import json
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+from host_tools.store.database import Store
+
+Content = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A bill, or a credit bill that names the one it takes back."""
+
+    number: str
+    point_id: int
+    from_s: int
+    to_s: int
+    issued_s: int
+    corrects: str | None
+    content: str
+    digest: bytes
+    credited_by: str | None = None
+
+    def told(self) -> dict[str, Any]:
+        return dict(json.loads(self.content))
+
+    def sound(self) -> bool:
+        """True while the content is what was issued."""
+        return hashlib.sha256(self.content.encode()).digest() == self.digest
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    number: str
+    reference: str
+    issued_s: int
+    content: str
+    digest: bytes
+
+    def told(self) -> dict[str, Any]:
+        return dict(json.loads(self.content))
+
+
+_BILL = (
+    "SELECT b.number, b.point_id, b.from_s, b.to_s, b.issued_s, b.corrects, b.content, b.digest,"
+    " c.number FROM bills b LEFT JOIN bills c ON c.corrects = b.number"
+)
+_RECEIPT = "SELECT number, reference, issued_s, content, digest FROM receipts"
+
+
+def of(store: Store) -> "Bills":
+    """On the connection of a store, within its transactions."""
+    return Bills(store._connection)
+
+
+def canonical(content: Content) -> str:
+    return json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+class Bills:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def next_number(self, series: str, year: int) -> tuple[str, int]:
+        """The next number of a series in a year, and its place; others wait for it."""
+        row = self._connection.execute(
+            "INSERT INTO series (name, year, last) VALUES (?, ?, 1)"
+            " ON CONFLICT (name, year) DO UPDATE SET last = series.last + 1 RETURNING last",
+            (series, year),
+        ).fetchone()
+        place = int(row[0])
+        return f"{series}-{year}-{place:06d}", place
+
+    def add(
+        self,
+        series: str,
+        year: int,
+        point_id: int,
+        span: tuple[int, int],
+        now_s: int,
+        content: Content,
+        corrects: str | None = None,
+    ) -> Issued:
+        """Gives a number to the content, which then names it itself."""
+        number, place = self.next_number(series, year)
+        text = canonical({**content, "number": number})
+        digest = hashlib.sha256(text.encode()).digest()
+        self._connection.execute(
+            "INSERT INTO bills (number, series, year, place, point_id, from_s, to_s, issued_s,"
+            " corrects, content, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (number, series, year, place, point_id, *span, now_s, corrects, text, digest),
+        )
+        return Issued(number, point_id, *span, now_s, corrects, text, digest)
+
+    def bill(self, number: str) -> Issued | None:
+        row = self._connection.execute(f"{_BILL} WHERE b.number = ?", (number,)).fetchone()
+        return Issued(*row) if row else None
+
+    def bills(self, point_id: int | None = None) -> list[Issued]:
+        """Of one point or of all, in the order of their numbers."""
+        rows = self._connection.execute(
+            f"{_BILL} WHERE b.point_id = COALESCE(?, b.point_id)"
+            " ORDER BY b.year, b.series, b.place",
+            (point_id,),
+        )
+        return [Issued(*row) for row in rows]
+
+    def standing(self, point_id: int, from_s: int) -> Issued | None:
+        """The bill of a period that was not taken back."""
+        row = self._connection.execute(
+            f"{_BILL} WHERE b.point_id = ? AND b.from_s = ? AND b.corrects IS NULL"
+            " AND c.number IS NULL",
+            (point_id, from_s),
+        ).fetchone()
+        return Issued(*row) if row else None
+
+    def receipt(self, reference: str) -> Receipt | None:
+        row = self._connection.execute(f"{_RECEIPT} WHERE reference = ?", (reference,)).fetchone()
+        return Receipt(*row) if row else None
+
+    def receipts(self) -> list[Receipt]:
+        rows = self._connection.execute(f"{_RECEIPT} ORDER BY year, series, place")
+        return [Receipt(*row) for row in rows]
+
+    def add_receipt(
+        self, series: str, year: int, reference: str, now_s: int, content: Content
+    ) -> Receipt:
+        number, place = self.next_number(series, year)
+        text = canonical({**content, "number": number})
+        digest = hashlib.sha256(text.encode()).digest()
+        self._connection.execute(
+            "INSERT INTO receipts (number, series, year, place, reference, issued_s, content,"
+            " digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (number, series, year, place, reference, now_s, text, digest),
+        )
+        return Receipt(number, reference, now_s, text, digest)

@@ -1,0 +1,246 @@
+"""Tariff files in the store: added once by version, listed, shown, and given to service points.
+
+The file says what a module cannot know; its book, compiled when it was added, is what modules get.
+Both are final: an update of the time zone data changes no bill.
+"""
+
+import argparse
+import json
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+from host_tools import Refused
+from host_tools.config import read_toml
+from host_tools.settlement import commands
+from host_tools.settlement.common import add_store_arguments, settings_of, table
+from host_tools.settlement.topup import point_of
+from host_tools.store import orders, tariff_files
+from host_tools.store.database import Store, opened
+from host_tools.store.records import Point
+from host_tools.store.tariff_files import StoredFile
+from host_tools.tariffs.document import book_of, document_of
+from host_tools.tariffs.terms import Document
+from host_tools.tariffs.zones import midnight_s, zone_of
+from protocol import tariff
+
+ADD, LIST, SHOW, ASSIGN = "add", "list", "show", "assign"
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    version: int
+    name: str
+    currency: str
+    new: bool  # False: this very file was there already
+
+
+def add(store: Store, path: Path, now_s: int) -> Added:
+    """Keeps a tariff file, inside the caller's transaction. Refused when it contradicts the store.
+
+    The same tariff again, whatever its comments, changes nothing.
+    """
+    values = read_toml(path)
+    found, book = document_of(values, str(path)), book_of(values, str(path))
+    files = tariff_files.of(store)
+    known = files.file(book.version)
+    if known is not None and known.text is not None:
+        if document_of(tomllib.loads(known.text), str(path)) != found:
+            raise Refused(
+                f"{path}: version {book.version} is another tariff already, {known.name!r}; raise"
+                " `version` 该版本已存在且内容不同，请提高版本号"
+            )
+        return Added(book.version, found.name, book.currency, False)
+    store.fleet.store_book(str(path), book, now_s)
+    files.add(book.version, found.name, path.read_text(encoding="utf-8"), now_s)
+    return Added(book.version, found.name, book.currency, True)
+
+
+def document(store: Store, version: int) -> Document | None:
+    """The document of a version; None where the store has no file of it."""
+    known, book = tariff_files.of(store).file(version), store.fleet.book(version)
+    if known is None or known.text is None or book is None:
+        return None
+    return replace(document_of(tomllib.loads(known.text), f"tariff {version}"), book=book)
+
+
+def given(store: Store, told: str, now_s: int) -> tariff.Book:
+    """The book of a file, which is added, or of a version of the store."""
+    if not told.isascii() or not told.isdigit():
+        return _book(store, add(store, Path(told), now_s).version)
+    return _book(store, int(told))
+
+
+def _book(store: Store, version: int) -> tariff.Book:
+    book = store.fleet.book(version) if version < 1 << 32 else None
+    if book is None:
+        raise Refused(
+            f"tariff version {version}: is not in the store; see `gridpurse tariff list`"
+        )
+    return book
+
+
+def add_arguments(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    one = kinds.add_parser(ADD, help="check tariff files and keep them by version")
+    one.add_argument("file", type=Path, nargs="+")
+    shown = kinds.add_parser(LIST, help="the versions of the store")
+    told = kinds.add_parser(SHOW, help="a stored file, as it was added")
+    told.add_argument("version", type=int)
+    to = kinds.add_parser(ASSIGN, help="give points a stored version")
+    to.add_argument("version", type=int)
+    to.add_argument("points", nargs="+", metavar="MODULE/POINT")
+    to.add_argument("--from", dest="start", metavar="DATE", help="its own set of that date")
+    to.add_argument("--by", required=True, metavar="WHO", help="who assigns it")
+    to.add_argument("--reason", required=True, metavar="TEXT", help="why")
+    for each in (one, shown, told, to):
+        each.add_argument("--json", action="store_true", help="print JSON")
+        add_store_arguments(each)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings = settings_of(arguments)
+    now_s = settings.clock().now_s()
+    with opened(settings.data_dir, create=arguments.what == ADD) as store:
+        _RUNS[arguments.what](store, arguments, now_s)
+    return 0
+
+
+def _add(store: Store, arguments: argparse.Namespace, now_s: int) -> None:
+    with store.transaction():
+        rows = [add(store, path, now_s) for path in arguments.file]
+    if arguments.json:
+        told = [{"version": r.version, "name": r.name, "new": r.new} for r in rows]
+        print(json.dumps(told, ensure_ascii=False))
+        return
+    for row in rows:
+        what = "added 已入库" if row.new else "was there already 此前已入库"
+        print(f"tariff version 电价版本 {row.version}, {row.currency}, {row.name}: {what}")
+
+
+def _list(store: Store, arguments: argparse.Namespace, now_s: int) -> None:
+    files = tariff_files.of(store)
+    rows = [
+        {
+            "version": known.version,
+            "name": known.name,
+            "currency": known.currency,
+            "points": files.points(known.version),
+            "stored_s": known.stored_s,
+            "sha256": known.digest.hex() if known.digest else None,
+        }
+        for known in files.all()
+    ]
+    if arguments.json:
+        print(json.dumps(rows, ensure_ascii=False))
+        return
+    heads = ("version 版本", "name 名称", "currency", "points 用电点", "stored_s", "SHA-256")
+    cells = [(*list(row.values())[:-1], (str(row["sha256"] or "-"))[:16]) for row in rows]
+    print(table(heads, cells))
+
+
+def _show(store: Store, arguments: argparse.Namespace, now_s: int) -> None:
+    known = _known(store, arguments.version)
+    if arguments.json:
+        print(json.dumps({"version": known.version, "text": known.text}, ensure_ascii=False))
+    else:
+        print(known.text or f"only its book was given, as {known.name}", end="")
+
+
+def _known(store: Store, version: int) -> StoredFile:
+    _book(store, version)
+    known = tariff_files.of(store).file(version)
+    if known is None:
+        raise LookupError(version)
+    return known
+
+
+def _assign(store: Store, arguments: argparse.Namespace, now_s: int) -> None:
+    rows = []
+    with store.transaction():
+        book = _book(store, arguments.version)
+        start_s = _start_s(store, arguments, now_s)
+        for told in arguments.points:
+            module, _, number = told.rpartition("/")
+            if not number.isascii() or not number.isdigit():
+                raise Refused(f"{told}: write a point as MODULE/POINT, such as gp-1/0")
+            point = point_of(store, module, int(number))
+            _check_newer(store, point, book, now_s)
+            if start_s is not None:
+                _check_until(store, point, book, now_s, start_s, arguments.start)
+            command_id = commands.set_tariff(store, point, book, now_s)
+            asked = json.dumps({"kind": "tariff", "version": book.version})
+            note = (point.module, command_id, asked, arguments.by, arguments.reason, None)
+            orders.of(store).note(orders.Note(*note))
+            rows.append({"point": told, "version": book.version, "command": command_id})
+    if arguments.json:
+        print(json.dumps(rows))
+        return
+    for row in rows:
+        when = f", by its set from 自 {arguments.start}" if arguments.start else ""
+        print(
+            f"{row['point']}: tariff version 电价版本 {row['version']}{when}, command 命令"
+            f" {row['command']}"
+        )
+
+
+def _start_s(store: Store, arguments: argparse.Namespace, now_s: int) -> int | None:
+    """The local midnight of --from, which a set of the version begins with."""
+    if arguments.start is None:
+        return None
+    around = document(store, arguments.version)
+    if around is None:
+        raise Refused(
+            f"--from: version {arguments.version} has no file; `gridpurse tariff add` it"
+        )
+    try:
+        day = date.fromisoformat(arguments.start)
+    except ValueError as error:
+        raise Refused(f"--from {arguments.start}: must be a date such as 2026-04-01") from error
+    start_s = midnight_s(zone_of(around.zone, "zone"), day)
+    if start_s <= now_s:
+        raise Refused(f"--from {arguments.start}: is not to come; leave it out to begin now")
+    if all(from_s != start_s for from_s, _ in around.terms):
+        raise Refused(
+            f"--from {arguments.start}: version {arguments.version} has no set from that date;"
+            " add the set in force, then a [[set]] with `from`"
+        )
+    return start_s
+
+
+def _check_newer(store: Store, point: Point, book: tariff.Book, now_s: int) -> None:
+    newest = max(point.state.version, store.fleet.assigned(point.id, now_s) or 0)
+    if book.version <= newest:
+        raise Refused(
+            f"{point.module}/{point.point}: has version {newest}, a module takes newer ones only;"
+            " raise `version`"
+        )
+
+
+def _check_until(
+    store: Store, point: Point, book: tariff.Book, now_s: int, start_s: int, told: str
+) -> None:
+    """Until its date a module must be charged as before; it switches by itself, also offline."""
+    version = store.fleet.assigned(point.id, now_s)
+    before = store.fleet.book(version) if version is not None else None
+    if before is None:
+        return
+    instants = {now_s}
+    for sets in (before.rates, before.ladders, book.rates, book.ladders):
+        instants |= {from_s for from_s, _ in sets if now_s < from_s < start_s}
+    for at_s in instants:
+        for old, new in ((before.rates, book.rates), (before.ladders, book.ladders)):
+            if tariff.in_force(old, at_s) != tariff.in_force(new, at_s):
+                raise Refused(
+                    f"{point.module}/{point.point}: version {book.version} changes something"
+                    f" before {told}; let it begin with the set of version {version}"
+                )
+
+
+_RUNS: dict[str, Callable[[Store, argparse.Namespace, int], None]] = {
+    ADD: _add,
+    LIST: _list,
+    SHOW: _show,
+    ASSIGN: _assign,
+}
