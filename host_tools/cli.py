@@ -16,6 +16,7 @@ from host_tools.flashing import device_image
 from host_tools.operations import doctor
 from host_tools.ordering import command, listing
 from host_tools.settlement import (
+    adopt,
     close,
     enrol,
     reconcile,
@@ -49,11 +50,12 @@ COMMANDS: dict[
     "unlock": ("end the lock-out of token entry", unlock.add_arguments, unlock.run),
     "modules": ("list modules, or enrol one", enrol.add_arguments, enrol.run),
     "reconcile": ("hold modules against the host", reconcile.add_arguments, reconcile.run),
-    "tariff": ("check, explain or compare tariff files", tariff.add_arguments, tariff.run),
-    "bill": ("the month of a service point", bill.add_arguments, bill.run),
+    "tariff": ("check, compare, keep and assign tariffs", tariff.add_arguments, tariff.run),
+    "bill": ("draft, close and issue months", bill.add_arguments, bill.run),
     "image": ("build the flash images of a board", device_image.add_arguments, device_image.run),
     "readings": ("check, import or export readings", readings.add_arguments, readings.run),
     "trial": ("debits and credits of every account", trial.add_arguments, trial.run),
+    "adopt": ("go on behind records that were lost", adopt.add_arguments, adopt.run),
     "close": ("close a day of the books", close.add_arguments, close.run),
     "backup": ("copy the store", backup.add_backup_arguments, backup.backup),
     "restore": ("make a store of a backup", backup.add_restore_arguments, backup.restore),

@@ -7,7 +7,7 @@ from pathlib import Path
 from host_tools import Refused
 from host_tools.billing import receipts
 from host_tools.clock import Clock
-from host_tools.settlement import commands
+from host_tools.settlement import rebooking
 from host_tools.settlement.common import add_store_arguments, decimal, settings_of
 from host_tools.store.database import Store, opened
 from host_tools.store.records import Point, TopUp
@@ -21,6 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("point", type=int)
     parser.add_argument("amount", help="in units of the point's currency, such as 50.00")
     parser.add_argument("--reference", required=True, help="the payment's own unique number")
+    which = parser.add_mutually_exclusive_group()
+    old = "in a restored store: it was booked before the loss"
+    which.add_argument("--again", action="store_true", default=None, help=old)
+    new = "in a restored store: it was made since"
+    which.add_argument("--new", action="store_false", dest="again", default=None, help=new)
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_store_arguments(parser)
 
@@ -35,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.point,
         arguments.reference,
         amount_ncur,
+        arguments.again,
     )
     if arguments.json:
         shown = {
@@ -57,12 +63,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def top_up(
-    data: Path, clock: Clock, module: str, point: int, reference: str, amount_ncur: int
+    data: Path,
+    clock: Clock,
+    module: str,
+    point: int,
+    reference: str,
+    amount_ncur: int,
+    again: bool | None = None,
 ) -> tuple[TopUp, Point, str]:
-    """Books a payment for a point in the store of a data folder; its number and its receipt's."""
+    """Books a payment for a point in the store of a data folder; its number and its receipt's.
+
+    `again` as rebooking.pay has it.
+    """
     with opened(data, create=False) as store, store.transaction():
         target = point_of(store, module, point)
-        paid = commands.pay(store, target, reference, amount_ncur, clock.now_s())
+        paid = rebooking.pay(store, target, reference, amount_ncur, again, clock.now_s())
         return paid, target, receipts.give(store, target, paid).number
 
 
