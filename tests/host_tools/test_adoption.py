@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from host_tools.exchange import journal_csv
 from host_tools.settlement import adoption, inbox, posting, reconcile
 from host_tools.store import adoptions
 from protocol import codes, ledger
@@ -42,9 +43,13 @@ class Lost(Orderly):
         return self.desk.store.fleet.point_known("m1", 0)
 
     def sound(self) -> bool:
-        return self.run("verify", self.desk.folder)[0] == 0 and reconcile.trial_balance(
-            self.desk.store
-        )
+        """The store, and the journal that an auditor is given of it."""
+        path = self.desk.folder / "journal.csv"
+        assert self.run("export", "ledger", "--out", path)[0] == 0
+        exported = journal_csv.check(path)
+        assert exported.findings == [] and exported.adopted == 1
+        balanced = reconcile.trial_balance(self.desk.store)
+        return balanced and self.run("verify", self.desk.folder)[0] == 0
 
 
 @pytest.fixture

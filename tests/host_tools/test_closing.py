@@ -8,6 +8,7 @@ import pytest
 from host_tools import Refused, tariffs
 from host_tools.billing import closing
 from host_tools.billing.documents import Documents
+from host_tools.exchange import journal_csv
 from host_tools.settlement import posting, reconcile
 from host_tools.store import host_entries
 from host_tools.store.database import open_store
@@ -127,6 +128,10 @@ def test_terms_are_entered_with_their_reasons_and_reach_the_module_once(home: Ho
     rows = reconcile.reconcile(home.desk.store, home.desk.clock.s)
     assert rows[0].reconciled, rows[0].why
     assert home.orderly.run("verify", home.desk.folder)[0] == 0
+    path = home.desk.folder / "journal.csv"
+    assert home.orderly.run("export", "ledger", "--out", path)[0] == 0
+    assert journal_csv.check(path).findings == []
+    assert '"terms: percent duty, version 502"' in path.read_text(encoding="utf-8")
 
 
 def test_closing_again_enters_nothing(home: Home) -> None:
