@@ -16,8 +16,8 @@ class Booked(NamedTuple):
     time_s: int
     point: str  # module/number
     currency: str
-    debit: str
-    credit: str
+    debited: str
+    credited: str
     amount_ncur: int
     source: str
     number: int

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -141,7 +142,9 @@ def test_the_journal_is_proven_from_the_file_alone(office: Office) -> None:
         (lambda t: t.replace("cash clearing", "suspense", 1), "is not what was exported"),
     ],
 )  # fmt: skip
-def test_a_changed_journal_is_found(office: Office, change, told: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_changed_journal_is_found(
+    office: Office, change: Callable[[str], str], told: str
+) -> None:
     path = office.export("ledger")
     text = path.read_bytes().decode()
     path.write_bytes(change(text).encode())
