@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from host_tools import Refused
-from host_tools.billing.month import Month, charges_of
+from host_tools.billing.month import Month, Priced, charges_of
 from host_tools.rating import accrual, calendar, households, periods
 from host_tools.rating.calendar import Stint
 from host_tools.rating.lines import TIER, Bill, BillLine
@@ -81,7 +81,7 @@ def beyond(
     for each in whole.posted:
         if each.kind == TERMS:
             by_rule[each.rule] = by_rule.get(each.rule, Fraction(0)) - each.amount_ncur
-    bill, unsaid = None, _unsaid(current, whole)
+    bill, unsaid = None, _unsaid(documents, current, whole)
     if not unsaid:
         uses = [Use(one.from_s, one.entry.time_s, one.entry.energy_wh) for one in whole.charges]
         asked = current if last_day + 1 == span.after_day else accrual.running(current)
@@ -92,10 +92,10 @@ def beyond(
     return Beyond(wide, bill, by_rule, unsaid)
 
 
-def _unsaid(current: Document, whole: Month) -> str:
-    """Why all terms cannot be applied, or ""."""
-    if {priced.entry.version for priced in whole.charges} != {current.book.version}:
-        return "several tariff versions; bill them one by one"
+def _unsaid(documents: Callable[[int], Document], current: Document, whole: Month) -> str:
+    """Why all terms of the newest version cannot be applied, or ""."""
+    if not all(_alike(documents, current, priced) for priced in whole.charges):
+        return "several tariff versions that differ; write the older as a dated set of the newer"
     if whole.charges[0].from_s < whole.from_s:
         return "a reading reaches over the beginning of the period"
     if whole.lost_wh:
@@ -103,6 +103,18 @@ def _unsaid(current: Document, whole: Month) -> str:
     if households.by_contract(current):
         return "a line of the tariff asks the contracted power, which the store does not keep"
     return ""
+
+
+def _alike(documents: Callable[[int], Document], current: Document, priced: Priced) -> bool:
+    """True when a charge of an older version is what the newest one asks, by the same terms."""
+    entry, from_s = priced.entry, priced.from_s
+    if entry.version == current.book.version:
+        return True
+    own = tariff.in_force(documents(entry.version).terms, from_s)
+    if own != tariff.in_force(current.terms, from_s):
+        return False
+    asked = tariff.charge(current.book, priced.before, from_s, entry.time_s, entry.energy_wh)
+    return bool(asked[0] == -entry.amount_ncur)
 
 
 def rule_of(line: BillLine) -> str:

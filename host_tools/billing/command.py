@@ -9,7 +9,7 @@ from host_tools import Refused
 from host_tools.billing import closing, issuing, receipts, shown
 from host_tools.billing.documents import Documents
 from host_tools.billing.words import BOTH, LANGUAGES, cents
-from host_tools.settlement.common import add_store_arguments, settings_of, table
+from host_tools.settlement.common import add_store_arguments, said, settings_of, table
 from host_tools.settlement.topup import point_of
 from host_tools.store import bills
 from host_tools.store.bills import Issued
@@ -19,7 +19,6 @@ from host_tools.store.records import Point
 
 DRAFT, CLOSE, ISSUE, SHOW, LIST = "draft", "close", "issue", "show", "list"
 CREDIT, RECEIPT = "credit", "receipt"
-TEXT_CHARACTERS_MAX = 200
 _HELP = {
     DRAFT: "the month of a point as it stands, without a number",
     CLOSE: "enter what the tariff asks beyond the module's charges",
@@ -141,14 +140,10 @@ def _show(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
 
 
 def _credit(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
-    for name in ("by", "reason"):
-        told = getattr(arguments, name)
-        if not told.strip() or len(told) > TEXT_CHARACTERS_MAX or not told.isprintable():
-            raise Refused(f"--{name}: write 1 to {TEXT_CHARACTERS_MAX} characters on one line")
+    who, why = said("by", arguments.by), said("reason", arguments.reason)
     documents = Documents(store)
     with store.transaction():
-        what = (arguments.number, arguments.by.strip(), arguments.reason.strip())
-        made, _ = issuing.credit(store, documents, *what, now_s)
+        made, _ = issuing.credit(store, documents, arguments.number, who, why, now_s)
     return _shown(store, documents, made, arguments)
 
 

@@ -48,6 +48,7 @@ class Priced:
 
     entry: Settled
     from_s: int
+    before: Position
     parts: list[tariff.Part]
 
 
@@ -168,7 +169,7 @@ class Month:
                 f"entry {entry.seq}: the ledger charged {-entry.amount_ncur} nano-units, its"
                 f" tariff asks {amount_ncur}; run gridpurse reconcile"
             )
-        self.charges.append(Priced(entry, from_s, parts))
+        self.charges.append(Priced(entry, from_s, self._position, parts))
 
 
 def charges_of(documents: Callable[[int], Document], taken: Month) -> list[BillLine]:

@@ -9,7 +9,7 @@ import json
 
 from host_tools import Refused
 from host_tools.settlement import adoption, settle
-from host_tools.settlement.common import add_store_arguments, decimal, settings_of
+from host_tools.settlement.common import add_store_arguments, decimal, said, settings_of
 from host_tools.settlement.topup import point_of
 from host_tools.store import adoptions
 from host_tools.store.adoptions import Adoption
@@ -20,7 +20,6 @@ from protocol.messages import EVENT_STREAM
 from protocol.units import INVALID, MODULE_TARGET
 
 EVENTS = "events"
-TEXT_CHARACTERS_MAX = 200
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,10 +33,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    for name in ("who", "why"):
-        told = getattr(arguments, name)
-        if not told.strip() or len(told) > TEXT_CHARACTERS_MAX or not told.isprintable():
-            raise Refused(f"--{name}: write 1 to {TEXT_CHARACTERS_MAX} characters on one line")
     if arguments.point != EVENTS and not arguments.from_statement:
         raise Refused("--from-statement: add it; there is no other base to go on from")
     settings = settings_of(arguments)
@@ -63,7 +58,7 @@ def _readings(
         if before is None:
             raise Refused(f"{where}: no records are missing; nothing to adopt 无缺失记录")
         return _shown(where, before), f"{where}: adopted before 此前已采纳, to record {before.seq}"
-    who, why = arguments.who.strip(), arguments.why.strip()
+    who, why = said("who", arguments.who), said("why", arguments.why)
     made = adoption.adopt(store, point, who, why, now_s)
     shown = _shown(where, made.adoption) | {
         "energy_wh": made.lost_wh,

@@ -15,7 +15,7 @@ from pathlib import Path
 from host_tools import Refused
 from host_tools.config import read_toml
 from host_tools.settlement import commands
-from host_tools.settlement.common import add_store_arguments, settings_of, table
+from host_tools.settlement.common import add_store_arguments, said, settings_of, table
 from host_tools.settlement.topup import point_of
 from host_tools.store import orders, tariff_files
 from host_tools.store.database import Store, opened
@@ -158,6 +158,7 @@ def _known(store: Store, version: int) -> StoredFile:
 
 def _assign(store: Store, arguments: argparse.Namespace, now_s: int) -> None:
     rows = []
+    who, why = said("by", arguments.by), said("reason", arguments.reason)
     with store.transaction():
         book = _book(store, arguments.version)
         start_s = _start_s(store, arguments, now_s)
@@ -171,7 +172,7 @@ def _assign(store: Store, arguments: argparse.Namespace, now_s: int) -> None:
                 _check_until(store, point, book, now_s, start_s, arguments.start)
             command_id = commands.set_tariff(store, point, book, now_s)
             asked = json.dumps({"kind": "tariff", "version": book.version})
-            note = (point.module, command_id, asked, arguments.by, arguments.reason, None)
+            note = (point.module, command_id, asked, who, why, None)
             orders.of(store).note(orders.Note(*note))
             rows.append({"point": told, "version": book.version, "command": command_id})
     if arguments.json:
@@ -229,8 +230,12 @@ def _check_until(
     instants = {now_s}
     for sets in (before.rates, before.ladders, book.rates, book.ladders):
         instants |= {from_s for from_s, _ in sets if now_s < from_s < start_s}
+    pairs = [(before.rates, book.rates), (before.ladders, book.ladders)]
+    files = document(store, before.version), document(store, book.version)
+    if files[0] is not None and files[1] is not None:
+        pairs.append((files[0].terms, files[1].terms))
     for at_s in instants:
-        for old, new in ((before.rates, book.rates), (before.ladders, book.ladders)):
+        for old, new in pairs:
             if tariff.in_force(old, at_s) != tariff.in_force(new, at_s):
                 raise Refused(
                     f"{point.module}/{point.point}: version {book.version} changes something"

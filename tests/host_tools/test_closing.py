@@ -45,7 +45,9 @@ on = ["energy", "wheeling"]
 class Home:
     """Point 0 of m1 by a tariff with terms of the host; January is over, and read hourly."""
 
-    def __init__(self, desk: Desk, capsys: pytest.CaptureFixture[str], month_wh: int) -> None:
+    def __init__(
+        self, desk: Desk, capsys: pytest.CaptureFixture[str], month_wh: int, days: int = 31
+    ) -> None:
         self.orderly = Orderly(desk, capsys)
         self.desk = desk
         path = desk.folder / "terms.toml"
@@ -57,7 +59,7 @@ class Home:
         self.ledger = PointLedger("m1", 0, tariffs.read_book(path))
         self._sent = 0
         self.ledger.open(JANUARY_S)
-        self.read(31, month_wh)
+        self.read(days, month_wh)
 
     def read(self, days: int, total_wh: int) -> None:
         """Reads at the end of each day, and sends it."""
@@ -228,6 +230,59 @@ def test_a_month_that_is_not_settled_or_in_doubt_is_not_closed(home: Home) -> No
     assert code == 2 and "records missing (readings) is open" in err
     code, out, _ = home.orderly.run("bill", "close", *MONTH, "--json")
     assert code == 1 and len(json.loads(out)["refused"]) == 2  # m1/1 has no entry
+
+
+LATER = """
+version = 503
+name = "duty and a minimum, dearer from 16 January"
+origin = "made up"
+currency = "CNY"
+zone = "Asia/Shanghai"
+[[set]]
+prices = { flat = "0.50" }
+minimum_per_month = "20"
+[[set.line]]
+name = "wheeling"
+per_kwh = "0.10"
+[[set.line]]
+name = "duty"
+percent = "16"
+on = ["energy", "wheeling"]
+[[set]]
+from = 2026-01-16
+prices = { flat = "0.60" }
+[[set.line]]
+name = "duty"
+percent = "20"
+on = ["energy"]
+"""
+
+
+@pytest.mark.parametrize("told", [LATER, LATER.replace('"0.10"', '"0.11"')])
+def test_a_month_of_two_versions_is_closed_where_the_newer_has_the_older_in_it(
+    desk: Desk, capsys: pytest.CaptureFixture[str], told: str
+) -> None:
+    home = Home(desk, capsys, 310_000, days=10)
+    path = desk.folder / "later.toml"
+    path.write_text(told, encoding="utf-8")
+    with desk.store.transaction():
+        stored.add(desk.store, path, JANUARY_S)
+        point = desk.store.fleet.point_known("m1", 0)
+        desk.store.fleet.assign(point.id, 503, JANUARY_S + 10 * 86400)
+    home.ledger.book = tariffs.read_book(path)
+    home.read(21, 210_000)
+    code, out, err = home.orderly.run("bill", "close", "m1", 0, *MONTH, "--json")
+    if told != LATER:
+        assert code == 2 and "several tariff versions that differ" in err
+        return
+    assert code == 0, err
+    # 310 kWh in 10 days, then 10 a day: 360 at 0.50 until 15 January, 160 at 0.60 from then on.
+    rules = {row["rule"]: row["amount_ncur"] for row in json.loads(out)["entered"]}
+    duty_ncur = (360 * 60 * 16 + 160 * 60 * 20) * CUR // 10_000
+    assert rules == {"per_kwh wheeling": -36 * CUR, "percent duty": -duty_ncur}
+    bill = home.bill("issue", "m1", 0, *MONTH)["content"]
+    assert bill["tariff_versions"] == [502, 503]
+    assert bill["charged_ncur"] == (180 + 96 + 36) * CUR + duty_ncur
 
 
 # Issuing
