@@ -21,12 +21,13 @@ from host_tools.store import orders, tariff_files
 from host_tools.store.database import Store, opened
 from host_tools.store.records import Point
 from host_tools.store.tariff_files import StoredFile
+from host_tools.tariffs.deriving import derived
 from host_tools.tariffs.document import book_of, document_of
 from host_tools.tariffs.terms import Document
 from host_tools.tariffs.zones import midnight_s, zone_of
 from protocol import tariff
 
-ADD, LIST, SHOW, ASSIGN = "add", "list", "show", "assign"
+ADD, LIST, SHOW, ASSIGN, DERIVE = "add", "list", "show", "assign", "derive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +43,25 @@ def add(store: Store, path: Path, now_s: int) -> Added:
 
     The same tariff again, whatever its comments, changes nothing.
     """
-    values = read_toml(path)
-    found, book = document_of(values, str(path)), book_of(values, str(path))
+    read_toml(path)
+    return add_text(store, path.read_text(encoding="utf-8"), str(path), now_s)
+
+
+def add_text(store: Store, text: str, where: str, now_s: int) -> Added:
+    """The same for the content of a file."""
+    values = tomllib.loads(text)
+    found, book = document_of(values, where), book_of(values, where)
     files = tariff_files.of(store)
     known = files.file(book.version)
     if known is not None and known.text is not None:
-        if document_of(tomllib.loads(known.text), str(path)) != found:
+        if document_of(tomllib.loads(known.text), where) != found:
             raise Refused(
-                f"{path}: version {book.version} is another tariff already, {known.name!r}; raise"
+                f"{where}: version {book.version} is another tariff already, {known.name!r}; raise"
                 " `version` 该版本已存在且内容不同，请提高版本号"
             )
         return Added(book.version, found.name, book.currency, False)
-    store.fleet.store_book(str(path), book, now_s)
-    files.add(book.version, found.name, path.read_text(encoding="utf-8"), now_s)
+    store.fleet.store_book(where, book, now_s)
+    files.add(book.version, found.name, text, now_s)
     return Added(book.version, found.name, book.currency, True)
 
 
@@ -94,7 +101,16 @@ def add_arguments(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     to.add_argument("--from", dest="start", metavar="DATE", help="its own set of that date")
     to.add_argument("--by", required=True, metavar="WHO", help="who assigns it")
     to.add_argument("--reason", required=True, metavar="TEXT", help="why")
-    for each in (one, shown, told, to):
+    made = kinds.add_parser(DERIVE, help="make a version for a home of its own thresholds")
+    made.add_argument("version", type=int)
+    made.add_argument("new", type=int, help="version of the file that is made and added")
+    moved = "a year begun late: annual thresholds by its months"
+    made.add_argument("--moved-in", metavar="DATE", help=moved)
+    home = "so many kWh a month more from the first of a month; 0 ends it; repeat for more"
+    made.add_argument("--household", action="append", default=[], metavar="DATE=KWH", help=home)
+    tiers = "a tier that a household raises, default all; repeat for more"
+    made.add_argument("--tier", type=int, action="append", default=[], help=tiers)
+    for each in (one, shown, told, to, made):
         each.add_argument("--json", action="store_true", help="print JSON")
         add_store_arguments(each)
 
@@ -195,10 +211,7 @@ def _start_s(store: Store, arguments: argparse.Namespace, now_s: int) -> int | N
         raise Refused(
             f"--from: version {arguments.version} has no file; `gridpurse tariff add` it"
         )
-    try:
-        day = date.fromisoformat(arguments.start)
-    except ValueError as error:
-        raise Refused(f"--from {arguments.start}: must be a date such as 2026-04-01") from error
+    day = _day("--from", arguments.start)
     start_s = midnight_s(zone_of(around.zone, "zone"), day)
     if start_s <= now_s:
         raise Refused(f"--from {arguments.start}: is not to come; leave it out to begin now")
@@ -243,9 +256,41 @@ def _check_until(
                 )
 
 
+def _derive(store: Store, arguments: argparse.Namespace, now_s: int) -> None:
+    base = _known(store, arguments.version)
+    if base.text is None:
+        raise Refused(f"tariff version {base.version}: only its book is here; add its file first")
+    if not 1 <= arguments.new < 1 << 32:
+        raise Refused(f"{arguments.new}: a version is 1 to {(1 << 32) - 1}")
+    moved_in = arguments.moved_in and _day("--moved-in", arguments.moved_in)
+    shifts = []
+    for told in arguments.household:
+        day, _, kwh = told.partition("=")
+        if not kwh.isascii() or not kwh.isdigit() or len(kwh) > 6:
+            raise Refused(f"--household {told}: write it as 2026-03-01=100")
+        shifts.append((_day("--household", day), int(kwh)))
+    if moved_in is None and not shifts:
+        raise Refused("--moved-in or --household: name what is this home's own")
+    text = derived(base.text, arguments.new, moved_in, sorted(shifts), arguments.tier, now_s)
+    with store.transaction():
+        made = add_text(store, text, f"version {arguments.new}", now_s)
+    if arguments.json:
+        print(json.dumps({"version": made.version, "name": made.name, "text": text}))
+    else:
+        print(text, end="")
+
+
+def _day(name: str, text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise Refused(f"{name} {text}: must be a date such as 2026-04-01") from error
+
+
 _RUNS: dict[str, Callable[[Store, argparse.Namespace, int], None]] = {
     ADD: _add,
     LIST: _list,
     SHOW: _show,
     ASSIGN: _assign,
+    DERIVE: _derive,
 }
