@@ -131,8 +131,11 @@ def adopt(store: Store, point: Point, who: str, why: str, now_s: int) -> Adopted
         )
     amount_ncur = said.balance_ncur - before.balance_ncur
     adopted = Adoption(point.id, said.seq, before.seq + 1, ahead[0], who, why, now_s)
-    row = _row(store, point, state, said, now_s)
-    store.ledgers.append_rows(point, [row], state, state.head)
+    # The register is as old as the statement's: what follows is counted from there.
+    at = point._replace(state=before._replace(time_s=state.time_s))
+    folded = [(_entry(before, state, said.quality), state)]
+    contras = [posting.CODES[posting.ROLLBACK]]
+    store.ledgers.append(at, folded, contras, said.epoch, state.head, now_s)
     kept.add(adopted)
     store.fleet.restated()
     entries = _divided(store, point, state, now_s)
@@ -174,16 +177,6 @@ def _continues(store: Store, prices: Prices, state: State, batch: Readings, now_
     except Malformed:
         return False
     return bool(folded) and folded[-1][1].head == batch.head
-
-
-def _row(
-    store: Store, point: Point, state: State, said: Statement, now_s: int
-) -> tuple[object, ...]:
-    """The journal's row of all that was lost: what the register and the balance moved."""
-    entry = _entry(point.state, state, said.quality)
-    contra = posting.CODES[posting.ROLLBACK]
-    where = (store.ledgers.next_id(), point.last_id, point.id, said.epoch, state.time_s)
-    return (*where, now_s, contra, *state[9:], None, *entry)
 
 
 def _entry(before: State, state: State, quality: int) -> Entry:
