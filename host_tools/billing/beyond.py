@@ -57,6 +57,7 @@ def beyond(
     current: Document,
     entries: Sequence[Settled],
     posted: Sequence[HostEntry],
+    contracts: Sequence[tuple[int, int]],
     span: Stint,
     taken: Month,
 ) -> Beyond | None:
@@ -82,11 +83,14 @@ def beyond(
         if each.kind == TERMS:
             by_rule[each.rule] = by_rule.get(each.rule, Fraction(0)) - each.amount_ncur
     bill, unsaid = None, _unsaid(documents, current, whole)
+    contract_mw = 0
+    if not unsaid and households.by_contract(current):
+        contract_mw, unsaid = _contracted(contracts, wide)
     if not unsaid:
         uses = [Use(one.from_s, one.entry.time_s, one.entry.energy_wh) for one in whole.charges]
         asked = current if last_day + 1 == span.after_day else accrual.running(current)
         try:
-            bill = periods.rate(asked, Period(edges[0], edges[1], whole.begun), uses)
+            bill = periods.rate(asked, Period(edges[0], edges[1], whole.begun, contract_mw), uses)
         except Refused as error:
             unsaid = str(error)
     return Beyond(wide, bill, by_rule, unsaid)
@@ -100,9 +104,17 @@ def _unsaid(documents: Callable[[int], Document], current: Document, whole: Mont
         return "a reading reaches over the beginning of the period"
     if whole.lost_wh:
         return "records of the period are lost; correct it by an adjustment"
-    if households.by_contract(current):
-        return "a line of the tariff asks the contracted power, which the store does not keep"
     return ""
+
+
+def _contracted(contracts: Sequence[tuple[int, int]], span: Stint) -> tuple[int, str]:
+    """(contracted power of a span in milliwatts, or why that is not said)."""
+    begun = [power_mw for from_s, power_mw in contracts if from_s <= span.from_s]
+    if not begun:
+        return 0, "its contracted power is not on file; add it with gridpurse tariff contract"
+    if any(span.from_s < from_s < span.to_s for from_s, _ in contracts):
+        return 0, "its contracted power changes in the period; let it begin with one"
+    return begun[-1], ""
 
 
 def _alike(documents: Callable[[int], Document], current: Document, priced: Priced) -> bool:

@@ -12,7 +12,7 @@ from host_tools import Refused
 from host_tools.billing.documents import Documents
 from host_tools.billing.statement import Statement, statement
 from host_tools.settlement import commands, inbox, posting, settle
-from host_tools.store import host_entries, orders
+from host_tools.store import host_entries, orders, tariff_files
 from host_tools.store.database import Store
 from host_tools.store.host_entries import HostEntry
 from host_tools.store.records import Point
@@ -29,8 +29,9 @@ def of_month(store: Store, point: Point, documents: Documents, year: int, month:
     if not point.state.version:
         raise Refused(f"{point.module}/{point.point}: it has no entry yet; wait for its module")
     posted = host_entries.of(store).all(point.id)
+    contracts = tariff_files.of(store).contracts(point.id)
     current, entries = documents(point.state.version), store.ledgers.entries(point.id)
-    return statement(documents, current, entries, year, month, posted)
+    return statement(documents, current, entries, year, month, posted, contracts)
 
 
 def close(

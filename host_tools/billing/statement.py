@@ -60,12 +60,13 @@ def statement(
     year: int,
     month: int,
     posted: Sequence[HostEntry] = (),
+    contracts: Sequence[tuple[int, int]] = (),
 ) -> Statement:
     """The statement of a local calendar month.
 
     `documents` gives the tariff of a version, `current` is the point's newest; `entries` are all
-    of the point's from the first, `posted` the host's own. Refused when the month has no entry, or
-    the ledger contradicts its tariff.
+    of the point's from the first, `posted` the host's own, `contracts` (from_s, milliwatts) its
+    contracted power. Refused when the month has no entry, or the ledger contradicts its tariff.
     """
     from_s, to_s = calendar.month_s(current.book, year, month)
     span = Stint(0, from_s, to_s, *calendar.month_days(year, month))
@@ -75,7 +76,7 @@ def statement(
     charged = [priced.entry for priced in taken.charges]
     if not (charged or taken.days or taken.adjustments or taken.movements or taken.readings):
         raise Refused(f"--month {year}-{month:02}: nothing is settled in it; name another")
-    more = beyond(documents, current, listed, posted, span, taken)
+    more = beyond(documents, current, listed, posted, contracts, span, taken)
     found = [*_charges(documents, taken, span, more), *corrections_of(taken)]
     first, last = (taken.readings or [taken.last_reading])[0], taken.last_reading
     bill = Bill(tuple(found), current.book.currency)

@@ -1,6 +1,7 @@
-"""Tariff files as they were added, by version. The book beside each is what modules get of it.
+"""Tariff files as they were added, by version, and what points have contracted.
 
-Writes belong inside the caller's transaction. A stored version is final.
+The book beside each file is what modules get of it. Writes belong inside the caller's transaction.
+A stored version is final.
 """
 
 import hashlib
@@ -53,6 +54,23 @@ class TariffFiles:
             "INSERT INTO tariff_documents (version, name, text, digest, stored_s)"
             " VALUES (?, ?, ?, ?, ?)",
             (version, name, text, digest, now_s),
+        )
+
+    def contracts(self, point_id: int) -> list[tuple[int, int]]:
+        """(from_s, milliwatts) of a point's contracted power, ascending."""
+        rows = self._connection.execute(
+            "SELECT from_s, contract_mw FROM contracts WHERE point_id = ? ORDER BY from_s",
+            (point_id,),
+        )
+        return [(int(row[0]), int(row[1])) for row in rows]
+
+    def add_contract(
+        self, point_id: int, from_s: int, contract_mw: int, who: str, why: str, now_s: int
+    ) -> None:
+        self._connection.execute(
+            "INSERT INTO contracts (point_id, from_s, contract_mw, who, why, noted_s)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (point_id, from_s, contract_mw, who, why, now_s),
         )
 
     def points(self, version: int) -> int:

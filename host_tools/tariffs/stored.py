@@ -23,11 +23,16 @@ from host_tools.store.records import Point
 from host_tools.store.tariff_files import StoredFile
 from host_tools.tariffs.deriving import derived
 from host_tools.tariffs.document import book_of, document_of
+from host_tools.tariffs.keys import exact
 from host_tools.tariffs.terms import Document
 from host_tools.tariffs.zones import midnight_s, zone_of
 from protocol import tariff
 
-ADD, LIST, SHOW, ASSIGN, DERIVE = "add", "list", "show", "assign", "derive"
+ADD, LIST, SHOW, ASSIGN = "add", "list", "show", "assign"
+DERIVE, CONTRACT = "derive", "contract"
+
+
+MW_PER_W = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,13 @@ def add_arguments(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     made.add_argument("--household", action="append", default=[], metavar="DATE=KWH", help=home)
     tiers = "a tier that a household raises, default all; repeat for more"
     made.add_argument("--tier", type=int, action="append", default=[], help=tiers)
-    for each in (one, shown, told, to, made):
+    power = kinds.add_parser(CONTRACT, help="note the contracted power of a point")
+    power.add_argument("point", metavar="MODULE/POINT")
+    power.add_argument("kw", help="such as 4.6")
+    power.add_argument("--from", dest="start", required=True, metavar="DATE")
+    power.add_argument("--by", required=True, metavar="WHO", help="who notes it")
+    power.add_argument("--reason", required=True, metavar="TEXT", help="why")
+    for each in (one, shown, told, to, made, power):
         each.add_argument("--json", action="store_true", help="print JSON")
         add_store_arguments(each)
 
@@ -179,10 +190,7 @@ def _assign(store: Store, arguments: argparse.Namespace, now_s: int) -> None:
         book = _book(store, arguments.version)
         start_s = _start_s(store, arguments, now_s)
         for told in arguments.points:
-            module, _, number = told.rpartition("/")
-            if not number.isascii() or not number.isdigit():
-                raise Refused(f"{told}: write a point as MODULE/POINT, such as gp-1/0")
-            point = point_of(store, module, int(number))
+            point = _point(store, told)
             _check_newer(store, point, book, now_s)
             if start_s is not None:
                 _check_until(store, point, book, now_s, start_s, arguments.start)
@@ -256,6 +264,43 @@ def _check_until(
                 )
 
 
+def _point(store: Store, told: str) -> Point:
+    module, _, number = told.rpartition("/")
+    if not number.isascii() or not number.isdigit():
+        raise Refused(f"{told}: write a point as MODULE/POINT, such as gp-1/0")
+    return point_of(store, module, int(number))
+
+
+def _contract(store: Store, arguments: argparse.Namespace, now_s: int) -> None:
+    """From a date on; what was noted stays."""
+    who, why = said("by", arguments.by), said("reason", arguments.reason)
+    contract_mw = exact(arguments.kw, 3, "kw") * MW_PER_W
+    day = _day("--from", arguments.start)
+    files = tariff_files.of(store)
+    with store.transaction():
+        point = _point(store, arguments.point)
+        version = store.fleet.assigned(point.id, now_s) or point.state.version
+        around = document(store, version)
+        if around is None:
+            raise Refused(
+                f"{arguments.point}: `gridpurse tariff add` the file of its tariff first"
+            )
+        from_s = midnight_s(zone_of(around.zone, "zone"), day)
+        known = dict(files.contracts(point.id)).get(from_s)
+        if known is None:
+            files.add_contract(point.id, from_s, contract_mw, who, why, now_s)
+        elif known != contract_mw:
+            raise Refused(
+                f"--from {arguments.start}: is noted with another power; name a later date"
+            )
+    if arguments.json:
+        print(json.dumps({"point": arguments.point, "from_s": from_s, "contract_mw": contract_mw}))
+    else:
+        print(
+            f"{arguments.point}: {arguments.kw} kW contracted 合同容量, from 自 {arguments.start}"
+        )
+
+
 def _derive(store: Store, arguments: argparse.Namespace, now_s: int) -> None:
     base = _known(store, arguments.version)
     if base.text is None:
@@ -293,4 +338,5 @@ _RUNS: dict[str, Callable[[Store, argparse.Namespace, int], None]] = {
     SHOW: _show,
     ASSIGN: _assign,
     DERIVE: _derive,
+    CONTRACT: _contract,
 }

@@ -46,16 +46,21 @@ class Home:
     """Point 0 of m1 by a tariff with terms of the host; January is over, and read hourly."""
 
     def __init__(
-        self, desk: Desk, capsys: pytest.CaptureFixture[str], month_wh: int, days: int = 31
+        self,
+        desk: Desk,
+        capsys: pytest.CaptureFixture[str],
+        month_wh: int,
+        days: int = 31,
+        text: str = TERMS,
     ) -> None:
         self.orderly = Orderly(desk, capsys)
         self.desk = desk
         path = desk.folder / "terms.toml"
-        path.write_text(TERMS, encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
         with desk.store.transaction():
-            stored.add(desk.store, path, JANUARY_S)
+            version = stored.add(desk.store, path, JANUARY_S).version
             point = desk.store.fleet.point_known("m1", 0)
-            desk.store.fleet.assign(point.id, 502, 0)
+            desk.store.fleet.assign(point.id, version, 0)
         self.ledger = PointLedger("m1", 0, tariffs.read_book(path))
         self._sent = 0
         self.ledger.open(JANUARY_S)
@@ -283,6 +288,39 @@ def test_a_month_of_two_versions_is_closed_where_the_newer_has_the_older_in_it(
     bill = home.bill("issue", "m1", 0, *MONTH)["content"]
     assert bill["tariff_versions"] == [502, 503]
     assert bill["charged_ncur"] == (180 + 96 + 36) * CUR + duty_ncur
+
+
+POWER = """
+version = 504
+name = "power and energy"
+origin = "made up"
+currency = "CNY"
+zone = "Asia/Shanghai"
+[[set]]
+prices = { flat = "0.50" }
+[[set.line]]
+name = "power"
+per_kw_month = "3"
+"""
+
+
+def test_contracted_power_is_asked_for_and_then_charged(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = Home(desk, capsys, 310_000, text=POWER)
+    code, _, err = home.orderly.run("bill", "close", "m1", 0, *MONTH)
+    assert code == 2 and "its contracted power is not on file" in err and err.count("\n") == 1
+    words = ("--by", "Li Na", "--reason", "contract 12")
+    noted = ("tariff", "contract", "m1/0")
+    assert home.orderly.run(*noted, "4.6", "--from", "2025-12-01", *words)[0] == 0
+    assert home.orderly.run(*noted, "4.6", "--from", "2025-12-01", *words)[0] == 0
+    code, _, err = home.orderly.run(*noted, "5", "--from", "2025-12-01", *words)
+    assert code == 2 and "is noted with another power" in err
+    assert home.orderly.run(*noted, "9", "--from", "2026-02-01", *words)[0] == 0
+    told = home.bill("close", "m1", 0, *MONTH)["entered"]
+    assert [(r["rule"], r["amount_ncur"]) for r in told] == [
+        ("per_kw_month power", -138 * CUR // 10)
+    ]
 
 
 # Issuing

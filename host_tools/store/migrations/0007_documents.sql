@@ -10,6 +10,17 @@ CREATE TABLE tariff_documents (
   stored_s INTEGER NOT NULL
 );
 
+-- The contracted power of a point, for lines of a tariff that ask it.
+CREATE TABLE contracts (
+  point_id INTEGER NOT NULL REFERENCES points (id),
+  from_s INTEGER NOT NULL,
+  contract_mw INTEGER NOT NULL,
+  who TEXT NOT NULL,
+  why TEXT NOT NULL,
+  noted_s INTEGER NOT NULL,
+  PRIMARY KEY (point_id, from_s)
+);
+
 -- An entry of the host, which no module has written. Its posting has source 'entry' and this number.
 CREATE TABLE host_entries (
   number INTEGER PRIMARY KEY,
@@ -85,6 +96,10 @@ CREATE TRIGGER tariff_documents_stay BEFORE UPDATE ON tariff_documents
   BEGIN SELECT RAISE(ABORT, 'a stored tariff is final'); END;
 CREATE TRIGGER tariff_documents_remain BEFORE DELETE ON tariff_documents
   BEGIN SELECT RAISE(ABORT, 'a stored tariff is final'); END;
+CREATE TRIGGER contracts_stay BEFORE UPDATE ON contracts
+  BEGIN SELECT RAISE(ABORT, 'contracts are append-only'); END;
+CREATE TRIGGER contracts_remain BEFORE DELETE ON contracts
+  BEGIN SELECT RAISE(ABORT, 'contracts are append-only'); END;
 CREATE TRIGGER host_entries_stay BEFORE UPDATE ON host_entries
   BEGIN SELECT RAISE(ABORT, 'entries are append-only'); END;
 CREATE TRIGGER host_entries_remain BEFORE DELETE ON host_entries
