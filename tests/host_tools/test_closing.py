@@ -52,6 +52,7 @@ class Home:
         month_wh: int,
         days: int = 31,
         text: str = TERMS,
+        opened_s: int = JANUARY_S,
     ) -> None:
         self.orderly = Orderly(desk, capsys)
         self.desk = desk
@@ -63,7 +64,7 @@ class Home:
             desk.store.fleet.assign(point.id, version, 0)
         self.ledger = PointLedger("m1", 0, tariffs.read_book(path))
         self._sent = 0
-        self.ledger.open(JANUARY_S)
+        self.ledger.open(opened_s)
         self.read(days, month_wh)
 
     def read(self, days: int, total_wh: int) -> None:
@@ -321,6 +322,56 @@ def test_contracted_power_is_asked_for_and_then_charged(
     assert [(r["rule"], r["amount_ncur"]) for r in told] == [
         ("per_kw_month power", -138 * CUR // 10)
     ]
+
+
+SLAB = """
+version = 505
+name = "two tables by the total of two months"
+origin = "made up"
+currency = "CNY"
+zone = "Asia/Shanghai"
+[[set]]
+tier_period = "months"
+tier_length = 2
+tiers_kwh = [100]
+adders = ["0", "0.10"]
+prices = { flat = "0.50" }
+[[set.schedule]]
+above_kwh = 400
+prices = { flat = "0.80" }
+"""
+
+
+def test_prices_by_the_total_are_made_up_for_in_the_month_that_crosses_the_limit(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = Home(desk, capsys, 310_000, text=SLAB)
+    assert home.bill("close", "m1", 0, *MONTH)["entered"] == []
+    january = home.bill("issue", "m1", 0, *MONTH)
+    home.read(28, 280_000)
+    (row,) = home.bill("close", "m1", 0, "--month", "2026-02")["entered"]
+    # 590 kWh at 0.80 are 472; modules charged 100 * 0.50 + 490 * 0.60 = 344.
+    assert (row["rule"], row["amount_ncur"]) == ("energy", -128 * CUR)
+    home.obey(home.adjustments()[0])
+    assert home.balance_ncur() == -472 * CUR
+    february = home.bill("issue", "m1", 0, "--month", "2026-02")["content"]
+    assert [(line["kind"], line["printed_ncur"]) for line in february["bill"]["lines"]] == [
+        ("energy", 168 * CUR), ("terms", 128 * CUR),
+    ]  # fmt: skip
+    assert february["opening_ncur"] == january["content"]["closing_ncur"] == -176 * CUR
+    assert february["closing_ncur"] == -472 * CUR
+
+
+def test_a_first_month_has_the_days_since_its_opening(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = Home(desk, capsys, 21_000, days=21, opened_s=JANUARY_S + 10 * 86400)
+    rules = {
+        row["rule"]: row["amount_ncur"] for row in home.bill("close", "m1", 0, *MONTH)["entered"]
+    }
+    # 20 a month for 21 of 31 days, less 10.50 of energy
+    assert rules["minimum"] == -(20 * CUR * 21 // 31 - 105 * CUR // 10)
+    assert rules["per_kwh wheeling"] == -21 * CUR // 10
 
 
 # Issuing
