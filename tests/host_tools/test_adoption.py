@@ -49,7 +49,7 @@ class Lost(Orderly):
         exported = journal_csv.check(path)
         assert exported.findings == [] and exported.adopted == 1
         balanced = reconcile.trial_balance(self.desk.store)
-        return balanced and self.run("verify", self.desk.folder)[0] == 0
+        return balanced and self.run("verify")[0] == 0
 
 
 @pytest.fixture
@@ -250,7 +250,7 @@ def test_a_statement_that_was_changed_in_the_store_is_found(lost: Lost) -> None:
         "UPDATE adoptions SET payload = ?",
         (messages.pack(said._replace(register_wh=said.register_wh + 1)),),
     )
-    code, out, _ = lost.run("verify", lost.desk.folder)
+    code, out, _ = lost.run("verify")
     assert code == 1 and "not the statement that was adopted" in out
 
 

@@ -135,7 +135,7 @@ def test_terms_are_entered_with_their_reasons_and_reach_the_module_once(home: Ho
     assert home.desk.differences() == []
     rows = reconcile.reconcile(home.desk.store, home.desk.clock.s)
     assert rows[0].reconciled, rows[0].why
-    assert home.orderly.run("verify", home.desk.folder)[0] == 0
+    assert home.orderly.run("verify")[0] == 0
     path = home.desk.folder / "journal.csv"
     assert home.orderly.run("export", "ledger", "--out", path)[0] == 0
     assert journal_csv.check(path).findings == []
