@@ -7,6 +7,7 @@ reading that is corrected later leaves a difference, which the next closing ente
 """
 
 import json
+from dataclasses import dataclass
 
 from host_tools import Refused
 from host_tools.billing.documents import Documents
@@ -34,13 +35,49 @@ def of_month(store: Store, point: Point, documents: Documents, year: int, month:
     return statement(documents, current, entries, year, month, posted, contracts)
 
 
-def close(
-    store: Store, point: Point, documents: Documents, year: int, month: int, now_s: int
-) -> tuple[Statement, list[HostEntry]]:
-    """The month as it is closed, and what had to be entered, inside the caller's transaction.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A month worked out at one instant; `basis` is what it rests on."""
 
+    point: Point
+    basis: tuple[int, int]
+    found: Statement
+
+    def lacking(self) -> dict[str, int]:
+        """What is owed by rule and not entered."""
+        more = self.found.beyond
+        return {} if more is None else more.lacking()
+
+
+def basis_of(store: Store, point: Point) -> tuple[int, int]:
+    """Changes with every entry of a point, the module's or the host's."""
+    own = host_entries.of(store).all(point.id)
+    return int(point.last_id), own[-1].number if own else 0
+
+
+def close(
+    store: Store, place: Point, documents: Documents, year: int, month: int, now_s: int
+) -> tuple[Prepared, list[HostEntry]]:
+    """The month as it is closed, and what had to be entered.
+
+    Settlement waits only while it is written: a month that has changed since is worked out again.
     Refused while the month is not settled in full, or something is wrong with the point.
     """
+    entered: list[HostEntry] = []
+    while True:
+        with store.instant():
+            prepared = prepare(store, place, documents, year, month)
+        if not prepared.lacking():
+            return prepared, entered
+        with store.transaction():
+            point = store.fleet.point_known(place.module, place.point)
+            if basis_of(store, point) == prepared.basis:
+                entered += enter_terms(store, prepared, now_s)
+
+
+def prepare(store: Store, place: Point, documents: Documents, year: int, month: int) -> Prepared:
+    """The month as the store has it now. Refused when it cannot be closed."""
+    point = store.fleet.point_known(place.module, place.point)
     where = f"{point.module}/{point.point}"
     for difference in store.ledgers.differences(point.id):
         if difference.kind in _OPEN:
@@ -54,35 +91,29 @@ def close(
             f"{where} {year}-{month:02}: is not settled to its end; wait for the module's readings"
             " 该月尚未全部结算"
         )
-    more = found.beyond
-    if more is None:
-        return found, []
-    if more.bill is None:
-        raise Refused(f"{where} {year}-{month:02}: {more.unsaid}")
-    lacking = more.lacking()
-    if not lacking:
-        return found, []
+    if found.beyond is not None and found.beyond.bill is None:
+        raise Refused(f"{where} {year}-{month:02}: {found.beyond.unsaid}")
+    return Prepared(point, basis_of(store, point), found)
+
+
+def enter_terms(store: Store, prepared: Prepared, now_s: int) -> list[HostEntry]:
+    """Enters what is lacking and orders its sum, inside the caller's transaction."""
+    point, lacking, more = prepared.point, prepared.lacking(), prepared.found.beyond
+    if more is None or not lacking:
+        return []
     version = point.state.version
-    span = more.span.from_s, found.to_s
+    span = more.span.from_s, prepared.found.to_s
     owed_ncur = sum(lacking.values())
-    command_id = (
-        _order(store, point, -owed_ncur, version, lacking, span, now_s) if owed_ncur else 0
-    )
+    command_id = 0
+    if owed_ncur:
+        command_id = _order(store, point, -owed_ncur, version, lacking, span, now_s)
+    what = (point.id, host_entries.TERMS, *span, version)
     entries = [
-        HostEntry(
-            point.id,
-            host_entries.TERMS,
-            *span,
-            version,
-            rule,
-            -amount_ncur,
-            command_id,
-            now_s,
-        )
+        HostEntry(*what, rule, -amount_ncur, command_id, now_s)
         for rule, amount_ncur in lacking.items()
     ]
     enter(store, point, entries, (posting.ADJUSTMENTS, posting.TERMS))
-    return of_month(store, point, documents, year, month), entries
+    return entries
 
 
 def enter(store: Store, point: Point, entries: list[HostEntry], pair: tuple[str, str]) -> None:

@@ -84,7 +84,7 @@ def _draft(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
 
 
 def _close(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
-    """Each point in a transaction of its own; what cannot be closed keeps no other back."""
+    """Each point by itself; what cannot be closed keeps no other back."""
     month = year_month(arguments.month)
     documents = Documents(store)
     if arguments.point is not None:
@@ -95,9 +95,7 @@ def _close(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
     refused: list[str] = []
     for point in points:
         try:
-            with store.transaction():
-                now = store.fleet.point_known(point.module, point.point)
-                _, entries = closing.close(store, now, documents, *month, now_s)
+            _, entries = closing.close(store, point, documents, *month, now_s)
         except Refused as error:
             if arguments.point is not None:
                 raise
@@ -129,9 +127,8 @@ def _close(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
 def _issue(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
     month, series = year_month(arguments.month), issuing.series_of(arguments.series)
     documents = Documents(store)
-    with store.transaction():
-        point = point_of(store, arguments.module, arguments.point)
-        made, _ = issuing.issue(store, point, documents, *month, series, now_s)
+    point = point_of(store, arguments.module, arguments.point)
+    made, _ = issuing.issue(store, point, documents, *month, series, now_s)
     return _shown(store, documents, made, arguments)
 
 

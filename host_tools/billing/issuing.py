@@ -32,28 +32,33 @@ def series_of(text: str) -> str:
 
 def issue(
     store: Store,
-    point: Point,
+    place: Point,
     documents: Documents,
     year: int,
     month: int,
     series: str,
     now_s: int,
 ) -> tuple[Issued, bool]:
-    """The bill of a month, inside the caller's transaction, and True when it is new.
+    """The bill of a month, and True when it is new.
 
     Refused when the month cannot be closed, or a line does not foot.
     """
-    found, _ = closing.close(store, point, documents, year, month, now_s)
-    kept = bills.of(store)
-    before = kept.standing(point.id, found.from_s)
-    if before is not None:
-        return before, False
-    foot(point, found)
-    document = documents(point.state.version)
-    content = shown.as_json(point, found, document)
-    content |= {"kind": BILL, "issued_s": now_s}
-    where = (point.id, (found.from_s, found.to_s), now_s, content)
-    return kept.add(series, local_year(document, now_s), *where), True
+    while True:
+        prepared, _ = closing.close(store, place, documents, year, month, now_s)
+        found = prepared.found
+        foot(place, found)
+        with store.transaction():
+            point = store.fleet.point_known(place.module, place.point)
+            kept = bills.of(store)
+            before = kept.standing(point.id, found.from_s)
+            if before is not None:
+                return before, False
+            if closing.basis_of(store, point) == prepared.basis:
+                document = documents(point.state.version)
+                content = shown.as_json(point, found, document)
+                content |= {"kind": BILL, "issued_s": now_s}
+                where = (point.id, (found.from_s, found.to_s), now_s, content)
+                return kept.add(series, local_year(document, now_s), *where), True
 
 
 def foot(point: Point, found: Statement) -> None:

@@ -2,11 +2,12 @@
 
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 
 from host_tools import Refused, tariffs
-from host_tools.billing import closing
+from host_tools.billing import closing, issuing
 from host_tools.billing.documents import Documents
 from host_tools.exchange import journal_csv
 from host_tools.settlement import posting, reconcile
@@ -155,12 +156,23 @@ def test_a_kill_before_the_commit_leaves_nothing_and_the_next_run_enters_all(hom
     store = home.desk.store
     point = store.fleet.point_known("m1", 0)
     before = home.desk.journal()
+    prepared = closing.prepare(store, point, Documents(store), 2026, 1)
     with pytest.raises(InterruptedError), store.transaction():
-        closing.close(store, point, Documents(store), 2026, 1, home.desk.clock.s)
+        assert len(closing.enter_terms(store, prepared, home.desk.clock.s)) == 2
         raise InterruptedError
     assert home.desk.journal() == before and home.orderly.rows("host_entries") == 0
     assert home.adjustments() == []
     assert len(home.bill("close", "m1", 0, *MONTH)["entered"]) == 2
+
+
+def test_a_month_that_changes_while_it_is_worked_out_is_worked_out_again(home: Home) -> None:
+    store = home.desk.store
+    point = store.fleet.point_known("m1", 0)
+    prepared = closing.prepare(store, point, Documents(store), 2026, 1)
+    home.read(1, 5_000)
+    assert closing.basis_of(store, store.fleet.point_known("m1", 0)) != prepared.basis
+    again, entered = closing.close(store, point, Documents(store), 2026, 1, home.desk.clock.s)
+    assert len(entered) == 2 and again.lacking() == {} and again.basis != prepared.basis
 
 
 def test_closings_at_the_same_time_enter_once(home: Home) -> None:
@@ -168,10 +180,9 @@ def test_closings_at_the_same_time_enter_once(home: Home) -> None:
 
     def close() -> None:
         store = open_store(home.desk.folder)
-        with store.transaction():
-            point = store.fleet.point_known("m1", 0)
-            what = (store, point, Documents(store), 2026, 1, home.desk.clock.s)
-            found.append(len(closing.close(*what)[1]))
+        point = store.fleet.point_known("m1", 0)
+        what = (store, point, Documents(store), 2026, 1, home.desk.clock.s)
+        found.append(len(closing.close(*what)[1]))
         store.close()
 
     threads = [threading.Thread(target=close) for _ in range(4)]
@@ -418,16 +429,11 @@ def test_a_bill_is_taken_back_by_a_credit_bill_that_names_it(home: Home) -> None
     assert "credit bill, takes back" in out and "-215.76" in out
 
 
-def test_what_does_not_foot_is_not_issued(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_does_not_foot_is_not_issued(home: Home) -> None:
     store = home.desk.store
-    with store.transaction():
-        point = store.fleet.point_known("m1", 0)
-        closing.close(store, point, Documents(store), 2026, 1, home.desk.clock.s)
-    from dataclasses import replace
-
-    from host_tools.billing import issuing
-
-    found = closing.of_month(store, point, Documents(store), 2026, 1)
+    point = store.fleet.point_known("m1", 0)
+    what = (store, point, Documents(store), 2026, 1, home.desk.clock.s)
+    found = closing.close(*what)[0].found
     issuing.foot(point, found)
     for wrong in (
         replace(found, closing_ncur=found.closing_ncur + 1),

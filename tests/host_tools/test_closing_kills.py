@@ -24,9 +24,7 @@ from host_tools.store.database import open_store
 store = open_store(Path({folder!r}))
 documents = Documents(store)
 for place in store.fleet.points():
-    with store.transaction():
-        point = store.fleet.point_known(place.module, place.point)
-        issuing.issue(store, point, documents, 2026, 1, "GP", {now_s})
+    issuing.issue(store, place, documents, 2026, 1, "GP", {now_s})
 """
 
 
