@@ -35,7 +35,9 @@ KINDS = {
     "top-up": "充值不符",
     "lease": "租约异常",
     "day": "已关账日被改动",
-    "bill": "单据不符",
+    issued.BILL: "单据不符",
+    issued.TARIFF: "电价文件不符",
+    issued.ENTRY: "主站账目不符",
 }
 
 _ENTRIES = (
@@ -111,8 +113,8 @@ def check(store: sqlite3.Connection) -> Checked:
         _topups(store, points, checked)
         _leases(store, checked)
         _days(store, checked)
-        for where, what in issued.wrong(store):
-            checked.add("bill", where, what)
+        for kind, where, what in issued.wrong(store):
+            checked.add(kind, where, what)
     except sqlite3.DatabaseError as error:
         if not checked.found:
             raise

@@ -171,8 +171,10 @@ def _show(store: Store, arguments: argparse.Namespace, now_s: int) -> None:
     known = _known(store, arguments.version)
     if arguments.json:
         print(json.dumps({"version": known.version, "text": known.text}, ensure_ascii=False))
+    elif known.text is None:
+        print(f"only its book was given, as {known.name}")
     else:
-        print(known.text or f"only its book was given, as {known.name}", end="")
+        print(known.text, end="")
 
 
 def _known(store: Store, version: int) -> StoredFile:

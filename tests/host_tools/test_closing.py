@@ -443,6 +443,30 @@ def test_what_does_not_foot_is_not_issued(home: Home) -> None:
             issuing.foot(point, wrong)
 
 
+@pytest.mark.parametrize(
+    ("trigger", "sql", "told"),
+    [
+        ("bills_stay", "UPDATE bills SET content = replace(content, 'Flat', 'Flut')", "bill"),
+        ("bills_remain", "DELETE FROM bills", "a number is missing"),
+        ("receipts_stay", "UPDATE receipts SET content = '{}'", "receipt"),
+        ("tariff_documents_stay", "UPDATE tariff_documents SET text = text || ' '", "tariff"),
+        ("host_entries_stay", "UPDATE host_entries SET amount_ncur = -1", "no posting of its"),
+        ("host_entries_remain", "DELETE FROM host_entries", "its entry is not there"),
+    ],
+)  # fmt: skip
+def test_what_was_changed_behind_our_back_is_found(
+    home: Home, trigger: str, sql: str, told: str
+) -> None:
+    home.orderly.run("topup", "m1", 0, "50", "--reference", "cash-1")
+    home.bill("issue", "m1", 0, *MONTH)
+    assert home.orderly.run("verify")[0] == 0
+    connection = home.desk.store._connection
+    connection.execute(f"DROP TRIGGER {trigger}")
+    connection.execute(sql)
+    code, out, _ = home.orderly.run("verify")
+    assert code == 1 and told in out, out
+
+
 def test_a_receipt_has_a_number_without_a_gap(home: Home) -> None:
     for number, reference in ((1, "cash-1"), (2, "cash-2"), (1, "cash-1")):
         code, out, _ = home.orderly.run("topup", "m1", 0, "50", "--reference", reference, "--json")
