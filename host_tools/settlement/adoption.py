@@ -143,7 +143,7 @@ def adopt(store: Store, point: Point, who: str, why: str, now_s: int) -> Adopted
     store.ledgers.differ(point.id, settle.ROLLBACK, told, said.seq, ("lost", "adopted"), now_s)
     store.ledgers.agree(point.id, settle.ROLLBACK, now_s, told)
     store.ledgers.agree(point.id, settle.MISSING, now_s, "readings")
-    lost_wh = state.register_wh - before.register_wh
+    lost_wh = folded[0][0].energy_wh
     return Adopted(point, adopted, lost_wh, amount_ncur, tuple(entries))
 
 
@@ -180,13 +180,16 @@ def _continues(store: Store, prices: Prices, state: State, batch: Readings, now_
 
 
 def _entry(before: State, state: State, quality: int) -> Entry:
+    """Of a point without any entry the register before its opening is unknown: its energy is left
+    out, its money is not."""
+    energy_wh = state.register_wh - before.register_wh if before.time_s else 0
     return Entry(
         state.seq,
         ledger.TRANSFER,
         state.time_s,
         quality,
         state.register_wh,
-        state.register_wh - before.register_wh,
+        energy_wh,
         state.version,
         state.period,
         state.used_wh,

@@ -9,6 +9,7 @@ from host_tools.billing import receipts
 from host_tools.clock import Clock
 from host_tools.settlement import rebooking
 from host_tools.settlement.common import add_store_arguments, decimal, settings_of
+from host_tools.store.bills import Receipt
 from host_tools.store.database import Store, opened
 from host_tools.store.records import Point, TopUp
 from protocol.units import NCUR_PER_CUR, POINTS_MAX
@@ -77,8 +78,21 @@ def top_up(
     """
     with opened(data, create=False) as store, store.transaction():
         target = point_of(store, module, point)
-        paid = rebooking.pay(store, target, reference, amount_ncur, again, clock.now_s())
-        return paid, target, receipts.give(store, target, paid).number
+        paid, receipt = book(store, target, reference, amount_ncur, again, clock.now_s())
+        return paid, target, receipt.number
+
+
+def book(
+    store: Store,
+    point: Point,
+    reference: str,
+    amount_ncur: int,
+    again: bool | None,
+    now_s: int,
+) -> tuple[TopUp, Receipt]:
+    """A payment of any channel with its receipt, inside the caller's transaction."""
+    paid = rebooking.pay(store, point, reference, amount_ncur, again, now_s)
+    return paid, receipts.give(store, point, paid)
 
 
 def point_of(store: Store, module: str, number: int) -> Point:

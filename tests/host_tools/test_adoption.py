@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from host_tools.backup import archive
 from host_tools.exchange import journal_csv
 from host_tools.settlement import adoption, inbox, posting, reconcile
 from host_tools.store import adoptions
 from protocol import codes, ledger
 from protocol.units import SYNCHRONISED
 from tests.host_tools.desk import NOW_S, Desk
+from tests.host_tools.genuine import PointLedger
 from tests.host_tools.ordering.orderly import Orderly
 from tests.host_tools.test_older_backup import Restored, older
 
@@ -22,12 +24,20 @@ class Lost(Orderly):
     """A restored desk that lacks records 6 to 8 of point 0, and the command line on it."""
 
     def __init__(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        old, self.made, file = older(tmp_path)
-        self.desk = Restored(old, file, tmp_path / "new")
-        self.desk.clock.s = NOW_S
-        self.clock = self.desk.folder / "clock"
-        self._capsys = capsys
-        self._seq = 0
+        old, made, file = older(tmp_path)
+        self._begin(Restored(old, file, tmp_path / "new"), made, capsys)
+
+    def _begin(self, desk: Desk, made: PointLedger, capsys: pytest.CaptureFixture[str]) -> None:
+        self.desk, self.made, self._capsys, self._seq = desk, made, capsys, 0
+        desk.clock.s = NOW_S
+        self.clock = desk.folder / "clock"
+
+    @classmethod
+    def of(cls, desk: Desk, made: PointLedger, capsys: pytest.CaptureFixture[str]) -> "Lost":
+        """The same for another restored desk."""
+        one = cls.__new__(cls)
+        one._begin(desk, made, capsys)
+        return one
 
     def charge(self, energy_wh: int = 100) -> None:
         """One more record of the module, which it sends."""
@@ -99,6 +109,26 @@ def test_a_bill_names_what_was_charged_of_lost_records_and_foots(lost: Lost) -> 
     assert bill["opening_ncur"] + paid_ncur - bill["charged_ncur"] == bill["closing_ncur"]
     code, out, _ = lost.run("bill", "draft", "m1", 0, "--month", "2026-01", "--lang", "zh")
     assert "缺失记录（按模块申报）： charges" in out and "0.75 kWh" in out
+
+
+def test_a_point_that_lost_everything_goes_on_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = Desk(tmp_path / "data")
+    archive.take(old.folder, tmp_path / "backup", NOW_S)
+    made = old.opened(charges=4)
+    old.take(made.batch(1, 5))
+    lost = Lost.of(Restored(old, tmp_path / "backup", tmp_path / "new"), made, capsys)
+    lost.desk.take(made.statement())
+    lost.charge()
+    told = lost.adopt()
+    assert (told["first_seq"], told["seq"], told["energy_wh"]) == (1, 5, 0)
+    assert told["balance_ncur"] == -1000 * 488_300
+    lost.charge()
+    assert lost.point().state == made.state and lost.sound()
+    code, out, err = lost.run("bill", "draft", "m1", 0, "--month", "2026-01", "--json")
+    assert code == 0, err
+    assert json.loads(out)["closing_ncur"] == made.state.balance_ncur
 
 
 def test_adopting_twice_changes_nothing(lost: Lost) -> None:
