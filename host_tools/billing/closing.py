@@ -7,17 +7,18 @@ reading that is corrected later leaves a difference, which the next closing ente
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from host_tools import Refused
 from host_tools.billing.documents import Documents
 from host_tools.billing.statement import Statement, statement
 from host_tools.settlement import commands, inbox, posting, settle
-from host_tools.store import host_entries, orders, tariff_files
+from host_tools.settlement.common import decimal
+from host_tools.store import adoptions, host_entries, orders, tariff_files
 from host_tools.store.database import Store
 from host_tools.store.host_entries import HostEntry
 from host_tools.store.records import Point
-from protocol import codes
+from protocol import codes, ledger
 from protocol.units import DAY_S
 
 ADJUST_LIFE_S = 365 * DAY_S
@@ -36,12 +37,29 @@ def of_month(store: Store, point: Point, documents: Documents, year: int, month:
 
 
 @dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What a restored store does not know: terms that were entered, and ordered, after its backup.
+
+    `orders` are adjustments of modules by their amount; `others` what lost records contain besides
+    charges and payments. Terms of the same sum are these, and are not ordered again.
+    """
+
+    orders: dict[int, int]
+    others: tuple[HostEntry, ...]
+
+    @property
+    def others_ncur(self) -> int:
+        return sum(each.amount_ncur for each in self.others)
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """A month worked out at one instant; `basis` is what it rests on."""
 
     point: Point
     basis: tuple[int, int]
     found: Statement
+    forgotten: Forgotten
 
     def lacking(self) -> dict[str, int]:
         """What is owed by rule and not entered."""
@@ -56,7 +74,13 @@ def basis_of(store: Store, point: Point) -> tuple[int, int]:
 
 
 def close(
-    store: Store, place: Point, documents: Documents, year: int, month: int, now_s: int
+    store: Store,
+    place: Point,
+    documents: Documents,
+    year: int,
+    month: int,
+    now_s: int,
+    despite_loss: bool = False,
 ) -> tuple[Prepared, list[HostEntry]]:
     """The month as it is closed, and what had to be entered.
 
@@ -69,6 +93,8 @@ def close(
             prepared = prepare(store, place, documents, year, month)
         if not prepared.lacking():
             return prepared, entered
+        if not despite_loss:
+            _check_forgotten(prepared)
         with store.transaction():
             point = store.fleet.point_known(place.module, place.point)
             if basis_of(store, point) == prepared.basis:
@@ -93,7 +119,39 @@ def prepare(store: Store, place: Point, documents: Documents, year: int, month: 
         )
     if found.beyond is not None and found.beyond.bill is None:
         raise Refused(f"{where} {year}-{month:02}: {found.beyond.unsaid}")
-    return Prepared(point, basis_of(store, point), found)
+    return Prepared(point, basis_of(store, point), found, forgotten_of(store, point))
+
+
+def forgotten_of(store: Store, point: Point) -> Forgotten:
+    if adoptions.of(store).restored_s() is None:
+        return Forgotten({}, ())
+    own = host_entries.of(store).all(point.id)
+    known = {each.command_id for each in own}
+    orders = {
+        entry.amount_ncur: entry.number
+        for entry in store.ledgers.entries(point.id)
+        if (entry.kind, entry.channel) == (ledger.ADJUSTMENT, posting.REASON_TERMS)
+        and entry.number not in known
+    }
+    lost = (host_entries.ROLLBACK, posting.OTHERS)
+    others = tuple(each for each in own if (each.kind, each.rule) == lost)
+    return Forgotten(orders, others)
+
+
+def _check_forgotten(prepared: Prepared) -> None:
+    """Refused where terms that are lacking may be there already under another sum."""
+    forgotten, owed_ncur = prepared.forgotten, sum(prepared.lacking().values())
+    if -owed_ncur in forgotten.orders or -owed_ncur == forgotten.others_ncur:
+        return
+    amounts = [*forgotten.orders, *([forgotten.others_ncur] if forgotten.others_ncur else [])]
+    if amounts:
+        point = prepared.point
+        told = ", ".join(decimal(amount_ncur) for amount_ncur in amounts)
+        raise Refused(
+            f"{point.module}/{point.point}: {decimal(-owed_ncur)} is lacking, and the restored"
+            f" store has forgotten what adjusted {told}; if that was not this month, add"
+            " --despite-loss 恢复前的调账不明"
+        )
 
 
 def enter_terms(store: Store, prepared: Prepared, now_s: int) -> list[HostEntry]:
@@ -104,15 +162,26 @@ def enter_terms(store: Store, prepared: Prepared, now_s: int) -> list[HostEntry]
     version = point.state.version
     span = more.span.from_s, prepared.found.to_s
     owed_ncur = sum(lacking.values())
-    command_id = 0
-    if owed_ncur:
+    command_id, pair = 0, (posting.ADJUSTMENTS, posting.TERMS)
+    forgotten = prepared.forgotten
+    if -owed_ncur in forgotten.orders:
+        command_id, pair = forgotten.orders[-owed_ncur], (posting.SUSPENSE, posting.TERMS)
+        store.ledgers.agree(point.id, settle.TAMPER, now_s, f"adjustment {command_id}")
+    elif owed_ncur and -owed_ncur == forgotten.others_ncur:
+        pair = (posting.ROLLBACK, posting.TERMS)
+        turned = [
+            replace(each, amount_ncur=-each.amount_ncur, posted_s=now_s)
+            for each in forgotten.others
+        ]
+        enter(store, point, turned, (posting.ROLLBACK, posting.ADJUSTMENTS))
+    elif owed_ncur:
         command_id = _order(store, point, -owed_ncur, version, lacking, span, now_s)
     what = (point.id, host_entries.TERMS, *span, version)
     entries = [
         HostEntry(*what, rule, -amount_ncur, command_id, now_s)
         for rule, amount_ncur in lacking.items()
     ]
-    enter(store, point, entries, (posting.ADJUSTMENTS, posting.TERMS))
+    enter(store, point, entries, pair)
     return entries
 
 

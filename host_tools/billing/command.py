@@ -42,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for what in (DRAFT, CLOSE, ISSUE):
         zone = "of the tariff's zone"
         made[what].add_argument("--month", required=True, metavar="YYYY-MM", help=zone)
+    for what in (CLOSE, ISSUE):
+        loss = "in a restored store: what it has forgotten was not of this month"
+        made[what].add_argument("--despite-loss", action="store_true", help=loss)
     for what in (SHOW, CREDIT):
         made[what].add_argument("number")
     made[ISSUE].add_argument("--series", default=issuing.SERIES, help="of the number, default GP")
@@ -95,7 +98,8 @@ def _close(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
     refused: list[str] = []
     for point in points:
         try:
-            _, entries = closing.close(store, point, documents, *month, now_s)
+            what = (store, point, documents, *month, now_s, arguments.despite_loss)
+            _, entries = closing.close(*what)
         except Refused as error:
             if arguments.point is not None:
                 raise
@@ -128,7 +132,8 @@ def _issue(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
     month, series = year_month(arguments.month), issuing.series_of(arguments.series)
     documents = Documents(store)
     point = point_of(store, arguments.module, arguments.point)
-    made, _ = issuing.issue(store, point, documents, *month, series, now_s)
+    what = (store, point, documents, *month, series, now_s, arguments.despite_loss)
+    made, _ = issuing.issue(*what)
     return _shown(store, documents, made, arguments)
 
 

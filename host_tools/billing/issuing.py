@@ -38,13 +38,15 @@ def issue(
     month: int,
     series: str,
     now_s: int,
+    despite_loss: bool = False,
 ) -> tuple[Issued, bool]:
     """The bill of a month, and True when it is new.
 
     Refused when the month cannot be closed, or a line does not foot.
     """
     while True:
-        prepared, _ = closing.close(store, place, documents, year, month, now_s)
+        what = (store, place, documents, year, month, now_s, despite_loss)
+        prepared, _ = closing.close(*what)
         found = prepared.found
         foot(place, found)
         with store.transaction():

@@ -5,7 +5,7 @@ day; money to that of its instant; an entry of the host to that in which its per
 parts are the engine's, asked again; a ledger that says otherwise is refused.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from host_tools import Refused
@@ -24,12 +24,6 @@ from protocol.tariff import Book, Position
 from protocol.units import DAY_S
 
 READ = (ledger.CHARGE, ledger.OPENING, ledger.TRANSFER)  # entries that move the register
-
-
-def host_made(entry: Settled) -> bool:
-    """True for what only follows an entry of the host, which counts in its place."""
-    brought = entry.kind == ledger.ADJUSTMENT and entry.channel == posting.REASON_TERMS
-    return brought or entry.kind == ledger.TRANSFER
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +70,19 @@ class Month:
         self.begun = Position(0, 0)  # before the first charge
         self.lost_wh = 0  # by records that the store lacks
         self.posted: list[HostEntry] = []
+        self._brought: set[int] = set()  # orders of entries of the host
 
-    def take_all(self, entries: Iterable[Settled], posted: Iterable[HostEntry]) -> None:
+    def take_all(self, entries: Iterable[Settled], posted: Sequence[HostEntry]) -> None:
+        self._brought = {each.command_id for each in posted}
         for entry in entries:
             self.take(entry)
         for each in posted:
             self._take_posted(each)
+
+    def _host_made(self, entry: Settled) -> bool:
+        """True for what only follows an entry of the host, which counts in its place."""
+        ordered = entry.kind == ledger.ADJUSTMENT and entry.channel == posting.REASON_TERMS
+        return (ordered and entry.number in self._brought) or entry.kind == ledger.TRANSFER
 
     def _take_posted(self, each: HostEntry) -> None:
         """The host's own entries stand for what a module has entered of them."""
@@ -102,7 +103,7 @@ class Month:
             raise Refused(f"entry {entry.seq}: its balance does not follow; restore a backup")
         self._balance_ncur = entry.balance_ncur
         where = self._where(entry)
-        amount_ncur = 0 if host_made(entry) else entry.amount_ncur
+        amount_ncur = 0 if self._host_made(entry) else entry.amount_ncur
         if where < 0:
             self.opening_ncur += amount_ncur
         if where <= 0:
@@ -141,7 +142,7 @@ class Month:
             self.readings.append((entry.time_s, entry.register_wh))
             self.lost_wh += entry.energy_wh
         elif entry.kind == ledger.ADJUSTMENT:
-            if not host_made(entry):
+            if not self._host_made(entry):
                 self.adjustments.append(entry)
         elif entry.kind == ledger.OPENING:
             self.readings.append((entry.time_s, entry.register_wh))
@@ -216,9 +217,11 @@ def corrections_of(taken: Month) -> list[BillLine]:
     for entry in taken.adjustments:
         name = f"{entry.number} ({entry.channel})"
         out.append(line_of(ADJUSTMENT, name, -entry.amount_ncur))
+    sums: dict[str, int] = {}
     for each in taken.posted:
         if each.kind == host_entries.ROLLBACK:
-            out.append(line_of(LOST, each.rule, -each.amount_ncur))
+            sums[each.rule] = sums.get(each.rule, 0) - each.amount_ncur
+    out += [line_of(LOST, rule, amount_ncur) for rule, amount_ncur in sums.items() if amount_ncur]
     return out
 
 
