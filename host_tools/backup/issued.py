@@ -45,7 +45,12 @@ def _numbered(store: sqlite3.Connection) -> Iterator[tuple[str, str, str]]:
             yield BILL, f"{kind} {number}", "its content is not what was issued"
         elif json.loads(content)["number"] != number:
             yield BILL, f"{kind} {number}", "its content has another number"
-    last = {(name, year): n for name, year, n in store.execute("SELECT * FROM series").fetchall()}
+    for series, year, first, upto in store.execute(
+        "SELECT name, year, first, last FROM lost_numbers"
+    ).fetchall():
+        places.setdefault((series, year), []).extend(range(first, upto + 1))
+    rows = store.execute("SELECT name, year, last FROM series").fetchall()
+    last = {(name, year): place for name, year, place in rows}
     for key in sorted({*places, *last}):
         if sorted(places.get(key, [])) != list(range(1, last.get(key, 0) + 1)):
             yield BILL, f"series {key[0]}-{key[1]}", "a number is missing or was given twice"

@@ -18,7 +18,7 @@ from host_tools.store.host_entries import HostEntry
 from host_tools.store.records import Point
 
 DRAFT, CLOSE, ISSUE, SHOW, LIST = "draft", "close", "issue", "show", "list"
-CREDIT, RECEIPT = "credit", "receipt"
+CREDIT, RECEIPT, RESUME = "credit", "receipt", "resume"
 _HELP = {
     DRAFT: "the month of a point as it stands, without a number",
     CLOSE: "enter what the tariff asks beyond the module's charges",
@@ -27,6 +27,7 @@ _HELP = {
     LIST: "issued bills",
     CREDIT: "take an issued bill back by a credit bill",
     RECEIPT: "the receipt of a payment",
+    RESUME: "tell a restored store the last number that was given out",
 }
 
 
@@ -45,11 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for what in (CLOSE, ISSUE):
         loss = "in a restored store: what it has forgotten was not of this month"
         made[what].add_argument("--despite-loss", action="store_true", help=loss)
-    for what in (SHOW, CREDIT):
+    for what in (SHOW, CREDIT, RESUME):
         made[what].add_argument("number")
     made[ISSUE].add_argument("--series", default=issuing.SERIES, help="of the number, default GP")
-    made[CREDIT].add_argument("--by", required=True, metavar="WHO", help="who takes it back")
-    made[CREDIT].add_argument("--reason", required=True, metavar="TEXT", help="why")
+    for what in (CREDIT, RESUME):
+        made[what].add_argument("--by", required=True, metavar="WHO", help="who decides it")
+        made[what].add_argument("--reason", required=True, metavar="TEXT", help="why")
     made[RECEIPT].add_argument("reference", help="the payment's own number")
     for what in (DRAFT, ISSUE, SHOW, CREDIT, RECEIPT):
         made[what].add_argument("--lang", choices=LANGUAGES, default=BOTH, help="default: both")
@@ -207,6 +209,22 @@ def _receipt(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
     return 0
 
 
+def _resume(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
+    found = re.fullmatch(r"([A-Z0-9]{1,8})-(20\d\d)-(\d{6,9})", arguments.number)
+    if found is None:
+        raise Refused(f"{arguments.number}: write it as GP-2026-000017, 000000 for none yet")
+    who, why = said("by", arguments.by), said("reason", arguments.reason)
+    series, year, place = found[1], int(found[2]), int(found[3])
+    with store.transaction():
+        first, last = bills.of(store).resume(series, year, place, who, why, now_s)
+    lost = last - first + 1
+    if arguments.json:
+        print(json.dumps({"series": series, "year": year, "last": place, "lost": lost}))
+    else:
+        print(f"{series}-{year}: goes on behind 续接 {place:06d}, {lost} numbers lost 缺失")
+    return 0
+
+
 _RUNS: dict[str, Callable[[Store, argparse.Namespace, int], int]] = {
     DRAFT: _draft,
     CLOSE: _close,
@@ -215,4 +233,5 @@ _RUNS: dict[str, Callable[[Store, argparse.Namespace, int], int]] = {
     LIST: _list,
     CREDIT: _credit,
     RECEIPT: _receipt,
+    RESUME: _resume,
 }

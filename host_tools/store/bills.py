@@ -7,8 +7,10 @@ import hashlib
 import json
 import sqlite3
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
+from host_tools import Refused
 from host_tools.store.database import Store
 
 Content = dict[str, object]
@@ -69,7 +71,16 @@ class Bills:
         self._connection = connection
 
     def next_number(self, series: str, year: int) -> tuple[str, int]:
-        """The next number of a series in a year, and its place; others wait for it."""
+        """The next number of a series in a year, and its place; others wait for it.
+
+        Refused in a restored store that was not told which ones were given out before.
+        """
+        if self._forgotten(series, year):
+            raise Refused(
+                f"{series}-{year}: the store was restored and may have forgotten numbers; tell the"
+                f" last one given out, such as `gridpurse bill resume {series}-{year}-000017`"
+                " 请先告知恢复前最后的单号"
+            )
         row = self._connection.execute(
             "INSERT INTO series (name, year, last) VALUES (?, ?, 1)"
             " ON CONFLICT (name, year) DO UPDATE SET last = series.last + 1 RETURNING last",
@@ -77,6 +88,45 @@ class Bills:
         ).fetchone()
         place = int(row[0])
         return f"{series}-{year}-{place:06d}", place
+
+    def _forgotten(self, series: str, year: int) -> bool:
+        """True for years up to that of a restore, until it is told where they had been."""
+        row = self._connection.execute(
+            "SELECT number FROM changes WHERE what = 'restored'"
+        ).fetchone()
+        if row is None or year > datetime.fromtimestamp(int(row[0]), UTC).year:
+            return False
+        known = self._connection.execute(
+            "SELECT resumed_s FROM series WHERE name = ? AND year = ?", (series, year)
+        ).fetchone()
+        return known is None or int(known[0]) < int(row[0])
+
+    def resume(
+        self, series: str, year: int, place: int, who: str, why: str, now_s: int
+    ) -> tuple[int, int]:
+        """Goes on behind a number; (first, last) of those that this store has forgotten.
+
+        Refused when the store itself has given out a later one.
+        """
+        row = self._connection.execute(
+            "SELECT last FROM series WHERE name = ? AND year = ?", (series, year)
+        ).fetchone()
+        last = int(row[0]) if row else 0
+        if place < last:
+            raise Refused(f"{series}-{year}-{place:06d}: {last:06d} is here already 单号已使用")
+        if place > last:
+            self._connection.execute(
+                "INSERT INTO lost_numbers (name, year, first, last, who, why, noted_s)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (series, year, last + 1, place, who, why, now_s),
+            )
+        self._connection.execute(
+            "INSERT INTO series (name, year, last, resumed_s) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (name, year) DO UPDATE SET last = excluded.last,"
+            " resumed_s = excluded.resumed_s",
+            (series, year, place, now_s),
+        )
+        return last + 1, place
 
     def add(
         self,

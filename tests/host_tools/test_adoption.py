@@ -31,6 +31,8 @@ class Lost(Orderly):
         self.desk, self.made, self._capsys, self._seq = desk, made, capsys, 0
         desk.clock.s = NOW_S
         self.clock = desk.folder / "clock"
+        words = ("--by", "Li Na", "--reason", "no receipt was given out")
+        assert self.run("bill", "resume", "R-2026-000000", *words)[0] == 0
 
     @classmethod
     def of(cls, desk: Desk, made: PointLedger, capsys: pytest.CaptureFixture[str]) -> "Lost":

@@ -44,7 +44,14 @@ def agreed(home: Home) -> None:
         posting.ENERGY: -home.ledger.state.charged_ncur,
         posting.TERMS: OWED_NCUR,
     }
+    code, _, err = home.orderly.run("bill", "issue", "m1", 0, *MONTH)
+    assert code == 2 and "gridpurse bill resume GP-2026-" in err and err.count("\n") == 1
+    who = ("--by", "Li Na", "--reason", "our copies end there")
+    assert home.bill("resume", "GP-2026-000017", *who)["lost"] == 17
     january = home.bill("issue", "m1", 0, *MONTH)["content"]
+    assert january["number"] == "GP-2026-000018"
+    code, _, err = home.orderly.run("bill", "resume", "GP-2026-000017", *who)
+    assert code == 2 and "000018 is here already" in err
     assert january["bill"]["printed_ncur"] == 21576 * CUR // 100
     assert january["closing_ncur"] == -21576 * CUR // 100
     assert home.orderly.run("verify")[0] == 0 and home.desk.differences() == []

@@ -55,6 +55,8 @@ def test_a_point_goes_on_behind_lost_records_while_the_service_runs(
         by_deadline(lambda: point_of(settle)["reconciled"], "reconciled")
         assert point_of(settle)["balance_host_ncur"] == made.state.balance_ncur
         assert point_of(settle)["energy_wh"] == made.state.register_wh - 1000
+        words = ("bill", "resume", "R-2026-000000", "--by", "Li Na", "--reason", "none yet")
+        assert settle.command(*words).returncode == 0
         paid = settle.command("topup", "m1", "0", "5", "--reference", "cash-1")
         assert paid.returncode == 0 and "top-up 2 of m1/0" in paid.stdout, paid.stderr
         sound = settle.command("verify", str(new))

@@ -43,7 +43,20 @@ CREATE TABLE series (
   name TEXT NOT NULL,
   year INTEGER NOT NULL,
   last INTEGER NOT NULL,
+  resumed_s INTEGER NOT NULL DEFAULT 0,  -- when a restored store was told where it had been
   PRIMARY KEY (name, year)
+);
+
+-- Numbers that were given out after the backup that a store was restored from.
+CREATE TABLE lost_numbers (
+  name TEXT NOT NULL,
+  year INTEGER NOT NULL,
+  first INTEGER NOT NULL,
+  last INTEGER NOT NULL,
+  who TEXT NOT NULL,
+  why TEXT NOT NULL,
+  noted_s INTEGER NOT NULL,
+  PRIMARY KEY (name, year, first)
 );
 
 CREATE TABLE bills (
@@ -112,6 +125,10 @@ CREATE TRIGGER receipts_stay BEFORE UPDATE ON receipts
   BEGIN SELECT RAISE(ABORT, 'a receipt is final'); END;
 CREATE TRIGGER receipts_remain BEFORE DELETE ON receipts
   BEGIN SELECT RAISE(ABORT, 'a receipt is final'); END;
+CREATE TRIGGER lost_numbers_stay BEFORE UPDATE ON lost_numbers
+  BEGIN SELECT RAISE(ABORT, 'lost numbers are append-only'); END;
+CREATE TRIGGER lost_numbers_remain BEFORE DELETE ON lost_numbers
+  BEGIN SELECT RAISE(ABORT, 'lost numbers are append-only'); END;
 CREATE TRIGGER adoptions_stay BEFORE UPDATE ON adoptions
   BEGIN SELECT RAISE(ABORT, 'adoptions are append-only'); END;
 CREATE TRIGGER adoptions_remain BEFORE DELETE ON adoptions
