@@ -11,11 +11,12 @@ from host_tools import Refused, setup, simulate
 from host_tools.backup import command as backup
 from host_tools.billing import command as bill
 from host_tools.demo import run as demo
-from host_tools.exchange import readings
+from host_tools.exchange import bridge, export, readings
 from host_tools.flashing import device_image
 from host_tools.operations import doctor
 from host_tools.ordering import command, listing
 from host_tools.settlement import (
+    adopt,
     close,
     differences,
     enrol,
@@ -60,11 +61,14 @@ COMMANDS: dict[
     ),
     "validate": ("check settled readings", validate.add_arguments, validate.run),
     "review": ("decide about doubtful readings", review.add_arguments, review.run),
-    "tariff": ("check, explain or compare tariff files", tariff.add_arguments, tariff.run),
-    "bill": ("the month of a service point", bill.add_arguments, bill.run),
+    "tariff": ("check, compare, keep and assign tariffs", tariff.add_arguments, tariff.run),
+    "bill": ("draft, close and issue months", bill.add_arguments, bill.run),
     "image": ("build the flash images of a board", device_image.add_arguments, device_image.run),
     "readings": ("check, import or export readings", readings.add_arguments, readings.run),
+    "export": ("readings, bills, ledger", export.add_arguments, export.run),
+    "bridge": ("show points to other systems", bridge.add_arguments, bridge.run),
     "trial": ("debits and credits of every account", trial.add_arguments, trial.run),
+    "adopt": ("go on behind records that were lost", adopt.add_arguments, adopt.run),
     "close": ("close a day of the books", close.add_arguments, close.run),
     "retain": ("forget old evidence", retain.add_arguments, retain.run),
     "backup": ("copy the store", backup.add_backup_arguments, backup.backup),

@@ -1,6 +1,7 @@
 """Small files written whole or not at all, secrets readable by their owner only."""
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,12 +11,18 @@ PUBLIC = 0o644
 
 def write_whole(path: Path, text: str, mode: int = PUBLIC) -> None:
     """Replaces a file; after a failure, also on a full disk, it is what it was before."""
+    write_lines(path, (text,), mode)
+
+
+def write_lines(path: Path, lines: Iterable[str], mode: int = PUBLIC) -> None:
+    """The same for a text that comes in pieces. CRLF stays CRLF."""
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
     try:
         file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(file, "w", encoding="utf-8") as stream:
-            stream.write(text)
+            for line in lines:
+                stream.write(line)
             stream.flush()
             os.fsync(file)
         new.replace(path)

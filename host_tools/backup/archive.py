@@ -279,7 +279,11 @@ def _prepared(new: Path, now_s: int) -> None:
                 "UPDATE leases SET until_ms = 0, generation = generation + ?", (GENERATIONS_LEAP,)
             )
             store.execute("UPDATE modules SET command_id = command_id + ?", (COMMANDS_LEAP,))
-            store.execute("INSERT OR REPLACE INTO changes VALUES ('restored', ?)", (now_s,))
+            store.execute(
+                "INSERT INTO changes (what, number) VALUES ('restored', ?)"
+                " ON CONFLICT (what) DO UPDATE SET number = excluded.number",
+                (now_s,),
+            )
             store.execute("UPDATE changes SET number = number + 1 WHERE what = 'fleet'")
             store.execute("COMMIT")
         finally:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from host_tools import Refused
-from host_tools.settlement import posting
+from host_tools.backup import issued
+from host_tools.settlement import adoption, posting
 from host_tools.settlement.common import decimal
 from host_tools.store.days import Days
 from host_tools.store.sql import Connection, Database, migrating
@@ -34,6 +35,9 @@ KINDS = {
     "top-up": "充值不符",
     "lease": "租约异常",
     "day": "已关账日被改动",
+    issued.BILL: "单据不符",
+    issued.TARIFF: "电价文件不符",
+    issued.ENTRY: "主站账目不符",
 }
 
 _ENTRIES = (
@@ -87,6 +91,7 @@ class _Point:
     at_id: int = 0
     broken: bool = False
     arrived: dict[int, Entry] = field(default_factory=dict)  # top-ups that the host had issued
+    adopted: set[int] = field(default_factory=set)  # sequences of adopted statements
 
 
 def check(database: Database) -> Checked:
@@ -111,6 +116,8 @@ def check(database: Database) -> Checked:
         _topups(store, points, checked)
         _leases(store, checked)
         _days(database, checked)
+        for kind, where, what in issued.wrong(store):
+            checked.add(kind, where, what)
     except sqlite3.DatabaseError as error:
         if not checked.found:
             raise
@@ -142,6 +149,8 @@ def _chains(
     """Folds all entries; {(currency, account code): debits less credits} of their legs."""
     totals: Counter[tuple[str, int]] = Counter()
     customer, in_flight = posting.CODES[posting.CUSTOMER], posting.CODES[posting.IN_FLIGHT]
+    rows = database.connection.execute("SELECT point_id, seq, payload FROM adoptions").fetchall()
+    adopted = {(point_id, seq): bytes(payload) for point_id, seq, payload in rows}
     for row in database.stream(_ENTRIES):
         checked.entries += 1
         row_id, before_id, point_id, contra, charged_ncur, topups_ncur, head = row[:7]
@@ -155,23 +164,38 @@ def _chains(
         if point.broken:
             continue
         where = f"{point.name} entry {entry.seq}"
-        why = _unlike(point, before_id, entry, (charged_ncur, topups_ncur, head))
+        payload = adopted.get((point_id, entry.seq))
+        why = _unlike(point, before_id, entry, (charged_ncur, topups_ncur, head), payload)
         if why:
             point.broken = True
             checked.add("chain", where, why)
             continue
         point.at_id = row_id
+        if payload is not None:
+            point.adopted.add(entry.seq)
         if entry.kind == ledger.TOPUP and contra == in_flight:
             point.arrived[entry.seq] = entry
     return totals
 
 
-def _unlike(point: _Point, before_id: int, entry: Entry, kept: tuple[object, ...]) -> str:
-    """Why an entry does not continue the chain of its point, or ""; the point moves on by it."""
+def _unlike(
+    point: _Point,
+    before_id: int,
+    entry: Entry,
+    kept: tuple[object, ...],
+    payload: bytes | None,
+) -> str:
+    """Why an entry does not continue the chain of its point, or ""; the point moves on by it.
+
+    `payload` is the module's statement where that was adopted; the chain goes on from it.
+    """
     if before_id != point.at_id:
         return f"names row {before_id} before it, which is row {point.at_id}"
     try:
-        state = ledger.apply(point.state, entry)
+        if payload is None:
+            state = ledger.apply(point.state, entry)
+        else:
+            state = adoption.restated(point.state, entry, payload)
     except Malformed as refusal:
         return f"does not continue entry {point.state.seq}: {refusal.detail}"
     charged_ncur, topups_ncur, head = kept
@@ -247,7 +271,7 @@ def _topups(store: Connection, points: dict[int, _Point], checked: Checked) -> N
     ):
         point = points.get(point_id)
         paid_ncur[point_id] += amount_ncur
-        if point is None or point.broken or state != "credited":
+        if point is None or point.broken or state != "credited" or seq in point.adopted:
             continue
         entry = point.arrived.pop(seq, None)
         if entry is None or (entry.number, entry.amount_ncur) != (number, amount_ncur):

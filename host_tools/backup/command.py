@@ -79,8 +79,8 @@ def restore(arguments: argparse.Namespace) -> int:
             f" {manifest.modules} lack 缺: {_few(lacking)}"
         )
     print(
-        "before settle starts, book the payments made since the backup again, each point's in"
-        " their old order 启动结算前，请按原顺序重新录入备份之后的缴费"
+        "before settle starts, book the payments made since the backup by `gridpurse topup"
+        " --again`, each point's in their old order 启动结算前，请按原顺序重新录入备份之后的缴费"
     )
     return _shown(checked)
 

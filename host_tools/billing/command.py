@@ -1,80 +1,70 @@
-"""`gridpurse bill`: the month of a service point from its settled charges."""
+"""`gridpurse bill`: the month of a service point, closed, issued under a number, taken back."""
 
 import argparse
 import json
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 
-from host_tools import Refused, tariffs
-from host_tools.billing import printed
-from host_tools.billing.statement import Statement, statement
-from host_tools.billing.words import BOTH, EN, LANGUAGES, UNNAMED, cents, kwh, money, say
-from host_tools.config import read_toml
-from host_tools.rating.lines import BillLine, printed_ncur
-from host_tools.settlement.common import add_store_arguments, settings_of
+from host_tools import Refused
+from host_tools.billing import closing, issuing, receipts, shown
+from host_tools.billing.documents import Documents
+from host_tools.billing.words import BOTH, LANGUAGES, cents
+from host_tools.settlement.common import add_store_arguments, said, settings_of, table
+from host_tools.settlement.topup import point_of
+from host_tools.store import bills
+from host_tools.store.bills import Issued
 from host_tools.store.database import Store, opened
+from host_tools.store.host_entries import HostEntry
 from host_tools.store.records import Point
-from host_tools.tariffs import terms
-from host_tools.tariffs.terms import Document, Terms
-from host_tools.validation import gate
-from host_tools.validation.versions import Versions
-from protocol import ledger, tariff
 
-NO_FILE = "-"  # origin of a document that is made of a stored book
-_MOVEMENTS = {ledger.TOPUP: "topup", ledger.DEBT: "debt", ledger.TRANSFER: "transfer"}
+DRAFT, CLOSE, ISSUE, SHOW, LIST = "draft", "close", "issue", "show", "list"
+CREDIT, RECEIPT, RESUME = "credit", "receipt", "resume"
+_HELP = {
+    DRAFT: "the month of a point as it stands, without a number",
+    CLOSE: "enter what the tariff asks beyond the module's charges",
+    ISSUE: "close a month and give its bill a number",
+    SHOW: "an issued bill",
+    LIST: "issued bills",
+    CREDIT: "take an issued bill back by a credit bill",
+    RECEIPT: "the receipt of a payment",
+    RESUME: "tell a restored store the last number that was given out",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("module")
-    parser.add_argument("point", type=int)
-    parser.add_argument("--month", required=True, metavar="YYYY-MM", help="of the tariff's zone")
-    parser.add_argument(
-        "--tariff",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="tariff file of a version that is billed: names its rates; repeat for more",
-    )
-    parser.add_argument("--lang", choices=LANGUAGES, default=BOTH, help="default: both")
-    parser.add_argument(
-        "--draft", action="store_true", help="print it whatever validation and audit say"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    add_store_arguments(parser)
+    kinds = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    made = {what: kinds.add_parser(what, help=text) for what, text in _HELP.items()}
+    for what in (DRAFT, ISSUE):
+        made[what].add_argument("module")
+        made[what].add_argument("point", type=int)
+    made[CLOSE].add_argument("module", nargs="?", help="default: all modules")
+    made[CLOSE].add_argument("point", type=int, nargs="?", help="default: all points")
+    made[LIST].add_argument("--module", help="only the points of one module")
+    for what in (DRAFT, CLOSE, ISSUE):
+        zone = "of the tariff's zone"
+        made[what].add_argument("--month", required=True, metavar="YYYY-MM", help=zone)
+    for what in (CLOSE, ISSUE):
+        loss = "in a restored store: what it has forgotten was not of this month"
+        made[what].add_argument("--despite-loss", action="store_true", help=loss)
+    for what in (SHOW, CREDIT, RESUME):
+        made[what].add_argument("number")
+    made[ISSUE].add_argument("--series", default=issuing.SERIES, help="of the number, default GP")
+    for what in (CREDIT, RESUME):
+        made[what].add_argument("--by", required=True, metavar="WHO", help="who decides it")
+        made[what].add_argument("--reason", required=True, metavar="TEXT", help="why")
+    made[RECEIPT].add_argument("reference", help="the payment's own number")
+    for what in (DRAFT, ISSUE, SHOW, CREDIT, RECEIPT):
+        made[what].add_argument("--lang", choices=LANGUAGES, default=BOTH, help="default: both")
+    for one in made.values():
+        one.add_argument("--json", action="store_true", help="print JSON")
+        add_store_arguments(one)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    year, month = year_month(arguments.month)
-    given = [tariffs.read_document(path) for path in arguments.tariff]
-    with opened(settings_of(arguments).store(), create=False) as store:
-        point = store.fleet.point(arguments.module, arguments.point)
-        if point is None:
-            raise Refused(
-                f"{arguments.module}/{arguments.point}: no such point; see gridpurse modules"
-            )
-        documents = Documents(store, given)
-        found = of_point(store, point, documents, year, month)
-        document = documents(point.state.version)
-        documents.all_used({*found.versions, point.state.version})
-        values = [read_toml(path) for path in arguments.tariff]
-        tariff_file = values[0] if len(values) == 1 else None
-        doubts = gate.doubts(store, point, found.from_s, found.to_s, tariff_file)
-        readings_version = Versions(store).number(point.id)
-    if not arguments.draft:
-        gate.refuse(point, doubts)
-    if arguments.json:
-        marks = {
-            "doubts": [str(each) for each in doubts],
-            "readings_version": readings_version,
-        }
-        print(json.dumps(as_json(point, found, document) | marks, ensure_ascii=False))
-    else:
-        lines = text(point, found, document, documents, arguments.lang)
-        print("\n".join([*lines, *(f"draft 草稿: {each}" for each in doubts)]))
-    return 0
+    """0 done; `close` of several points: 1 when one of them cannot be closed yet."""
+    settings = settings_of(arguments)
+    with opened(settings.store(), create=False) as store:
+        return _RUNS[arguments.what](store, arguments, settings.clock().now_s())
 
 
 def year_month(told: str) -> tuple[int, int]:
@@ -84,204 +74,169 @@ def year_month(told: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def of_point(
-    store: Store, point: Point, documents: "Documents", year: int, month: int
-) -> Statement:
-    """The statement of a point. Refused when it has none."""
-    if not point.state.version:
-        raise Refused(f"{point.module}/{point.point}: it has no entry yet; wait for its module")
-    current = documents(point.state.version)
-    return statement(documents, current, store.ledgers.entries(point.id), year, month)
+def _draft(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
+    month = year_month(arguments.month)
+    documents = Documents(store)
+    with store.instant():
+        point = point_of(store, arguments.module, arguments.point)
+        found = closing.of_month(store, point, documents, *month)
+        document = documents(point.state.version)
+        doubts, version = issuing.doubts_of(store, point, found)
+    marks = [str(each) for each in doubts]
+    if arguments.json:
+        told = shown.as_json(point, found, document)
+        told |= {"doubts": marks, "readings_version": version}
+        print(json.dumps(told, ensure_ascii=False))
+    else:
+        lines = shown.text(point, found, document, documents, arguments.lang)
+        print("\n".join([*lines, *(f"draft 草稿: {mark}" for mark in marks)]))
+    return 0
 
 
-class Documents:
-    """Tariffs by version: the files that were given, else what the stored book alone says."""
-
-    def __init__(self, store: Store, given: list[Document]) -> None:
-        self._store = store
-        self._known = {}
-        for document in given:
-            version = document.book.version
-            stored = store.fleet.book(version)
-            if stored is not None and stored != document.book:
-                raise Refused(
-                    f"--tariff {document.name}: version {version} is another tariff in the store;"
-                    " give the file that was assigned"
-                )
-            self._known[version] = document
-
-    def all_used(self, versions: set[int]) -> None:
-        """Refused when a file was given that nothing here was charged by."""
-        for version, document in self._known.items():
-            if version not in versions:
-                told = ", ".join(str(each) for each in sorted(versions))
-                raise Refused(
-                    f"--tariff {document.name}: nothing here is charged by its version {version};"
-                    f" give the file of {told}"
-                )
-
-    def __call__(self, version: int) -> Document:
-        known = self._known.get(version)
-        if known is None:
-            book = self._store.fleet.book(version)
-            if book is None:
-                raise Refused(f"tariff version {version}: is not in the store; restore a backup")
-            known = self._known[version] = unnamed(book)
-        return known
-
-
-def unnamed(book: tariff.Book) -> Document:
-    """A document of a book alone: rates have numbers, and no percentage can be told apart."""
-    around = []
-    for from_s, rates in book.rates:
-        rows = rates.prices_ucur_per_kwh
-        names = tuple(f"{UNNAMED}{number}" for number in range(1, len(rows[0]) + 1))
-        method = terms.ADDER if len(rows) == 1 else terms.PER_TIER
-        plain = Terms(
-            names, method, terms.CHRONOLOGICAL, (), (), (), None, False, False, terms.PRINTED, 0
-        )
-        around.append((from_s, plain))
-    name = f"version {book.version}"
-    return Document(name, NO_FILE, "-", "-", {}, book, tuple(around))
-
-
-def local(document: Document, at_s: int) -> str:
-    """An instant by the tariff's clock, with its offset."""
-    offset_s = tariff.in_force(document.book.zone, at_s)
-    shown = datetime.fromtimestamp(at_s, UTC).astimezone(timezone(timedelta(seconds=offset_s)))
-    return shown.strftime("%Y-%m-%d %H:%M%z")
-
-
-def text(
-    point: Point, found: Statement, document: Document, documents: "Documents", language: str
-) -> list[str]:
-    """For a person: the lines, then the account, then what they rest on."""
-    names_zh = document.names_zh
-
-    def begins(line: BillLine) -> str:
-        version = line.version or document.book.version
-        from_s = documents(version).terms[line.set_place][0]
-        since = f" ({local(document, from_s)[:10]})" if from_s else ""
-        return f"{say('tariff', language)} {version}{since}"
-
-    versions = ", ".join(str(version) for version in found.versions) or "-"
-    registers = (
-        f"{kwh(wh)} kWh ({local(document, at_s)})"
-        for wh, at_s in zip(found.registers_wh, found.registers_s, strict=True)
-    )
-    facts = [
-        ("point", f"{point.module}/{point.point} {point.label}"),
-        ("period", " - ".join(local(document, at_s) for at_s in (found.from_s, found.to_s))),
-        ("register", " -> ".join(registers)),
-        ("used", f"{kwh(found.energy_wh)} kWh, {found.charges} {say('intervals', language)}"),
-        (
-            "tariff",
-            versions if document.origin == NO_FILE else f"{versions} {document.name}",
-        ),
-    ]
-    for time_s, register_wh in found.openings:
-        facts.append(("began", f"{kwh(register_wh)} kWh ({local(document, time_s)})"))
-    if found.registers_s[1] < found.to_s:
-        facts.append(("incomplete", local(document, found.registers_s[1])))
-    if found.unset_clock:
-        facts.append(("estimated", str(found.unset_clock)))
-    out = [f"{say('bill', language)} {local(document, found.from_s)[:7]}"]
-    out += _pairs(facts, language)
-    out += [
-        "",
-        *printed.text(found.bill, names_zh, language, begins),
-        "",
-        *_account(point, found, language),
-    ]
-    used = f"{kwh(found.position.used_wh)} kWh"
-    left = say("last_tier", language) if found.left_wh is None else f"{kwh(found.left_wh)} kWh"
-    last = [("position", used), ("left", left), ("rule", say("rule_text", language))]
-    last.append(("proof", found.head.hex()))
-    out += ["", *_pairs(last, language)]
-    return out + _full(found, document, language, begins)
-
-
-def _pairs(facts: list[tuple[str, str]], language: str) -> list[str]:
-    rows = [(say(key, language), value) for key, value in facts]
-    return printed.columns(rows, (False, False))
-
-
-def _account(point: Point, found: Statement, language: str) -> list[str]:
-    """Balances as they are and as they are rounded; the ledger keeps the exact ones."""
-    rows = [("", say("amount", language), say("exact", language))]
-
-    def add(name: str, amount_ncur: int) -> None:
-        shown = cents(printed_ncur(amount_ncur))
-        rows.append((name, shown, money(amount_ncur)))
-
-    add(say("opening", language), found.opening_ncur)
-    for movement in found.movements:
-        kind = say(_MOVEMENTS[movement.kind], language)
-        add(f"{kind} {movement.number}", movement.amount_ncur)
-    add(say("charges", language), -int(found.bill.exact_ncur))
-    add(f"{say('closing', language)} {point.currency}", found.closing_ncur)
-    return printed.columns(rows, (False, True, True))
-
-
-def _full(
-    found: Statement, document: Document, language: str, begins: Callable[[BillLine], str]
-) -> list[str]:
-    beyond = found.beyond
-    if beyond is None:
-        return []
-    days = " - ".join(local(document, at_s) for at_s in (beyond.span.from_s, beyond.span.to_s))
-    if beyond.bill is None:
-        return ["", f"{say('full', language)}, {days}: {beyond.unsaid}"]
-    lacking_ncur = beyond.bill.exact_ncur - beyond.entered_ncur
-    return [
-        "",
-        f"{say('full', language)}, {days}",
-        *printed.text(beyond.bill, document.names_zh, language, begins),
-        f"{say('beyond', language)}  {money(lacking_ncur)}",
-    ]
-
-
-def as_json(point: Point, found: Statement, document: Document) -> dict[str, object]:
-    """The same for a program; amounts in nano-currency, energy in watt-hours."""
-    out: dict[str, object] = {
-        "module": point.module,
-        "point": point.point,
-        "label": point.label,
-        "from_s": found.from_s,
-        "to_s": found.to_s,
-        "tariff_versions": list(found.versions),
-        "registers_wh": list(found.registers_wh),
-        "registers_s": list(found.registers_s),
-        "complete": found.registers_s[1] >= found.to_s,
-        "openings": [list(each) for each in found.openings],
-        "energy_wh": found.energy_wh,
-        "charges": found.charges,
-        "charges_by_unset_clock": found.unset_clock,
-        "bill": printed.as_json(found.bill, document.names_zh),
-        "rounding_rule": say("rule_text", EN),
-        "opening_ncur": found.opening_ncur,
-        "movements": [
-            {
-                "kind": _MOVEMENTS[each.kind],
-                "number": each.number,
-                "time_s": each.time_s,
-                "amount_ncur": each.amount_ncur,
-            }
-            for each in found.movements
-        ],
-        "closing_ncur": found.closing_ncur,
-        "used_in_tier_period_wh": found.position.used_wh,
-        "left_in_tier_wh": found.left_wh,
-        "ledger_head": found.head.hex(),
-    }
-    beyond = found.beyond
-    if beyond is not None:
-        told: dict[str, object] = {"from_s": beyond.span.from_s, "to_s": beyond.span.to_s}
-        if beyond.bill is None:
-            told["unsaid"] = beyond.unsaid
+def _close(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
+    """Each point by itself; what cannot be closed keeps no other back."""
+    month = year_month(arguments.month)
+    documents = Documents(store)
+    if arguments.point is not None:
+        points = [point_of(store, arguments.module, arguments.point)]
+    else:
+        points = store.fleet.points(arguments.module)
+    entered: list[tuple[Point, HostEntry]] = []
+    refused: list[str] = []
+    for point in points:
+        try:
+            what = (store, point, documents, *month, now_s, arguments.despite_loss)
+            _, entries = closing.close(*what)
+        except Refused as error:
+            if arguments.point is not None:
+                raise
+            refused.append(str(error))
         else:
-            told |= printed.as_json(beyond.bill, document.names_zh)
-            lacking_ncur = beyond.bill.exact_ncur - beyond.entered_ncur
-            told["not_in_ledger_ncur"] = printed.whole(lacking_ncur)
-        out["by_all_terms"] = told
-    return out
+            entered += [(point, each) for each in entries]
+    rows = [
+        {
+            "point": f"{point.module}/{point.point}",
+            "version": each.version,
+            "rule": each.rule,
+            "amount_ncur": each.amount_ncur,
+            "command": each.command_id,
+        }
+        for point, each in entered
+    ]
+    if arguments.json:
+        print(json.dumps({"entered": rows, "refused": refused}, ensure_ascii=False))
+        return 1 if refused else 0
+    heads = ("point 用电点", "tariff", "rule 条款", "amount_ncur", "order")
+    print(table(heads, [list(row.values()) for row in rows]))
+    for line in refused:
+        print(line)
+    closed = len(points) - len(refused)
+    print(f"closed 已结账: {closed} of {len(points)} points 用电点, {arguments.month}")
+    return 1 if refused else 0
+
+
+def _issue(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
+    month, series = year_month(arguments.month), issuing.series_of(arguments.series)
+    documents = Documents(store)
+    point = point_of(store, arguments.module, arguments.point)
+    what = (store, point, documents, *month, series, now_s, arguments.despite_loss)
+    made, _ = issuing.issue(*what)
+    return _shown(store, documents, made, arguments)
+
+
+def _show(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
+    return _shown(store, Documents(store), issuing.known(store, arguments.number), arguments)
+
+
+def _credit(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
+    who, why = said("by", arguments.by), said("reason", arguments.reason)
+    documents = Documents(store)
+    with store.transaction():
+        made, _ = issuing.credit(store, documents, arguments.number, who, why, now_s)
+    return _shown(store, documents, made, arguments)
+
+
+def _shown(store: Store, documents: Documents, made: Issued, arguments: argparse.Namespace) -> int:
+    if arguments.json:
+        told = {
+            "content": made.told(),
+            "sha256": made.digest.hex(),
+            "credited_by": made.credited_by,
+        }
+        print(json.dumps(told, ensure_ascii=False))
+        return 0
+    told_of = (made.told(), made.digest, made.credited_by, documents, arguments.lang)
+    print("\n".join(shown.issued_text(*told_of)))
+    return 0
+
+
+def _list(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
+    points = {point.id: point for point in store.fleet.points(arguments.module)}
+    found = [each for each in bills.of(store).bills() if each.point_id in points]
+    rows = [_row(points[each.point_id], each) for each in found]
+    if arguments.json:
+        print(json.dumps(rows, ensure_ascii=False))
+        return 0
+    heads = ("number 单号", "point", "from_s", "total 合计", "currency", "takes back 冲销")
+    cells = []
+    for row in rows:
+        total = cents(int(str(row["printed_ncur"])))
+        cells.append(
+            (row["number"], row["point"], row["from_s"], total, row["currency"], row["corrects"])
+        )
+    print(table(heads, cells))
+    return 0
+
+
+def _row(point: Point, each: Issued) -> dict[str, object]:
+    bill = each.told()["bill"]
+    return {
+        "number": each.number,
+        "point": f"{point.module}/{point.point}",
+        "from_s": each.from_s,
+        "printed_ncur": bill["printed_ncur"],
+        "currency": bill["currency"],
+        "corrects": each.corrects,
+        "credited_by": each.credited_by,
+    }
+
+
+def _receipt(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
+    found = bills.of(store).receipt(arguments.reference)
+    if found is None:
+        raise Refused(
+            f"{arguments.reference}: no receipt; book the payment with `gridpurse topup`"
+        )
+    if arguments.json:
+        print(found.content)
+    else:
+        print("\n".join(receipts.text(found, arguments.lang)))
+    return 0
+
+
+def _resume(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
+    found = re.fullmatch(r"([A-Z0-9]{1,8})-(20\d\d)-(\d{6,9})", arguments.number)
+    if found is None:
+        raise Refused(f"{arguments.number}: write it as GP-2026-000017, 000000 for none yet")
+    who, why = said("by", arguments.by), said("reason", arguments.reason)
+    series, year, place = found[1], int(found[2]), int(found[3])
+    with store.transaction():
+        first, last = bills.of(store).resume(series, year, place, who, why, now_s)
+    lost = last - first + 1
+    if arguments.json:
+        print(json.dumps({"series": series, "year": year, "last": place, "lost": lost}))
+    else:
+        print(f"{series}-{year}: goes on behind 续接 {place:06d}, {lost} numbers lost 缺失")
+    return 0
+
+
+_RUNS: dict[str, Callable[[Store, argparse.Namespace, int], int]] = {
+    DRAFT: _draft,
+    CLOSE: _close,
+    ISSUE: _issue,
+    SHOW: _show,
+    LIST: _list,
+    CREDIT: _credit,
+    RECEIPT: _receipt,
+    RESUME: _resume,
+}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from typing import Any
 
 from host_tools.billing.words import ZH, cents, kwh, money, named, percent, price, say
 from host_tools.rating.lines import DAYS_A_YEAR, Bill, BillLine
@@ -10,6 +11,8 @@ from host_tools.tariffs import terms
 from protocol.units import NCUR_PER_CUR
 
 ADJUSTMENT = "adjustment"
+TERMS = "terms"  # by a rule of the tariff that only the host applies
+LOST = "lost"  # of records that the store lacks, by the module's statement
 _DAYS = (terms.FIXED, terms.PER_DAY)
 
 
@@ -38,7 +41,7 @@ def text(
 
 
 def _of_set(line: BillLine) -> bool:
-    return line.kind not in (ADJUSTMENT, "rounding")
+    return line.kind not in (ADJUSTMENT, TERMS, LOST, "rounding")
 
 
 def columns(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
@@ -70,8 +73,8 @@ def item(line: BillLine, names_zh: dict[str, str], language: str) -> str:
         return f"{say('tier_addition', language)} {line.tier}"
     if line.kind in (terms.FIXED, terms.MINIMUM, "rounding"):
         return say(line.kind, language)
-    if line.kind == ADJUSTMENT:
-        return f"{say(ADJUSTMENT, language)} {line.name}"
+    if line.kind in (ADJUSTMENT, TERMS, LOST):
+        return f"{say(line.kind, language)} {line.name}"
     return named(line.name, names_zh, language)
 
 
@@ -81,7 +84,7 @@ def _row(line: BillLine, names_zh: dict[str, str], language: str) -> tuple[str, 
         quantity, each = f"{kwh(int(line.quantity))} kWh", price(line.unit_amount, 4)
     elif line.kind == terms.PERCENT:
         each = percent(line.unit_amount)
-    elif line.kind not in ("rounding", ADJUSTMENT):
+    elif line.kind not in ("rounding", ADJUSTMENT, TERMS, LOST):
         quantity = _counted(line, language)
         each = decimal(line.unit_amount)
     rounding = signed(line.printed_ncur - line.exact_ncur)
@@ -128,12 +131,32 @@ def _line_json(line: BillLine, names_zh: dict[str, str]) -> dict[str, object]:
         "printed_ncur": line.printed_ncur,
         "exact_ncur": whole(line.exact_ncur),
         "rounding_ncur": whole(line.printed_ncur - line.exact_ncur),
+        "set_place": line.set_place,
     }
     if line.tier:
         out["tier"] = line.tier
     if line.version:
         out["tariff_version"] = line.version
     return out
+
+
+def of_json(content: dict[str, Any]) -> Bill:
+    """The bill that `as_json` told."""
+    return Bill(tuple(_line(each) for each in content["lines"]), content["currency"])
+
+
+def _line(told: dict[str, Any]) -> BillLine:
+    return BillLine(
+        told["kind"],
+        told["name"],
+        told.get("tier", 0),
+        told["set_place"],
+        Fraction(told["quantity"]),
+        told["unit_amount"],
+        Fraction(told["exact_ncur"]),
+        told["printed_ncur"],
+        told.get("tariff_version", 0),
+    )
 
 
 def whole(value: Fraction | int) -> int | str:

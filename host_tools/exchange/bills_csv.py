@@ -22,7 +22,7 @@ HEADER = (
 
 @dataclass(frozen=True, slots=True)
 class BillLine:
-    """One printed line. `obis` is None for what no register counts."""
+    """One printed line; `obis` is None for what no register counts, `tier` -1 for none."""
 
     bill: str
     usage_point: str
@@ -59,10 +59,11 @@ def written(lines: Iterable[BillLine]) -> Iterator[str]:
     rows: Iterator[tuple[object, ...]] = (
         (
             safe(each.bill), safe(each.usage_point), each.line, each.obis or "", each.kind,
-            safe(each.rate), each.tier + 1 if each.rate else "", utc(each.start_s),
-            utc(each.end_s), each.energy_wh, decimal(each.price_ucur_per_kwh, 6),
-            decimal(each.exact_ncur, nano), decimal(each.printed_ncur, nano), each.currency,
-            each.quality, each.estimated_permille, each.tariff_version, each.readings_version,
+            safe(each.rate), each.tier + 1 if each.rate and each.tier >= 0 else "",
+            utc(each.start_s), utc(each.end_s), each.energy_wh,
+            decimal(each.price_ucur_per_kwh, 6), decimal(each.exact_ncur, nano),
+            decimal(each.printed_ncur, nano), each.currency, each.quality,
+            each.estimated_permille, each.tariff_version, each.readings_version,
         )
         for each in lines
     )  # fmt: skip

@@ -7,7 +7,9 @@ state is what the host settled, never what a module claims.
 
 import json
 import queue
+import threading
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 
 import paho.mqtt.client as mqtt
@@ -23,6 +25,7 @@ from protocol import topics
 from protocol.units import BAD_FIELD, POINTS_MAX, Malformed
 
 DISCOVERY, STATES = "homeassistant", "gridpurse"
+BRIDGE = f"{STATES}/bridge/available"  # no module: its id would have a point behind it
 ONLINE, OFFLINE = "online", "offline"
 MAKER = "Gridpurse"
 WAIT_S = 10
@@ -57,7 +60,8 @@ def discovery(state: PointState) -> list[Message]:
     """What tells Home Assistant of a point; the same point gives the same bytes."""
     base, node = _base(state), _node(state)
     common: dict[str, object] = {
-        "availability_topic": f"{base}/available",
+        "availability": [{"topic": f"{base}/available"}, {"topic": BRIDGE}],
+        "availability_mode": "all",
         "device": {
             "identifiers": [node],
             "manufacturer": MAKER,
@@ -122,44 +126,71 @@ def removal(state: PointState) -> list[Message]:
     return [Message(each.topic, "") for each in (*discovery(state), *states(state))]
 
 
-def publish(broker: BrokerAddress, messages: Iterable[Message]) -> int:
-    """Sends them retained and waits until the broker has each. How many; Refused in one line."""
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=CLIENT)
-    if broker.user:
-        client.username_pw_set(broker.user, broker.password)
-    where = f"broker {broker.host}:{broker.port}"
-    answer: queue.Queue[ReasonCode] = queue.Queue()
+class Link:
+    """A connection that publishes. `will` is what the broker tells when it is lost.
 
-    def connected(
-        _client: mqtt.Client, _data: object, _flags: object, reason: ReasonCode, _more: object
-    ) -> None:
-        answer.put(reason)
+    The first connection is made at once or Refused in one line; later ones make themselves, and
+    `fresh` is set by each, because a broker that was away may have forgotten everything.
+    """
 
-    client.on_connect = connected
-    try:
-        client.connect(broker.host, broker.port)
-    except OSError as error:
-        raise Refused(f"{where}: {error.strerror or error}; is it running?") from error
-    client.loop_start()
-    sent = 0
-    try:
-        reason = answer.get(timeout=WAIT_S)
+    def __init__(self, broker: BrokerAddress, will: Message | None = None) -> None:
+        self.fresh = threading.Event()
+        self._where = f"broker {broker.host}:{broker.port}"
+        self._answer: queue.Queue[ReasonCode] = queue.Queue()
+        self._client = client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=CLIENT)
+        if broker.user:
+            client.username_pw_set(broker.user, broker.password)
+        if will is not None:
+            client.will_set(will.topic, will.payload, qos=1, retain=True)
+        client.on_connect = self._connected
+        try:
+            client.connect(broker.host, broker.port)
+        except OSError as error:
+            raise Refused(f"{self._where}: {error.strerror or error}; is it running?") from error
+        client.loop_start()
+        try:
+            reason = self._answer.get(timeout=WAIT_S)
+        except queue.Empty as error:
+            self.close()
+            what = f"no answer within {WAIT_S} s; is it an MQTT broker?"
+            raise Refused(f"{self._where}: {what}") from error
         if reason.value >= _REFUSED_FROM:
-            raise Refused(f"{where}: {reason}; check user and password")
-        for each in messages:
-            told = client.publish(each.topic, each.payload, qos=1, retain=True)
-            told.wait_for_publish(WAIT_S)
-            if not told.is_published():
-                raise Refused(f"{where}: {each.topic}: not taken; may this user publish there?")
-            sent += 1
-    except queue.Empty as error:
-        raise Refused(f"{where}: no answer within {WAIT_S} s; is it an MQTT broker?") from error
-    except (RuntimeError, ValueError) as error:  # paho: not connected any more, or a queue full
-        raise Refused(f"{where}: the connection was lost; try again") from error
-    finally:
-        client.disconnect()
-        client.loop_stop()
-    return sent
+            self.close()
+            raise Refused(f"{self._where}: {reason}; check user and password")
+
+    def _connected(
+        self, _client: mqtt.Client, _data: object, _flags: object, reason: ReasonCode, _: object
+    ) -> None:
+        self.fresh.set()
+        self._answer.put(reason)
+
+    def up(self) -> bool:
+        return bool(self._client.is_connected())
+
+    def send(self, messages: Iterable[Message]) -> int:
+        """Sends them retained and waits until the broker has each. How many; Refused otherwise."""
+        sent = 0
+        try:
+            for each in messages:
+                told = self._client.publish(each.topic, each.payload, qos=1, retain=True)
+                told.wait_for_publish(WAIT_S)
+                if not told.is_published():
+                    what = f"{each.topic}: not taken; may this user publish there?"
+                    raise Refused(f"{self._where}: {what}")
+                sent += 1
+        except (RuntimeError, ValueError) as error:  # paho: not connected, or a queue full
+            raise Refused(f"{self._where}: the connection was lost; try again") from error
+        return sent
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+def publish(broker: BrokerAddress, messages: Iterable[Message]) -> int:
+    """Sends messages over a connection of their own. How many; Refused in one line."""
+    with closing(Link(broker)) as link:
+        return link.send(messages)
 
 
 def _config(component: str, node: str, key: str, payload: dict[str, object]) -> Message:

@@ -16,6 +16,7 @@ from host_tools.settlement.topup import point_of
 from host_tools.store.database import Store
 from host_tools.store.orders import Record
 from host_tools.store.records import Module
+from host_tools.tariffs import stored
 from protocol import codes, ledger, messages, words
 from protocol.messages import Command
 from protocol.units import DAY_S, MESSAGE_BYTES_MAX, MODULE_TARGET
@@ -136,7 +137,7 @@ def _tariff(asking: Asking) -> Wanted:
         raise Refused(
             f"{point.module}/{point.point}: is charged by version {book.version} already"
         )
-    store.fleet.store_book(str(arguments.file), book, asking.now_s)
+    stored.add(store, arguments.file, asking.now_s)
     store.fleet.assign(point.id, book.version, asking.now_s)
     wanted = Wanted(
         point.module,

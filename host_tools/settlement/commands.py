@@ -44,10 +44,13 @@ def issue(
     return store.payments.add_command(module, target, action, wire, now_s, now_s + life_s)
 
 
-def pay(store: Store, point: Point, reference: str, amount_ncur: int, now_s: int) -> TopUp:
+def pay(
+    store: Store, point: Point, reference: str, amount_ncur: int, now_s: int, number: int = 0
+) -> TopUp:
     """A payment becomes a numbered top-up, its posting and its command, or the one it was before.
 
-    A top-up that the module refused is sent again under the same number.
+    A top-up that the module refused is sent again under the same number. `number` is the one that
+    the payment had in a store that was lost.
     """
     if not 0 < amount_ncur <= NCUR_MAX:
         raise Refused("amount: must be more than zero and within the ledger's range")
@@ -55,7 +58,9 @@ def pay(store: Store, point: Point, reference: str, amount_ncur: int, now_s: int
         raise Refused("reference: must name the payment in 1 to 64 characters")
     known = store.payments.topup_by_reference(reference)
     if known is None:
-        known = store.payments.add_topup(point.id, point.state.mark, reference, amount_ncur, now_s)
+        mark = point.state.mark
+        what = (point.id, mark, reference, amount_ncur, now_s, number)
+        known = store.payments.add_topup(*what)
         row = posting.of_payment(point.id, now_s, amount_ncur, point.currency, known.number)
         store.ledgers.post([row])
     elif (known.point_id, known.amount_ncur) != (point.id, amount_ncur):

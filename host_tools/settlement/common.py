@@ -8,9 +8,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from host_tools import Refused
 from host_tools.config import DEFAULT_FILE, Settings, read_settings
 from protocol.units import NCUR_PER_CUR
 
+TEXT_CHARACTERS_MAX = 200
 HEADS_ZH = {
     "module": "模块",
     "shard": "分片",
@@ -79,6 +81,13 @@ def decimal(amount_ncur: int, decimals_min: int = 2) -> str:
     whole, rest = divmod(abs(amount_ncur), NCUR_PER_CUR)
     text = f"{rest:09d}".rstrip("0").ljust(decimals_min, "0")
     return f"{'-' if amount_ncur < 0 else ''}{whole}.{text}"
+
+
+def said(name: str, text: str) -> str:
+    """What a person writes beside a decision: one line, not empty. Refused otherwise."""
+    if not text.strip() or len(text) > TEXT_CHARACTERS_MAX or not text.isprintable():
+        raise Refused(f"--{name}: write 1 to {TEXT_CHARACTERS_MAX} characters on one line")
+    return text.strip()
 
 
 def add_store_arguments(parser: argparse.ArgumentParser) -> None:

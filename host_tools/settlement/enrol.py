@@ -6,15 +6,15 @@ Enrolling makes the root key, the module, its points at the genesis state and th
 import argparse
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
-from host_tools import Refused, tariffs
+from host_tools import Refused
 from host_tools.keys import KeyFiles, RootKey
 from host_tools.settlement import commands
 from host_tools.settlement.common import add_store_arguments, settings_of, table
 from host_tools.settlement.service import KEYS_FOLDER
 from host_tools.store.database import Store, opened
 from host_tools.store.sql import FAILURES
+from host_tools.tariffs import stored
 from protocol import tariff, topics
 from protocol.units import POINTS_MAX
 
@@ -37,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NUMBER=LABEL",
         help="a service point of the new module; repeat for more",
     )
-    parser.add_argument("--tariff", type=Path, help="tariff file of the new points")
+    what = "tariff file of the new points, or a version of the store"
+    parser.add_argument("--tariff", metavar="FILE|VERSION", help=what)
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_store_arguments(parser)
 
@@ -49,9 +50,10 @@ def run(arguments: argparse.Namespace) -> int:
             keys = KeyFiles(settings.data_dir.joinpath(KEYS_FOLDER))
             if arguments.tariff is None:
                 raise Refused("--tariff: name the tariff file of the new module's points")
-            book = tariffs.read_book(arguments.tariff)
-            points = [_new_point(text, arguments.tariff, book) for text in arguments.point]
             now_s = settings.clock().now_s()
+            with store.transaction():
+                book = stored.given(store, arguments.tariff, now_s)
+            points = [_new_point(text, arguments.tariff, book) for text in arguments.point]
             enrol(store, keys, arguments.add, arguments.shard, points, now_s)
         print(_listing(store, arguments.json))
     return 0
@@ -90,11 +92,11 @@ def enrol(
     return key
 
 
-def _new_point(text: str, path: Path, book: tariff.Book) -> NewPoint:
+def _new_point(text: str, name: str, book: tariff.Book) -> NewPoint:
     number, _, label = text.partition("=")
     if not number.isascii() or not number.isdigit() or int(number) >= POINTS_MAX:
         raise Refused(f"--point {text}: write 0 to {POINTS_MAX - 1}, = and a label")
-    return NewPoint(int(number), label or number, str(path), book)
+    return NewPoint(int(number), label or number, name, book)
 
 
 def _listing(store: Store, as_json: bool) -> str:

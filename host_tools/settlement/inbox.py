@@ -9,7 +9,7 @@ and nothing behind it is settled. Runs inside the caller's transaction.
 import hashlib
 from typing import cast
 
-from host_tools.settlement import events, screening, settle
+from host_tools.settlement import adoption, events, screening, settle
 from host_tools.settlement.pricing import Prices
 from host_tools.store.database import Store
 from host_tools.store.intake import PARKED_MAX
@@ -20,7 +20,7 @@ from protocol.units import OUT_OF_ORDER, REPLAYED, WRONG_TOPIC, Malformed
 
 Sequenced = Readings | Events | Result
 
-MISSING = "records missing"  # a class of differences, beside those of settle.py
+MISSING = settle.MISSING
 _DETAILS = ("readings", "events")
 GAP_S = 3600  # longer than any broker or module keeps a record back that it still has
 
@@ -42,12 +42,15 @@ def receive(
     if isinstance(message, Statement):
         settle.point_of(store, module, message.point)
         if _in_epoch(store, module, message.epoch, now_s):
+            adoption.keep(store, module, message, now_s)
             settle.state_statement(store, module, message, now_s)
         return {}
     if not isinstance(message, Events | Result):
         raise Malformed(WRONG_TOPIC, "direction")
     if not _in_epoch(store, module, message.epoch, now_s):
         return {}
+    if store.intake.waits(module.id, EVENT_STREAM):
+        _take_parked(store, prices, module, EVENT_STREAM, now_s)  # behind lost ones
     if _first_seq(message) > _settled_seq(store, module, EVENT_STREAM) + 1:
         _park(store, module, message, now_s)
     else:
@@ -68,16 +71,27 @@ def receive_readings(
     point = settle.point_of(store, module, stream)
     if epoch != module.epoch and not _in_epoch(store, module, epoch, now_s):
         return -1
+    if batch.first_seq > point.state.seq + 1 and store.intake.waits(module.id, stream):
+        _take_parked(store, prices, module, stream, now_s)  # behind an adopted statement
+        point = settle.point_of(store, module, stream)
     if batch.first_seq > point.state.seq + 1:
         _park(store, module, batch, now_s)
     else:
-        point = settle.settle(store, prices, point, batch, now_s)
+        point = _settle(store, prices, point, batch, now_s)
         if store.intake.waits(module.id, stream):
             _take_parked(store, prices, module, stream, now_s)
             _agree(store, module, stream, now_s)
             point = settle.point_of(store, module, stream)
     seq: int = point.state.seq
     return seq
+
+
+def _settle(store: Store, prices: Prices, point: Point, batch: Readings, now_s: int) -> Point:
+    if batch.first_seq <= point.state.seq:
+        batch = adoption.rest(store, point, batch)
+        if not batch.items:
+            return point
+    return settle.settle(store, prices, point, batch, now_s)
 
 
 def _in_epoch(store: Store, module: Module, epoch: int, now_s: int) -> bool:
@@ -111,7 +125,7 @@ def _settled_seq(store: Store, module: Module, stream: int) -> int:
 def _take(store: Store, prices: Prices, module: Module, message: Sequenced, now_s: int) -> None:
     if isinstance(message, Readings):
         point = settle.point_of(store, module, message.point)
-        settle.settle(store, prices, point, message, now_s)
+        _settle(store, prices, point, message, now_s)
     else:
         events.receive(store, store.fleet.module_known(module.id), message, now_s)
 

@@ -15,6 +15,8 @@ FIXED = "fixed revenue"
 ADJUSTMENTS = "adjustments"
 DEBTS = "debts of customers"
 SUSPENSE = "suspense"  # money on a module that the host never issued
+TERMS = "terms of tariffs"  # what a tariff asks beyond its module's book
+ROLLBACK = "storage rollback"  # of records that were lost, until each part has its account
 
 # As the table `accounts` of the store numbers them.
 CODES = {
@@ -26,7 +28,15 @@ CODES = {
     ADJUSTMENTS: 6,
     DEBTS: 7,
     SUSPENSE: 8,
+    TERMS: 21,
+    ROLLBACK: 22,
 }
+# Reason classes of adjustments that bring the host's own entries to a module. A person's are in
+# host_tools/ordering.
+REASON_TERMS = 16
+# What the difference of lost records is made of: rules of the host's entries.
+CHARGES, TOPUPS, OTHERS = "charges", "top-ups", "others"
+
 _CONTRAS = {
     ledger.CHARGE: CODES[ENERGY],
     ledger.FIXED: CODES[FIXED],
@@ -41,6 +51,15 @@ Row = tuple[int, int, str, str, int, str, str, int]
 
 def of_payment(point_id: int, time_s: int, amount_ncur: int, currency: str, number: int) -> Row:
     return (point_id, time_s, CASH, IN_FLIGHT, amount_ncur, currency, "payment", number)
+
+
+def of_host(
+    point_id: int, time_s: int, pair: tuple[str, str], amount_ncur: int, currency: str, number: int
+) -> Row:
+    """A host entry: a credit of the first account and a debit of the second, or with its sign
+    turned the other way round."""
+    to, by = pair if amount_ncur > 0 else pair[::-1]
+    return (point_id, time_s, by, to, abs(amount_ncur), currency, "entry", number)
 
 
 def contra(kind: int, issued: bool) -> int:

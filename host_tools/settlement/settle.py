@@ -23,6 +23,7 @@ VERSION = "tariff version behind"
 TAMPER = "tamper"
 SWAP = "meter swap or rollover"
 UNEXPLAINED = "unexplained"
+MISSING = "records missing"  # a gap that lasts, or is in a restored store
 
 STATEMENT_LIFE_S = 86400
 LOOKED_BACK_MAX = 20000  # rows of a transaction, and then one history more

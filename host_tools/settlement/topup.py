@@ -5,10 +5,12 @@ import json
 from pathlib import Path
 
 from host_tools import Refused
+from host_tools.billing import receipts
 from host_tools.clock import Clock
 from host_tools.config import StoreAddress
-from host_tools.settlement import commands
+from host_tools.settlement import rebooking
 from host_tools.settlement.common import add_store_arguments, decimal, settings_of
+from host_tools.store.bills import Receipt
 from host_tools.store.database import Store, opened
 from host_tools.store.records import Point, TopUp
 from protocol.units import NCUR_PER_CUR, POINTS_MAX
@@ -21,6 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("point", type=int)
     parser.add_argument("amount", help="in units of the point's currency, such as 50.00")
     parser.add_argument("--reference", required=True, help="the payment's own unique number")
+    which = parser.add_mutually_exclusive_group()
+    old = "in a restored store: it was booked before the loss"
+    which.add_argument("--again", action="store_true", default=None, help=old)
+    new = "in a restored store: it was made since"
+    which.add_argument("--new", action="store_false", dest="again", default=None, help=new)
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_store_arguments(parser)
 
@@ -28,19 +35,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     amount_ncur = ncur(arguments.amount)
     settings = settings_of(arguments)
-    given, point = top_up(
+    given, point, number = top_up(
         settings.store(),
         settings.clock(),
         arguments.module,
         arguments.point,
         arguments.reference,
         amount_ncur,
+        arguments.again,
     )
     if arguments.json:
         shown = {
             "module": point.module,
             "point": point.point,
             "number": given.number,
+            "receipt": number,
             "reference": given.reference,
             "amount_ncur": given.amount_ncur,
             "state": given.state,
@@ -50,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         amount = decimal(given.amount_ncur)
         print(
             f"top-up {given.number} of {point.module}/{point.point}:"
-            f" {amount} {point.currency}, {given.state}"
+            f" {amount} {point.currency}, receipt 收据 {number}, {given.state}"
         )
     return 0
 
@@ -62,11 +71,29 @@ def top_up(
     point: int,
     reference: str,
     amount_ncur: int,
-) -> tuple[TopUp, Point]:
-    """Books a payment for a point."""
+    again: bool | None = None,
+) -> tuple[TopUp, Point, str]:
+    """Books a payment for a point in the store of a place; its number and its receipt's.
+
+    `again` as rebooking.pay has it.
+    """
     with opened(place, create=False) as store, store.transaction():
         target = point_of(store, module, point)
-        return commands.pay(store, target, reference, amount_ncur, clock.now_s()), target
+        paid, receipt = book(store, target, reference, amount_ncur, again, clock.now_s())
+        return paid, target, receipt.number
+
+
+def book(
+    store: Store,
+    point: Point,
+    reference: str,
+    amount_ncur: int,
+    again: bool | None,
+    now_s: int,
+) -> tuple[TopUp, Receipt]:
+    """A payment of any channel with its receipt, inside the caller's transaction."""
+    paid = rebooking.pay(store, point, reference, amount_ncur, again, now_s)
+    return paid, receipts.give(store, point, paid)
 
 
 def point_of(store: Store, module: str, number: int) -> Point:

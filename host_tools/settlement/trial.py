@@ -21,6 +21,8 @@ ACCOUNTS_ZH = {
     posting.ADJUSTMENTS: "调账",
     posting.DEBTS: "客户欠费",
     posting.SUSPENSE: "暂记",
+    posting.TERMS: "电价条款收入",
+    posting.ROLLBACK: "存储回退",
 }
 HEADS = ("currency", "group", "account", "debit_ncur", "credit_ncur")
 

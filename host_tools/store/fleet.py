@@ -131,6 +131,10 @@ class Fleet:
         )
         self._held.fleet_changed()
 
+    def restated(self) -> None:
+        """A point or its module was moved on by somebody who does not own its shard."""
+        self._held.fleet_changed()
+
     def assigned(self, point_id: int, at_s: int) -> int | None:
         """The version the point should be charged by at an instant."""
         found = None

@@ -104,6 +104,7 @@ class Held:
         if number != self._fleet_number:
             self._fleet_number = number
             self._modules.clear()
+            self._points.clear()
             self._assignments.clear()
             self._alike.clear()
             for shard in self._unread:

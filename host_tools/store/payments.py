@@ -39,14 +39,20 @@ class Payments:
         return [TopUp(*row) for row in rows]
 
     def add_topup(
-        self, point_id: int, mark: Mark, reference: str, amount_ncur: int, now_s: int
+        self,
+        point_id: int,
+        mark: Mark,
+        reference: str,
+        amount_ncur: int,
+        now_s: int,
+        number: int = 0,
     ) -> TopUp:
-        """The next even number of the point, bound to a payment."""
+        """The next even number of the point, or the one that is given, bound to a payment."""
         row = self._connection.execute(
             "SELECT COALESCE(MAX(number), 0) FROM topups WHERE point_id = ? AND generation = ?",
             (point_id, mark.generation),
         ).fetchone()
-        number = (max(int(row[0]), mark.highest) | 1) + 1
+        number = number or (max(int(row[0]), mark.highest) | 1) + 1
         if number > topup.NUMBER_MAX:
             raise Refused("the point has used up its top-up numbers; rotate its token key")
         given = TopUp(

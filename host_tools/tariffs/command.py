@@ -1,4 +1,7 @@
-"""`gridpurse tariff`: checks a tariff file, tells it in words, and what a new one changes."""
+"""`gridpurse tariff`: checks a tariff file, tells it in words, and what a new one changes.
+
+Files in the store are stored.py's.
+"""
 
 import argparse
 import json
@@ -15,7 +18,7 @@ from host_tools.rating import calendar, households
 from host_tools.rating.households import Household
 from host_tools.rating.lines import Bill, BillLine
 from host_tools.settlement.common import decimal
-from host_tools.tariffs import comparing, document, telling
+from host_tools.tariffs import comparing, document, stored, telling
 from host_tools.tariffs.comparing import Change, Effect
 from host_tools.tariffs.keys import exact
 from host_tools.tariffs.terms import Document
@@ -24,6 +27,11 @@ from protocol.tariff_book import DATED_MAX
 
 CHECK, EXPLAIN, DIFF = "check", "explain", "diff"
 FILES = {EXPLAIN: 1, DIFF: 2}
+_OF_FILES = {
+    CHECK: "check tariff files",
+    EXPLAIN: "tell a tariff file in words, with an example",
+    DIFF: "what a new tariff file changes",
+}
 KWH_DEFAULT = 300
 KWH_MAX = 10_000_000
 MW_PER_W = 1000
@@ -41,18 +49,26 @@ class Example:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=(CHECK, EXPLAIN, DIFF))
-    parser.add_argument("file", type=Path, nargs="+", help="tariff file; diff takes OLD NEW")
-    parser.add_argument(
-        "--kwh", type=int, action="append", help="energy a month of an example; repeat for more"
-    )
-    parser.add_argument("--kw", default="3", help="contracted power of an example, default 3")
-    parser.add_argument("--month", metavar="YYYY-MM", help="month of the examples")
-    parser.add_argument("--lang", choices=LANGUAGES, default=BOTH, help="default: both")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    kinds = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    for what, text in _OF_FILES.items():
+        one = kinds.add_parser(what, help=text, description=text)
+        one.add_argument("file", type=Path, nargs="+", help="tariff file; diff takes OLD NEW")
+        one.add_argument(
+            "--kwh",
+            type=int,
+            action="append",
+            help="energy a month of an example; repeat for more",
+        )
+        one.add_argument("--kw", default="3", help="contracted power of an example, default 3")
+        one.add_argument("--month", metavar="YYYY-MM", help="month of the examples")
+        one.add_argument("--lang", choices=LANGUAGES, default=BOTH, help="default: both")
+        one.add_argument("--json", action="store_true", help="print JSON")
+    stored.add_arguments(kinds)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.what not in _OF_FILES:
+        return stored.run(arguments)
     what, files = arguments.what, arguments.file
     if len(files) != FILES.get(what, len(files)):
         raise Refused(f"{what}: name {'OLD and NEW' if what == DIFF else 'one file'}")

@@ -73,8 +73,8 @@ def doubts(
     if point.state.time_s < to_s:
         out.append(Doubt("it is not settled to its end", "尚未全部结算", False))
     elif values is None or {row.version for row in month} != {values.get("version")}:
-        what = "not audited: give the one tariff file that all of it was charged by"
-        out.append(Doubt(what, "未审计：须给出该月唯一的电价文件", False))
+        what = "not audited: no one tariff file of the store is what all of it was charged by"
+        out.append(Doubt(what, "未审计：库中没有该月唯一的电价文件", False))
     elif not out:
         start = _position(rows, month[0].seq)
         meter = meter_at(store, point, book)

@@ -82,6 +82,11 @@ class PointLedger:
             ledger.topped_up(state, time_s, SYNCHRONISED, number, ledger.BY_COMMAND, amount_ncur)
         )
 
+    def adjust(self, command_id: int, amount_ncur: int, reason: int = 1) -> None:
+        state = self.state
+        made = (state, state.time_s + 8, SYNCHRONISED, command_id, reason, amount_ncur)
+        self.enter(ledger.adjusted(*made))
+
     def batch(self, first_seq: int, count: int, epoch: int = 1) -> Readings:
         """Entries first_seq .. first_seq + count - 1 as one message."""
         before = self.states[first_seq - 1]

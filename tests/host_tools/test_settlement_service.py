@@ -27,7 +27,8 @@ def test_a_batch_a_top_up_and_a_statement_reconcile_over_a_real_broker(yard: Yar
     yard.radio.send(made.batch(1, 21))
     settled(yard, 21)
     paid = yard.settle.command("topup", "m1", "0", "12.50", "--reference", "p1")
-    assert paid.stdout == "top-up 2 of m1/0: 12.50 CNY, in flight\n"
+    told = "top-up 2 of m1/0: 12.50 CNY, receipt 收据 R-2026-000001, in flight\n"
+    assert paid.stdout == told
 
     def topped_up() -> bool:
         heard = [item for item in yard.radio.heard if is_a(item, messages.Command)]

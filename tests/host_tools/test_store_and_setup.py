@@ -159,7 +159,8 @@ def test_the_command_line_enrols_pays_lists_and_reconciles(
     pay = ["topup", "m1", "0", "50", "--reference", "pay-1"]
     for _ in range(2):
         assert cli.main([*pay, *data]) == 0
-        assert capsys.readouterr().out == "top-up 2 of m1/0: 50.00 CNY, in flight\n"
+        told = "top-up 2 of m1/0: 50.00 CNY, receipt 收据 R-2026-000001, in flight\n"
+        assert capsys.readouterr().out == told
     assert cli.main(["reconcile", *data]) == 1
     out = capsys.readouterr().out
     assert "m1/0: no statement yet" in out and out.endswith("not reconciled 对账不符\n")

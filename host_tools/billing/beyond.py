@@ -1,0 +1,152 @@
+"""A month by all terms of its tariff, beside what the ledger has of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from host_tools import Refused
+from host_tools.billing.month import Month, Priced, charges_of
+from host_tools.rating import accrual, calendar, households, periods
+from host_tools.rating.calendar import Stint
+from host_tools.rating.lines import TIER, Bill, BillLine
+from host_tools.rating.periods import Period, Use
+from host_tools.store.host_entries import TERMS, HostEntry
+from host_tools.store.records import Settled
+from host_tools.tariffs import terms
+from host_tools.tariffs.terms import Document
+from protocol import ledger, tariff
+from protocol.tariff import Book
+
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """Days by all terms of their tariff, and what the ledger has of it; or why that is unsaid.
+
+    The days are those that are settled, of the month or of the tier period until its end.
+    `entered` is by rule, in nano-currency: what modules and host have entered.
+    """
+
+    span: Stint
+    bill: Bill | None
+    entered: dict[str, Fraction]
+    unsaid: str
+
+    @property
+    def lacking_ncur(self) -> int:
+        """What is owed and not entered, by cumulative floor; 0 where that is unsaid."""
+        return sum(self.lacking().values())
+
+    def lacking(self) -> dict[str, int]:
+        """The same by rule; together they are the floor of the whole."""
+        if self.bill is None:
+            return {}
+        owed = _by_rule(self.bill.lines)
+        out = {}
+        exact, done_ncur = Fraction(0), 0
+        for rule in sorted({*owed, *self.entered}):
+            exact += owed.get(rule, Fraction(0)) - self.entered.get(rule, Fraction(0))
+            upto_ncur = exact.numerator // exact.denominator
+            if upto_ncur != done_ncur:
+                out[rule] = upto_ncur - done_ncur
+            done_ncur = upto_ncur
+        return out
+
+
+def beyond(
+    documents: Callable[[int], Document],
+    current: Document,
+    entries: Sequence[Settled],
+    posted: Sequence[HostEntry],
+    contracts: Sequence[tuple[int, int]],
+    span: Stint,
+    taken: Month,
+) -> Beyond | None:
+    """What all terms of the tariff make of the month, or of its tier period until the month's end
+    where the total chooses the prices; None where a module charges by all terms."""
+    versions = {priced.entry.version for priced in taken.charges}
+    if not any(around.extra() for v in versions for _, around in documents(v).terms):
+        return None
+    book = current.book
+    last_day = min(span.after_day, tariff.local_day(book, taken.last_reading[0] - 1) + 1) - 1
+    first_day = span.first_day
+    if tariff.in_force(current.terms, span.from_s).schedules:
+        first_day = _tier_begins(book, span.from_s, last_day)
+    begun = [entry.time_s for entry in entries if entry.kind == ledger.OPENING]
+    if begun:  # a first month has the days since, that of the opening in full
+        first_day = max(first_day, tariff.local_day(book, begun[0]))
+    edges = [calendar.midnight_s(book, day) for day in (first_day, last_day + 1)]
+    wide = Stint(0, edges[0], edges[1], first_day, last_day + 1)
+    whole = Month(documents, wide)
+    whole.take_all(entries, posted)
+    by_rule = _by_rule(charges_of(documents, whole))
+    for each in whole.posted:
+        if each.kind == TERMS:
+            by_rule[each.rule] = by_rule.get(each.rule, Fraction(0)) - each.amount_ncur
+    bill, unsaid = None, _unsaid(documents, current, whole)
+    contract_mw = 0
+    if not unsaid and households.by_contract(current):
+        contract_mw, unsaid = _contracted(contracts, wide)
+    if not unsaid:
+        uses = [Use(one.from_s, one.entry.time_s, one.entry.energy_wh) for one in whole.charges]
+        asked = current if last_day + 1 == span.after_day else accrual.running(current)
+        try:
+            bill = periods.rate(asked, Period(edges[0], edges[1], whole.begun, contract_mw), uses)
+        except Refused as error:
+            unsaid = str(error)
+    return Beyond(wide, bill, by_rule, unsaid)
+
+
+def _unsaid(documents: Callable[[int], Document], current: Document, whole: Month) -> str:
+    """Why all terms of the newest version cannot be applied, or ""."""
+    if not all(_alike(documents, current, priced) for priced in whole.charges):
+        return "several tariff versions that differ; write the older as a dated set of the newer"
+    if whole.charges[0].from_s < whole.from_s:
+        return "a reading reaches over the beginning of the period"
+    if whole.lost_wh:
+        return "records of the period are lost; correct it by an adjustment"
+    return ""
+
+
+def _contracted(contracts: Sequence[tuple[int, int]], span: Stint) -> tuple[int, str]:
+    """(contracted power of a span in milliwatts, or why that is not said)."""
+    begun = [power_mw for from_s, power_mw in contracts if from_s <= span.from_s]
+    if not begun:
+        return 0, "its contracted power is not on file; add it with gridpurse tariff contract"
+    if any(span.from_s < from_s < span.to_s for from_s, _ in contracts):
+        return 0, "its contracted power changes in the period; let it begin with one"
+    return begun[-1], ""
+
+
+def _alike(documents: Callable[[int], Document], current: Document, priced: Priced) -> bool:
+    """True when a charge of an older version is what the newest one asks, by the same terms."""
+    entry, from_s = priced.entry, priced.from_s
+    if entry.version == current.book.version:
+        return True
+    own = tariff.in_force(documents(entry.version).terms, from_s)
+    if own != tariff.in_force(current.terms, from_s):
+        return False
+    asked = tariff.charge(current.book, priced.before, from_s, entry.time_s, entry.energy_wh)
+    return bool(asked[0] == -entry.amount_ncur)
+
+
+def rule_of(line: BillLine) -> str:
+    """The rule of a tariff that a line comes from."""
+    if line.kind in (terms.ENERGY, TIER):
+        return terms.ENERGY
+    return line.kind if line.name == line.kind else f"{line.kind} {line.name}"
+
+
+def _by_rule(lines: Sequence[BillLine]) -> dict[str, Fraction]:
+    out: dict[str, Fraction] = {}
+    for line in lines:
+        out[rule_of(line)] = out.get(rule_of(line), Fraction(0)) + line.exact_ncur
+    return out
+
+
+def _tier_begins(book: Book, at_s: int, day: int) -> int:
+    """The first day of the tier period of a day."""
+    ladder = tariff.in_force(book.ladders, at_s)
+    period = tariff.period_of(ladder, day)
+    while tariff.period_of(ladder, day - 1) == period:
+        day -= 1
+    return day

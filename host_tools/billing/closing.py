@@ -1,0 +1,216 @@
+"""Closing a month of a service point: what its tariff asks beyond the module's book is entered.
+
+Minimum bills, percentages, other lines, and the prices that a period's total chooses become
+entries of the host, a rule each, and one order that brings their sum to the module's balance.
+What is entered already is never entered again: closing twice, or after a kill, enters nothing. A
+reading that is corrected later leaves a difference, which the next closing enters.
+"""
+
+import json
+from dataclasses import dataclass, replace
+
+from host_tools import Refused
+from host_tools.billing.documents import Documents
+from host_tools.billing.statement import Statement, statement
+from host_tools.settlement import commands, inbox, posting, settle
+from host_tools.settlement.common import decimal
+from host_tools.store import adoptions, host_entries, orders, tariff_files
+from host_tools.store.database import Store
+from host_tools.store.host_entries import HostEntry
+from host_tools.store.records import Point
+from protocol import codes, ledger
+from protocol.units import DAY_S
+
+ADJUST_LIFE_S = 365 * DAY_S
+# What is known to be wrong with the ledger of a point has to be settled before it is closed.
+_OPEN = (inbox.MISSING, settle.ROLLBACK, settle.UNEXPLAINED)
+
+
+def of_month(store: Store, point: Point, documents: Documents, year: int, month: int) -> Statement:
+    """The statement of a point. Refused when it has none."""
+    if not point.state.version:
+        raise Refused(f"{point.module}/{point.point}: it has no entry yet; wait for its module")
+    posted = host_entries.of(store).all(point.id)
+    contracts = tariff_files.of(store).contracts(point.id)
+    current, entries = documents(point.state.version), store.ledgers.entries(point.id)
+    return statement(documents, current, entries, year, month, posted, contracts)
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What a restored store does not know: terms that were entered, and ordered, after its backup.
+
+    `orders` are adjustments of modules by their amount; `others` what lost records contain besides
+    charges and payments. Terms of the same sum are these, and are not ordered again.
+    """
+
+    orders: dict[int, int]
+    others: tuple[HostEntry, ...]
+
+    @property
+    def others_ncur(self) -> int:
+        return sum(each.amount_ncur for each in self.others)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A month worked out at one instant; `basis` is what it rests on."""
+
+    point: Point
+    basis: tuple[int, int]
+    found: Statement
+    forgotten: Forgotten
+
+    def lacking(self) -> dict[str, int]:
+        """What is owed by rule and not entered."""
+        more = self.found.beyond
+        return {} if more is None else more.lacking()
+
+
+def basis_of(store: Store, point: Point) -> tuple[int, int]:
+    """Changes with every entry of a point, the module's or the host's."""
+    own = host_entries.of(store).all(point.id)
+    return int(point.last_id), own[-1].number if own else 0
+
+
+def close(
+    store: Store,
+    place: Point,
+    documents: Documents,
+    year: int,
+    month: int,
+    now_s: int,
+    despite_loss: bool = False,
+) -> tuple[Prepared, list[HostEntry]]:
+    """The month as it is closed, and what had to be entered.
+
+    Settlement waits only while it is written: a month that has changed since is worked out again.
+    Refused while the month is not settled in full, or something is wrong with the point.
+    """
+    entered: list[HostEntry] = []
+    while True:
+        with store.instant():
+            prepared = prepare(store, place, documents, year, month)
+        if not prepared.lacking():
+            return prepared, entered
+        if not despite_loss:
+            _check_forgotten(prepared)
+        with store.transaction():
+            point = store.fleet.point_known(place.module, place.point)
+            if basis_of(store, point) == prepared.basis:
+                entered += enter_terms(store, prepared, now_s)
+
+
+def prepare(store: Store, place: Point, documents: Documents, year: int, month: int) -> Prepared:
+    """The month as the store has it now. Refused when it cannot be closed."""
+    point = store.fleet.point_known(place.module, place.point)
+    where = f"{point.module}/{point.point}"
+    for difference in store.ledgers.differences(point.id):
+        if difference.kind in _OPEN:
+            raise Refused(
+                f"{where}: {difference.kind} ({difference.detail}) is open; work it off first, see"
+                " `gridpurse reconcile` 存在未处理差异"
+            )
+    found = of_month(store, point, documents, year, month)
+    if found.registers_s[1] < found.to_s:
+        raise Refused(
+            f"{where} {year}-{month:02}: is not settled to its end; wait for the module's readings"
+            " 该月尚未全部结算"
+        )
+    if found.beyond is not None and found.beyond.bill is None:
+        raise Refused(f"{where} {year}-{month:02}: {found.beyond.unsaid}")
+    return Prepared(point, basis_of(store, point), found, forgotten_of(store, point))
+
+
+def forgotten_of(store: Store, point: Point) -> Forgotten:
+    if adoptions.of(store).restored_s() is None:
+        return Forgotten({}, ())
+    own = host_entries.of(store).all(point.id)
+    known = {each.command_id for each in own}
+    orders = {
+        entry.amount_ncur: entry.number
+        for entry in store.ledgers.entries(point.id)
+        if (entry.kind, entry.channel) == (ledger.ADJUSTMENT, posting.REASON_TERMS)
+        and entry.number not in known
+    }
+    lost = (host_entries.ROLLBACK, posting.OTHERS)
+    others = tuple(each for each in own if (each.kind, each.rule) == lost)
+    return Forgotten(orders, others)
+
+
+def _check_forgotten(prepared: Prepared) -> None:
+    """Refused where terms that are lacking may be there already under another sum."""
+    forgotten, owed_ncur = prepared.forgotten, sum(prepared.lacking().values())
+    if -owed_ncur in forgotten.orders or -owed_ncur == forgotten.others_ncur:
+        return
+    amounts = [*forgotten.orders, *([forgotten.others_ncur] if forgotten.others_ncur else [])]
+    if amounts:
+        point = prepared.point
+        told = ", ".join(decimal(amount_ncur) for amount_ncur in amounts)
+        raise Refused(
+            f"{point.module}/{point.point}: {decimal(-owed_ncur)} is lacking, and the restored"
+            f" store has forgotten what adjusted {told}; if that was not this month, add"
+            " --despite-loss 恢复前的调账不明"
+        )
+
+
+def enter_terms(store: Store, prepared: Prepared, now_s: int) -> list[HostEntry]:
+    """Enters what is lacking and orders its sum, inside the caller's transaction."""
+    point, lacking, more = prepared.point, prepared.lacking(), prepared.found.beyond
+    if more is None or not lacking:
+        return []
+    version = point.state.version
+    span = more.span.from_s, prepared.found.to_s
+    owed_ncur = sum(lacking.values())
+    command_id, pair = 0, (posting.ADJUSTMENTS, posting.TERMS)
+    forgotten = prepared.forgotten
+    if -owed_ncur in forgotten.orders:
+        command_id, pair = forgotten.orders[-owed_ncur], (posting.SUSPENSE, posting.TERMS)
+        store.ledgers.agree(point.id, settle.TAMPER, now_s, f"adjustment {command_id}")
+    elif owed_ncur and -owed_ncur == forgotten.others_ncur:
+        pair = (posting.ROLLBACK, posting.TERMS)
+        turned = [
+            replace(each, amount_ncur=-each.amount_ncur, posted_s=now_s)
+            for each in forgotten.others
+        ]
+        enter(store, point, turned, (posting.ROLLBACK, posting.ADJUSTMENTS))
+    elif owed_ncur:
+        command_id = _order(store, point, -owed_ncur, version, lacking, span, now_s)
+    what = (point.id, host_entries.TERMS, *span, version)
+    entries = [
+        HostEntry(*what, rule, -amount_ncur, command_id, now_s)
+        for rule, amount_ncur in lacking.items()
+    ]
+    enter(store, point, entries, pair)
+    return entries
+
+
+def enter(store: Store, point: Point, entries: list[HostEntry], pair: tuple[str, str]) -> None:
+    """Keeps entries of the host with their postings: a credit of the customer credits the first
+    account, from which the module's own entry takes it."""
+    kept = host_entries.of(store)
+    for entry in entries:
+        number = kept.add(entry)
+        amount_ncur = entry.amount_ncur
+        row = posting.of_host(point.id, entry.to_s - 1, pair, amount_ncur, point.currency, number)
+        store.ledgers.post([row])
+
+
+def _order(
+    store: Store,
+    point: Point,
+    amount_ncur: int,
+    version: int,
+    lacking: dict[str, int],
+    span: tuple[int, int],
+    now_s: int,
+) -> int:
+    """Queues the adjustment of the module's balance; its id, once in this transaction."""
+    args: list[object] = [posting.REASON_TERMS, amount_ncur]
+    what = (point.module, point.point, codes.ADJUST, args)
+    command_id = commands.issue(store, *what, now_s, ADJUST_LIFE_S)
+    asked = json.dumps({"kind": "terms", "from_s": span[0], "to_s": span[1], "rules": lacking})
+    why = f"terms of tariff version {version}: {', '.join(lacking)}"
+    note = orders.Note(point.module, command_id, asked, "gridpurse bill", why, None)
+    orders.of(store).note(note)
+    return command_id

@@ -1,0 +1,244 @@
+"""The entries of a point that belong to a span of its local days, sorted by what they are.
+
+An entry belongs to the span in which its register total was read; a daily charge to that of its
+day; money to that of its instant; an entry of the host to that in which its period ends. Prices of
+parts are the engine's, asked again; a ledger that says otherwise is refused.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from host_tools import Refused
+from host_tools.billing.printed import ADJUSTMENT, LOST, TERMS
+from host_tools.rating import calendar, lines, periods
+from host_tools.rating.calendar import Stint
+from host_tools.rating.lines import BillLine, line_of
+from host_tools.settlement import posting
+from host_tools.store import host_entries
+from host_tools.store.host_entries import HostEntry
+from host_tools.store.records import Settled
+from host_tools.tariffs import terms
+from host_tools.tariffs.terms import Document, Terms
+from protocol import ledger, tariff
+from protocol.tariff import Book, Position
+from protocol.units import DAY_S
+
+READ = (ledger.CHARGE, ledger.OPENING, ledger.TRANSFER)  # entries that move the register
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """Money that is no charge: a top-up, what went to a debt, a transfer."""
+
+    time_s: int
+    kind: int
+    number: int
+    amount_ncur: int
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """A charge with the position before it and the engine's parts of it."""
+
+    entry: Settled
+    from_s: int
+    before: Position
+    parts: list[tariff.Part]
+
+
+class Month:
+    """Takes the entries of a point in order; `month` is in the local days of its newest tariff."""
+
+    def __init__(self, documents: Callable[[int], Document], month: Stint) -> None:
+        self._documents = documents
+        self._month = month
+        self.from_s = month.from_s
+        self._marked: dict[int, Book] = {}  # by version
+        self._metered = (0, 0)  # instant and register of the last reading
+        self._balance_ncur = 0
+        self._position = Position(0, 0)
+        self.position = Position(0, 0)  # at the end of the month
+        self.opening_ncur = self.closing_ncur = 0
+        self.readings: list[tuple[int, int]] = []
+        self.openings: list[tuple[int, int]] = []
+        self.charges: list[Priced] = []
+        self.days: list[Settled] = []
+        self.adjustments: list[Settled] = []
+        self.movements: list[Movement] = []
+        self.last_reading = (0, 0)
+        self.head = b""
+        self.begun = Position(0, 0)  # before the first charge
+        self.lost_wh = 0  # by records that the store lacks
+        self.posted: list[HostEntry] = []
+        self._brought: set[int] = set()  # orders of entries of the host
+
+    def take_all(self, entries: Iterable[Settled], posted: Sequence[HostEntry]) -> None:
+        self._brought = {each.command_id for each in posted}
+        for entry in entries:
+            self.take(entry)
+        for each in posted:
+            self._take_posted(each)
+
+    def _host_made(self, entry: Settled) -> bool:
+        """True for what only follows an entry of the host, which counts in its place."""
+        ordered = entry.kind == ledger.ADJUSTMENT and entry.channel == posting.REASON_TERMS
+        return (ordered and entry.number in self._brought) or entry.kind == ledger.TRANSFER
+
+    def _take_posted(self, each: HostEntry) -> None:
+        """The host's own entries stand for what a module has entered of them."""
+        at = each.to_s - 1
+        where = -1 if at < self._month.from_s else 0 if at < self._month.to_s else 1
+        if where < 0:
+            self.opening_ncur += each.amount_ncur
+        if where <= 0:
+            self.closing_ncur += each.amount_ncur
+        if where == 0 and (each.kind, each.rule) == (host_entries.ROLLBACK, posting.TOPUPS):
+            given = Movement(at, ledger.TOPUP, 0, each.amount_ncur)
+            self.movements.append(given)
+        elif where == 0:
+            self.posted.append(each)
+
+    def take(self, entry: Settled) -> None:
+        if entry.balance_ncur != self._balance_ncur + entry.amount_ncur:
+            raise Refused(f"entry {entry.seq}: its balance does not follow; restore a backup")
+        self._balance_ncur = entry.balance_ncur
+        where = self._where(entry)
+        amount_ncur = 0 if self._host_made(entry) else entry.amount_ncur
+        if where < 0:
+            self.opening_ncur += amount_ncur
+        if where <= 0:
+            self.closing_ncur += amount_ncur
+            self.head = entry.head
+        if where == 0:
+            self._sort(entry)
+        if entry.kind in READ:
+            self._metered = entry.time_s, entry.register_wh
+        self._position = Position(entry.period, entry.used_wh)
+        if where <= 0:
+            self.position = self._position
+            self.last_reading = self._metered
+
+    def _where(self, entry: Settled) -> int:
+        """-1 before the month, 0 in it, 1 after it."""
+        month = self._month
+        if entry.kind == ledger.FIXED:
+            at, begin, end = entry.number, month.first_day, month.after_day
+        else:
+            read = entry.kind in (
+                ledger.CHARGE,
+                ledger.TRANSFER,
+            )  # a reading at midnight ends the day before
+            at, begin, end = entry.time_s - read, month.from_s, month.to_s
+        return -1 if at < begin else 0 if at < end else 1
+
+    def _sort(self, entry: Settled) -> None:
+        if entry.kind == ledger.CHARGE:
+            self._charge(entry)
+        elif entry.kind == ledger.FIXED:
+            self.days.append(entry)
+        elif entry.kind == ledger.TRANSFER:
+            if not self.readings:
+                self.readings.append(self._metered)
+            self.readings.append((entry.time_s, entry.register_wh))
+            self.lost_wh += entry.energy_wh
+        elif entry.kind == ledger.ADJUSTMENT:
+            if not self._host_made(entry):
+                self.adjustments.append(entry)
+        elif entry.kind == ledger.OPENING:
+            self.readings.append((entry.time_s, entry.register_wh))
+            self.openings.append((entry.time_s, entry.register_wh))
+        elif entry.amount_ncur:
+            given = Movement(entry.time_s, entry.kind, entry.number, entry.amount_ncur)
+            self.movements.append(given)
+
+    def _charge(self, entry: Settled) -> None:
+        from_s = self._metered[0]
+        if not self.charges:
+            self.begun = self._position
+        if not self.readings:
+            self.readings.append(self._metered)
+        self.readings.append((entry.time_s, entry.register_wh))
+        book = self._marked.get(entry.version)
+        if book is None:
+            book = periods.marked(self._documents(entry.version).book)
+            self._marked[entry.version] = book
+        amount_ncur, _, parts = tariff.charge(
+            book, self._position, from_s, entry.time_s, entry.energy_wh
+        )
+        if amount_ncur != -entry.amount_ncur:
+            raise Refused(
+                f"entry {entry.seq}: the ledger charged {-entry.amount_ncur} nano-units, its"
+                f" tariff asks {amount_ncur}; run gridpurse reconcile"
+            )
+        self.charges.append(Priced(entry, from_s, self._position, parts))
+
+
+def charges_of(documents: Callable[[int], Document], taken: Month) -> list[BillLine]:
+    """Energy, daily charges and contained percentages of each tariff, as modules entered them."""
+    out: list[BillLine] = []
+    by_set: dict[tuple[int, int], list[tariff.Part]] = {}
+    for priced in taken.charges:
+        version = priced.entry.version
+        for part in priced.parts:
+            place, rate = periods.unmarked(documents(version).book, part.rate)
+            by_set.setdefault((version, place), []).append(part._replace(rate=rate))
+    days: dict[tuple[int, int], list[int]] = {}
+    for entry in taken.days:
+        place = _place(documents(entry.version).book, entry.number)
+        by_set.setdefault((entry.version, place), [])
+        days.setdefault((entry.version, place), []).append(-entry.amount_ncur)
+    for (version, place), parts in by_set.items():
+        document = documents(version)
+        around = document.terms[place][1]
+        rates, ladder = document.book.rates[place][1], document.book.ladders[place][1]
+        own = lines.energy_lines(place, around, rates, ladder, parts)
+        own += _daily(around, place, days.get((version, place), []))
+        own += lines.included_lines(around, place, own)
+        out += [replace(line, version=version) for line in own]
+    return out
+
+
+def terms_of(taken: Month) -> list[BillLine]:
+    """What the host has entered by terms that no module charges, a line a rule."""
+    sums: dict[tuple[int, str], int] = {}
+    for each in taken.posted:
+        if each.kind == host_entries.TERMS:
+            key = each.version, each.rule
+            sums[key] = sums.get(key, 0) - each.amount_ncur
+    return [
+        replace(line_of(TERMS, rule, amount_ncur), version=version)
+        for (version, rule), amount_ncur in sums.items()
+    ]
+
+
+def corrections_of(taken: Month) -> list[BillLine]:
+    """Adjustments, and the charges of records that were lost."""
+    out = []
+    for entry in taken.adjustments:
+        name = f"{entry.number} ({entry.channel})"
+        out.append(line_of(ADJUSTMENT, name, -entry.amount_ncur))
+    sums: dict[str, int] = {}
+    for each in taken.posted:
+        if each.kind == host_entries.ROLLBACK:
+            sums[each.rule] = sums.get(each.rule, 0) - each.amount_ncur
+    out += [line_of(LOST, rule, amount_ncur) for rule, amount_ncur in sums.items() if amount_ncur]
+    return out
+
+
+def _daily(around: Terms, place: int, amounts_ncur: list[int]) -> list[BillLine]:
+    """One line for days of one amount; days without a charge make none."""
+    out = []
+    for each_ncur in sorted({amount for amount in amounts_ncur if amount}):
+        count = amounts_ncur.count(each_ncur)
+        exact = each_ncur * count * lines.net_of(around)
+        unit_ncur = int(each_ncur * lines.net_of(around))
+        out.append(line_of(terms.FIXED, terms.FIXED, exact, 0, place, count, unit_ncur))
+    return out
+
+
+def _place(book: Book, day: int) -> int:
+    """Which dated set a day's charge was taken by; it is the one in force at its noon."""
+    noon_s = calendar.midnight_s(book, day) + DAY_S // 2
+    return max(
+        (place for place, (from_s, _) in enumerate(book.rates) if from_s <= noon_s), default=0
+    )

@@ -1,0 +1,57 @@
+"""Receipts of payments: a gapless number, given out with the payment's own ledger entry."""
+
+from datetime import UTC, datetime
+
+from host_tools.billing import printed
+from host_tools.billing.words import cents, money, say
+from host_tools.store import bills
+from host_tools.store.bills import Receipt
+from host_tools.store.database import Store
+from host_tools.store.records import Point, TopUp
+
+SERIES = "R"
+
+
+def give(store: Store, point: Point, paid: TopUp) -> Receipt:
+    """The receipt of a booked payment, inside its transaction; the one it has, if any.
+
+    The year of its number is that of the payment in UTC: a payment may come before any tariff.
+    """
+    kept = bills.of(store)
+    known = kept.receipt(paid.reference)
+    if known is not None:
+        return known
+    before_ncur = int(point.state.balance_ncur)
+    content = {
+        "module": point.module,
+        "point": point.point,
+        "label": point.label,
+        "reference": paid.reference,
+        "topup_number": paid.number,
+        "amount_ncur": paid.amount_ncur,
+        "currency": point.currency,
+        "paid_s": paid.paid_s,
+        "balance_before_ncur": before_ncur,
+        "balance_after_ncur": before_ncur + paid.amount_ncur,
+    }
+    year = datetime.fromtimestamp(paid.paid_s, UTC).year
+    return kept.add_receipt(SERIES, year, paid.reference, paid.paid_s, content)
+
+
+def text(receipt: Receipt, language: str) -> list[str]:
+    told = receipt.told()
+    paid = datetime.fromtimestamp(told["paid_s"], UTC).strftime("%Y-%m-%d %H:%MZ")
+    amount = f"{cents(told['amount_ncur'])} {told['currency']}"
+    facts = [
+        ("point", f"{told['module']}/{told['point']} {told['label']}"),
+        ("payment", told["reference"]),
+        ("paid", paid),
+        ("topup_number", str(told["topup_number"])),
+        ("amount", amount),
+        ("before", money(told["balance_before_ncur"])),
+        ("after", money(told["balance_after_ncur"])),
+        ("digest", receipt.digest.hex()),
+    ]
+    rows = [(say(key, language), value) for key, value in facts]
+    title = f"{say('receipt', language)} {receipt.number}"
+    return [title, *printed.columns(rows, (False, False))]
