@@ -56,6 +56,7 @@ class Store:
             self.ledgers.begin()
             yield
             self.ledgers.write()
+            self.intake.write()
             self._database.commit()
             done = True
         finally:
@@ -83,6 +84,7 @@ class Store:
         """Part of a transaction that is undone alone when the block raises."""
         self.ledgers.write()
         self._held.step()
+        mark = self.intake.mark()
         self._connection.execute("SAVEPOINT step")
         try:
             yield
@@ -90,7 +92,7 @@ class Store:
             self._held.step_done()
         except BaseException:
             self.ledgers.forget()
-            self.intake.forget()
+            self.intake.undo(mark)
             self._held.undo()
             if self._connection.in_transaction:  # a full disk has already undone everything
                 self._connection.execute("ROLLBACK TO step")
