@@ -12,6 +12,8 @@ import pytest
 from host_tools import Refused, cli
 from host_tools.broker import HOST, free_port
 from host_tools.config import BrokerAddress, StoreAddress, read_settings
+from host_tools.operations import figures, web
+from host_tools.settlement.counters import Counters
 from host_tools.settlement.tenancy import LEASE_MS, Tenancy
 from host_tools.store.database import FILE, Store, open_store
 from host_tools.store.held import Overtaken
@@ -141,6 +143,17 @@ def test_doctor_asks_the_server(
     cli.main(["doctor", "--data", str(fleet.folder), "--json"])
     found = {row["check"]: row for row in json.loads(capsys.readouterr().out)["checks"]}
     assert "does not answer" in found["store"]["what"]
+
+
+def test_metrics_are_those_of_the_store(fleet: Desk) -> None:
+    made = fleet.opened(charges=3)
+    fleet.take(made.batch(1, 4))
+    with fleet.store.transaction():
+        fleet.store.ledgers.differ(1, "tamper", "cover", 2, (1, 0), NOW_S)
+    found = figures.of_store(fleet.place)
+    assert found.newest_s == made.state.time_s
+    assert found.differences_open == {"tamper": 1} and found.commands_open == 2
+    assert web.Pages(Counters(), fleet.clock, fleet.place).page("/metrics")[0] == 200
 
 
 def test_the_translation_leaves_nothing_of_sqlite() -> None:
