@@ -107,7 +107,8 @@ class Store:
 
     def make_room(self, now_s: int) -> None:
         """For a worker, now and then: prepares the journal for what comes next."""
-        self._database.make_room(now_s)
+        if self._database.make_room(now_s):
+            self.ledgers.renumber()
 
     def presence(self, owner: str) -> Presence:
         """Tells others that a worker lives, and it which others do not."""

@@ -237,9 +237,8 @@ def test_the_journal_has_a_part_for_each_month_and_one_for_the_rest(fleet: Desk)
     made = fleet.opened(charges=4)
     fleet.take(made.batch(1, 2))
     fleet.store.make_room(NOW_S)  # rows of this month lie in the rest already: they stay
-    fleet.store.make_room(NOW_S + 40 * 86400)
     fleet.clock.s += 40 * 86400
-    fleet.store.own(True)
+    fleet.store.make_room(fleet.clock.s)
     fleet.take(made.batch(3, 3))
     asked = fleet.store._connection.execute(
         "SELECT CAST(tableoid::regclass AS TEXT), COUNT(*) FROM entries GROUP BY 1 ORDER BY 1"
@@ -259,6 +258,22 @@ def test_a_look_for_one_row_looks_into_one_part(fleet: Desk) -> None:
     explain = f"EXPLAIN (ANALYZE, FORMAT JSON) {point}"
     (told,) = fleet.store._connection.execute(explain).fetchone()
     assert (_loops(told, months.name_of(NOW_S)), _loops(told, "entries_other")) == (1, 0)
+
+
+def test_a_long_read_keeps_no_part_from_the_journal_and_no_writer_waiting(
+    fleet: Desk,
+) -> None:
+    with closing(PostgresConnection(fleet.place)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT COUNT(*) FROM entries")
+        fleet.store.make_room(NOW_S)  # gives up
+        made = fleet.opened(charges=1)
+        fleet.take(made.batch(1, 2))  # finds the default part
+        reader.execute("ROLLBACK")
+    later_s = NOW_S + 40 * 86400
+    fleet.store.make_room(later_s)
+    found = fleet.store._connection.execute("SELECT to_regclass(?)", (months.name_of(later_s),))
+    assert found.fetchone()[0] is not None and fleet.seq() == 2
 
 
 def _loops(told: list, table: str) -> int:
