@@ -1,20 +1,23 @@
 """What arrives besides money: rejects, batches that came too early, and events. All bounded."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 from host_tools.store.held import Held
 from host_tools.store.records import Event, Parked, Reject
-from host_tools.store.sql import Connection
+from host_tools.store.sql import Connection, Row
 
 REJECTS_MAX = 100000
 REJECT_BYTES_MAX = 256
 PARKED_MAX = 64  # batches of one module
 
-_REJECT = (
+_AGAIN = "UPDATE rejects SET last_s = ?, count = count + ? WHERE digest = ? AND reason = ?"
+# Two workers may refuse the same bytes for the first time.
+_REFUSED = (
     "INSERT INTO rejects (source, first_s, last_s, topic, module, reason, detail, digest, bytes,"
-    " size, count) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)"
-    " ON CONFLICT (digest, reason) DO UPDATE SET last_s = excluded.last_s,"
-    " count = rejects.count + 1"
+    " size, count) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+    " WHERE NOT EXISTS (SELECT 1 FROM rejects WHERE digest = ? AND reason = ?)"
+    " ON CONFLICT (digest, reason) DO UPDATE SET count = rejects.count + excluded.count"
 )
 _EVENT = "SELECT seq, kind, time_s, quality, code, point, args FROM events"
 
@@ -23,34 +26,13 @@ class Intake:
     def __init__(self, connection: Connection, held: Held) -> None:
         self._connection = connection
         self._held = held
+        self._refused: list[Row] = []  # in this transaction, as _REFUSED has them
         self._waiting: set[tuple[str, int]] | None = None  # streams with batches, for the owner
-        self._refused: list[tuple[object, ...]] = []  # of the transaction in hand, as _REJECT
 
     def forget(self) -> None:
-        """What is remembered of the store is read anew, and what waits is dropped."""
-        self._waiting = None
+        """What waits is dropped, and what is remembered of the store read anew."""
         self._refused.clear()
-
-    def step(self) -> int:
-        """A part begins that may be undone alone; what `undo` is then given."""
-        return len(self._refused)
-
-    def undo(self, refused: int) -> None:
         self._waiting = None
-        del self._refused[refused:]
-
-    def write(self) -> None:
-        """Brings the store up to date with what waits in memory, before the transaction ends.
-
-        The oldest rows go once there are REJECTS_MAX.
-        """
-        if self._refused:
-            self._connection.executemany(_REJECT, self._refused)
-            self._connection.execute(
-                "DELETE FROM rejects WHERE id <= (SELECT MAX(id) FROM rejects) - ?",
-                (REJECTS_MAX,),
-            )
-            self._refused.clear()
 
     def reject(
         self,
@@ -63,12 +45,36 @@ class Intake:
         data: bytes,
         now_s: int,
     ) -> None:
-        """Counts a refused message: a row for the first of its digest and reason."""
-        evidence = data[:REJECT_BYTES_MAX]
-        values = (now_s, now_s, topic, module, reason, detail, digest, evidence, len(data))
-        self._refused.append((source, *values))
+        """Counts a refused message; it waits in memory until the transaction ends."""
+        kept = data[:REJECT_BYTES_MAX]
+        first = (source, now_s, now_s, topic, module, reason, detail, digest, kept, len(data))
+        self._refused.append(first)
+
+    def write(self) -> None:
+        """Brings the store up to date with what waits. The oldest rows go at REJECTS_MAX."""
+        if not self._refused:
+            return
+        first = {(row[7], row[5]): row for row in reversed(self._refused)}
+        counts = Counter((row[7], row[5]) for row in self._refused)
+        known = [(first[key][2], counts[key], *key) for key in sorted(first)]  # one order for all
+        self._connection.executemany(_AGAIN, known)
+        new = ((*row, counts[key], *key) for key, row in reversed(first.items()))
+        self._connection.executemany(_REFUSED, new)
+        self._connection.execute(
+            "DELETE FROM rejects WHERE id <= (SELECT MAX(id) FROM rejects) - ?", (REJECTS_MAX,)
+        )
+        self._refused.clear()
+
+    def mark(self) -> int:
+        """Where a part begins that may be undone alone."""
+        return len(self._refused)
+
+    def undo(self, mark: int) -> None:
+        del self._refused[mark:]
+        self._waiting = None
 
     def rejects(self, module: str | None = None) -> list[Reject]:
+        self.write()
         rows = self._connection.execute(
             "SELECT source, first_s, last_s, topic, module, reason, detail, size, count"
             " FROM rejects WHERE module = ? OR CAST(? AS TEXT) IS NULL ORDER BY id",
@@ -78,6 +84,7 @@ class Intake:
 
     def rejected(self, module: str) -> int:
         """How many messages of a module were refused, repetitions included."""
+        self.write()
         row = self._connection.execute(
             "SELECT COALESCE(SUM(count), 0) FROM rejects WHERE module = ?", (module,)
         ).fetchone()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from host_tools.backup import archive
+from host_tools.config import StoreAddress
 from host_tools.exchange import journal_csv
 from host_tools.settlement import adoption, inbox, posting, reconcile
 from host_tools.store import adoptions
@@ -117,7 +118,7 @@ def test_a_point_that_lost_everything_goes_on_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = Desk(tmp_path / "data")
-    archive.take(old.folder, tmp_path / "backup", NOW_S)
+    archive.take(StoreAddress(old.folder), tmp_path / "backup", NOW_S)
     made = old.opened(charges=4)
     old.take(made.batch(1, 5))
     lost = Lost.of(Restored(old, tmp_path / "backup", tmp_path / "new"), made, capsys)

@@ -94,7 +94,10 @@ def test_closings_and_issues_that_are_killed_enter_and_number_everything_once(
     for point in store.fleet.points():
         entered = host_entries.of(store).all(point.id)
         assert [each.rule for each in entered] == ["per_kwh wheeling", "percent duty"]
-        (order,) = store.payments.ordered(point.module, point.point, codes.ADJUST)
+        orders = store.payments.commands(point.module)
+        (order,) = [
+            each for each in orders if (each.target, each.action) == (point.point, codes.ADJUST)
+        ]
         assert {each.command_id for each in entered} == {order.id}
     places = [each.number for each in bills.of(store).bills()]
     assert places == [f"GP-2026-{number:06d}" for number in range(1, count + 1)]

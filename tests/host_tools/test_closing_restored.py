@@ -19,7 +19,7 @@ def closed_and_lost(desk: Desk, capsys: pytest.CaptureFixture[str], folder: Path
     """A month that was closed and whose order was obeyed, in a store that knows of neither."""
     home = Home(desk, capsys, 310_000)
     folder.mkdir()
-    archive.take(desk.folder, folder / "backup", desk.clock.s)
+    archive.take(desk.place, folder / "backup", desk.clock.s)
     home.bill("close", "m1", 0, *MONTH)
     home.obey(home.adjustments()[0])
     assert home.balance_ncur() == -21576 * CUR // 100

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from host_tools import tariffs
 from host_tools.backup import archive
+from host_tools.config import StoreAddress
 from protocol import codes, ledger
 from protocol.messages import Command
 from protocol.units import SYNCHRONISED
@@ -28,14 +29,14 @@ def test_a_point_goes_on_behind_lost_records_while_the_service_runs(
         made.charge(250)
     yard.radio.send(made.batch(1, 6))
     by_deadline(lambda: yard.radio.settled(0) == 6, "settled before the backup")
-    archive.take(yard.data, tmp_path / "backup", NOW_S)
+    archive.take(StoreAddress(yard.data), tmp_path / "backup", NOW_S)
     for _ in range(3):
         made.charge(250)
     yard.radio.send(made.batch(7, 3))
     by_deadline(lambda: yard.radio.settled(0) == 9, "settled after the backup")
     yard.settle.end()
     new = tmp_path / "new"
-    archive.restore(tmp_path / "backup", new, NOW_S)
+    archive.restore(tmp_path / "backup", StoreAddress(new), NOW_S)
     yard.data.joinpath("keys").rename(new / "keys")
     settle = Settle(new, yard.broker.address, NOW_S)
     try:

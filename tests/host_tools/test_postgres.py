@@ -12,6 +12,8 @@ import pytest
 from host_tools import Refused, cli
 from host_tools.broker import HOST, free_port
 from host_tools.config import BrokerAddress, StoreAddress, read_settings
+from host_tools.operations import figures, web
+from host_tools.settlement.counters import Counters
 from host_tools.settlement.tenancy import LEASE_MS, Tenancy
 from host_tools.store.database import FILE, Store, open_store
 from host_tools.store.held import Overtaken
@@ -143,6 +145,17 @@ def test_doctor_asks_the_server(
     assert "does not answer" in found["store"]["what"]
 
 
+def test_metrics_are_those_of_the_store(fleet: Desk) -> None:
+    made = fleet.opened(charges=3)
+    fleet.take(made.batch(1, 4))
+    with fleet.store.transaction():
+        fleet.store.ledgers.differ(1, "tamper", "cover", 2, (1, 0), NOW_S)
+    found = figures.of_store(fleet.place)
+    assert found.newest_s == made.state.time_s
+    assert found.differences_open == {"tamper": 1} and found.commands_open == 2
+    assert web.Pages(Counters(), fleet.clock, fleet.place).page("/metrics")[0] == 200
+
+
 def test_the_translation_leaves_nothing_of_sqlite() -> None:
     for _, path in migrating.scripts():
         for statement in migrating.for_postgresql(path):
@@ -224,9 +237,8 @@ def test_the_journal_has_a_part_for_each_month_and_one_for_the_rest(fleet: Desk)
     made = fleet.opened(charges=4)
     fleet.take(made.batch(1, 2))
     fleet.store.make_room(NOW_S)  # rows of this month lie in the rest already: they stay
-    fleet.store.make_room(NOW_S + 40 * 86400)
     fleet.clock.s += 40 * 86400
-    fleet.store.own((0,))
+    fleet.store.make_room(fleet.clock.s)
     fleet.take(made.batch(3, 3))
     asked = fleet.store._connection.execute(
         "SELECT CAST(tableoid::regclass AS TEXT), COUNT(*) FROM entries GROUP BY 1 ORDER BY 1"
@@ -246,6 +258,22 @@ def test_a_look_for_one_row_looks_into_one_part(fleet: Desk) -> None:
     explain = f"EXPLAIN (ANALYZE, FORMAT JSON) {point}"
     (told,) = fleet.store._connection.execute(explain).fetchone()
     assert (_loops(told, months.name_of(NOW_S)), _loops(told, "entries_other")) == (1, 0)
+
+
+def test_a_long_read_keeps_no_part_from_the_journal_and_no_writer_waiting(
+    fleet: Desk,
+) -> None:
+    with closing(PostgresConnection(fleet.place)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT COUNT(*) FROM entries")
+        fleet.store.make_room(NOW_S)  # gives up
+        made = fleet.opened(charges=1)
+        fleet.take(made.batch(1, 2))  # finds the default part
+        reader.execute("ROLLBACK")
+    later_s = NOW_S + 40 * 86400
+    fleet.store.make_room(later_s)
+    found = fleet.store._connection.execute("SELECT to_regclass(?)", (months.name_of(later_s),))
+    assert found.fetchone()[0] is not None and fleet.seq() == 2
 
 
 def _loops(told: list, table: str) -> int:

@@ -103,10 +103,10 @@ def test_a_version_is_given_to_points_and_switches_by_its_own_date(orderly: Orde
     code, out, err = orderly.run("tariff", *words, "--from", "2026-05-01")
     assert code == 0, err
     assert "m1/0" in out and "by its set from 自 2026-05-01" in out
+    sent = [command for command in orderly.sent() if command.action == codes.TARIFF]
     for number in (0, 1):
         point = desk.store.fleet.point_known("m1", number)
         assert desk.store.fleet.assigned(point.id, desk.clock.s) == 501
-    sent = [command for command in orderly.sent() if command.action == codes.TARIFF]
     assert [command.target for command in sent] == [0, 1]
     rows = orderly.listed("--open")
     assert {(row["who"], row["why"]) for row in rows} == {("Li Na", "decree 5")}

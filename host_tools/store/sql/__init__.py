@@ -110,8 +110,9 @@ class Database(Protocol):
     def alter(self, rows: list[Row]) -> None:
         """Rows of points, as ALTER has them."""
 
-    def make_room(self, now_s: int) -> None:
-        """Prepares the journal for what comes next, outside a transaction."""
+    def make_room(self, now_s: int) -> bool:
+        """Prepares the journal for what comes next, outside a transaction. True when rows from
+        now on belong into another part of it."""
 
     def shrinking(self, table: str) -> AbstractContextManager[None]:
         """Rows of a table that only grows may be deleted in the block, inside a transaction."""

@@ -74,8 +74,8 @@ class SqliteDatabase:
     def alter(self, rows: list[Row]) -> None:
         self.connection.executemany(ALTER, rows)
 
-    def make_room(self, now_s: int) -> None:
-        """Nothing: a table of SQLite has no parts."""
+    def make_room(self, now_s: int) -> bool:
+        return False  # a table of SQLite has no parts
 
     @contextmanager
     def shrinking(self, table: str) -> Iterator[None]:

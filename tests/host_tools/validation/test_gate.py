@@ -39,6 +39,7 @@ def test_a_month_that_is_validated_and_audited_is_billed_without_a_mark(judged: 
 def test_an_open_review_stops_the_bill_until_it_is_decided(judged: Judged) -> None:
     months(judged)
     number = judged.dispute(40 * DAY, 40 * DAY)
+    judged.shown("tariff", "add", BEIJING)
     line = judged.refusal("bill", "issue", *MONTH)
     assert f"review {number}" in line and "gridpurse review show" in line and "待审" in line
     (mark, *_) = judged.shown("bill", "draft", *MONTH)["doubts"]
