@@ -4,11 +4,14 @@ import asyncio
 import ctypes
 import os
 import signal
+import subprocess
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 _PR_SET_PDEATHSIG = 1
+STOP_S_MAX = 10
 
 T = TypeVar("T")
 
@@ -29,6 +32,47 @@ def die_with_parent(number: signal.Signals = signal.SIGKILL) -> Callable[[], Non
             os._exit(1)
 
     return ask
+
+
+class Program:
+    """`gridpurse WORDS` as a process of its own, which ends with us; its words go into a log."""
+
+    def __init__(
+        self, name: str, words: list[str], log: Path, environ: Mapping[str, str] | None = None
+    ) -> None:
+        self.name = name
+        self._command = [sys.executable, "-m", "host_tools.cli", *words]
+        self._environ = {**os.environ, **(environ or {})}
+        self.log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """0 while it does not run."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else 0
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
+                self._command,
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=die_with_parent(),  # noqa: PLW1509 - it calls two system calls
+            )
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        process, self._process = self._process, None
+        if process:
+            process.send_signal(number)
+            try:
+                process.wait(STOP_S_MAX)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 async def until_interrupted(work: Coroutine[Any, Any, T]) -> T | None:

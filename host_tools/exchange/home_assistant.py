@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from host_tools import Refused
@@ -19,6 +18,7 @@ from host_tools.config import BrokerAddress
 from host_tools.exchange.bills_csv import decimal
 from host_tools.exchange.readings_csv import utc
 from host_tools.exchange.records import named
+from host_tools.mqtt_client import MqttClient
 from protocol import topics
 from protocol.units import BAD_FIELD, POINTS_MAX, Malformed
 
@@ -124,10 +124,8 @@ def removal(state: PointState) -> list[Message]:
 
 def publish(broker: BrokerAddress, messages: Iterable[Message]) -> int:
     """Sends them retained and waits until the broker has each. How many; Refused in one line."""
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=CLIENT)
-    if broker.user:
-        client.username_pw_set(broker.user, broker.password)
-    where = f"broker {broker.host}:{broker.port}"
+    client = MqttClient(broker, CLIENT)
+    where = f"broker {broker.where}"
     answer: queue.Queue[ReasonCode] = queue.Queue()
 
     def connected(

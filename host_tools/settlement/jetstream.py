@@ -7,6 +7,8 @@ was overtaken. Within one consumer and connection messages come in order and wit
 acknowledging the last one of a batch acknowledges all before it. After a broken connection we
 cannot know what was lost on the way, and begin a consumer anew at the last acknowledgement.
 We ask for no more than CREDITS messages ahead: a burst stays on the broker's disk.
+In a cluster every failure leads to the next node. The node that serves a consumer may die while
+ours lives, and our requests with it: it is missed by the heartbeats that they ask for.
 """
 
 import json
@@ -26,10 +28,14 @@ QOS1_HEAD = b"NATS/1.0\r\nNmqtt-Pub:1\r\n\r\n"
 CREDITS = 10000  # messages asked for and not yet come, of one shard
 ACK_WAIT_S = 60
 PULL_S = 20  # an open request; the broker says when it ends it
-ANSWER_MS = 5000
+HEARTBEAT_MS = 1000  # of a consumer that has nothing for us; well within nats.PING_MS
+MISSED_MAX = 2  # signs of life of the node without a word of a consumer
+ANSWER_MS = 2000
 RETRY_MS = 1000
+ROUNDS_QUIET = 60  # of trying all nodes in vain, one in so many is told
 NAMES_MAX = 200000  # topics remembered
-_NS_PER_S = 1000000000
+_NS_PER_MS = 1000000
+_NS_PER_S = 1000 * _NS_PER_MS
 _NOT_FOUND = (10014, 10059)  # JetStream error codes: consumer, stream
 _SIDES = ("a", "b")  # two names a generation: one is made before the other is deleted
 
@@ -46,13 +52,16 @@ class _Reader:
         self.name = ""
         self.coming = 0  # asked for and not yet come
         self.sequence = 0  # of the consumer: every delivery counts one
+        self.missed = 0  # how often the node showed that it lives since the consumer did
 
 
 class JetStreamTransport:
     """All shards on one connection."""
 
     def __init__(self, broker: BrokerAddress, owner: str = "settle") -> None:
-        self._broker = broker
+        self._broker = broker  # the node in front is the one we use or try
+        self._nodes = 1 + len(broker.fallbacks)
+        self._tried = 0  # nodes in vain, since one has served us
         self._owner = owner
         self._inbox = ""  # another one for every connection: late answers are nobody's
         self._connections = 0
@@ -106,6 +115,8 @@ class JetStreamTransport:
                 out = self._delivered(found)
             except Unavailable as error:
                 self._drop(str(error))
+                if _now_ms() >= end_ms:
+                    return []
         return out
 
     def acknowledge(self, deliveries: list[Delivery]) -> None:
@@ -146,7 +157,9 @@ class JetStreamTransport:
                 nats.wait(min(wait_ms, max(0, end_ms - _now_ms())))
                 if wait_ms > end_ms - _now_ms():
                     return None
-            self._retry_ms = _now_ms() + RETRY_MS
+            self._tried += 1
+            if self._tried % self._nodes == 0:
+                self._retry_ms = _now_ms() + RETRY_MS
             self._link = nats.Connection(self._broker)
             self._connections += 1
             self._inbox = f"_INBOX.gridpurse.{self._owner}.{self._connections}"
@@ -155,12 +168,16 @@ class JetStreamTransport:
             known = {reader.claim.shard for reader in self._readers.values()}
             claim = next(item for shard, item in self._claims.items() if shard not in known)
             self._begin(self._link, claim)
+        self._tried = 0
         return self._link
 
     def _drop(self, why: str, told: bool = True) -> None:
         """Gives the connection up; whatever was not acknowledged comes again."""
         if told:
-            log.warning("broker %s:%d: %s", self._broker.host, self._broker.port, why)
+            rounds = max(0, self._tried - 1) // self._nodes
+            level = logging.DEBUG if rounds % ROUNDS_QUIET else logging.WARNING
+            log.log(level, "broker %s: %s", self._broker.where, why)
+            self._broker = self._broker.turned()
         if self._link is not None:
             self._link.close()
         self._link = None
@@ -218,7 +235,7 @@ class JetStreamTransport:
         data = json.dumps(body).encode() if body else b""
         answer = link.request(subject, data, ANSWER_MS, self._inbox)
         if not answer:
-            raise Unavailable("JetStream is off; add jetstream {} to the broker's configuration")
+            raise Unavailable("JetStream is off, or its cluster has no leader now")
         found: dict[str, dict[str, int]] = json.loads(answer)
         error = found.get("error", {}).get("err_code", 0)
         if error and error not in _NOT_FOUND:
@@ -230,7 +247,11 @@ class JetStreamTransport:
         if reader.coming > CREDITS // 2:
             return
         batch = CREDITS - reader.coming
-        body = b'{"batch":%d,"expires":%d}' % (batch, PULL_S * _NS_PER_S)
+        body = b'{"batch":%d,"expires":%d,"idle_heartbeat":%d}' % (
+            batch,
+            PULL_S * _NS_PER_S,
+            HEARTBEAT_MS * _NS_PER_MS,
+        )
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{reader.name}"
         link.publish(subject, body, f"{reader.inbox}.{reader.claim.shard}")
         reader.coming += batch
@@ -256,6 +277,7 @@ class JetStreamTransport:
                     reader = None
                     continue
             reader.coming -= 1
+            reader.missed = 0
             reader.sequence += 1
             if int(words[6]) != reader.sequence:
                 raise Unavailable("a message was lost on the way")
@@ -271,6 +293,9 @@ class JetStreamTransport:
 
     def _told(self, subject: bytes, head: bytes, payload: bytes, out: list[Delivery]) -> None:
         """A will, or what the broker says about a request: how much of it will not come."""
+        if not subject:
+            self._look_at_readers()
+            return
         if subject.startswith(b"w."):
             out.append(Delivery(self._named(subject), payload, None))
             return
@@ -278,6 +303,7 @@ class JetStreamTransport:
         status = head[9:12]
         if reader is None or not status.isdigit():
             return
+        reader.missed = 0
         if status in (b"408", b"409") and b"Nats-Pending-Messages: " in head:
             pending = head.split(b"Nats-Pending-Messages: ")[1].split(b"\r\n")[0]
             reader.coming = max(0, reader.coming - int(pending))
@@ -287,6 +313,13 @@ class JetStreamTransport:
         elif status != b"100":
             said = head.split(b"\r\n")[0].decode("utf-8", "replace")
             raise Unavailable(f"shard {reader.claim.shard}: {said}")
+
+    def _look_at_readers(self) -> None:
+        """The node lives; so must the one that leads each consumer, which said so in between."""
+        for reader in self._readers.values():
+            if reader.missed == MISSED_MAX:
+                raise Unavailable(f"shard {reader.claim.shard}: nobody serves its consumer")
+            reader.missed += 1
 
 
 def _will_sid(shard: int) -> int:
