@@ -6,7 +6,7 @@ workers, which finish the batch in hand, then nodes.
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from host_tools import tariffs
@@ -83,7 +83,15 @@ class Cluster:
 
     def start(self, modules: int = 0) -> None:
         """Refused in one line when something will not run."""
-        users = self._enrolled(modules)
+        self.launch(self._enrolled(modules))
+        if modules:
+            words = ["simulate", "--config", str(self.data / MODULES_FILE), "--auto-close"]
+            words += ["--module", *(_module(number) for number in range(modules))]
+            self.modules = Program("modules", words, self.folder / "modules.log")
+            self.modules.start()
+
+    def launch(self, users: Iterable[BrokerUser]) -> None:
+        """Nodes that let these modules in, and workers that are served by them."""
         self._write_config(DEFAULT_FILE, NATS, self.nodes.nats_address)
         self._write_config(MODULES_FILE, MQTT, self.nodes.address)
         self.nodes.start(users)
@@ -91,11 +99,6 @@ class Cluster:
             worker.start()
         for worker in self.workers:
             wait_for(worker.serves, worker.name, worker.log)
-        if modules:
-            words = ["simulate", "--config", str(self.data / MODULES_FILE), "--auto-close"]
-            words += ["--module", *(_module(number) for number in range(modules))]
-            self.modules = Program("modules", words, self.folder / "modules.log")
-            self.modules.start()
 
     def revived(self) -> list[str]:
         """Starts again what has ended by itself; its names. Refused when a node will not run."""

@@ -83,18 +83,18 @@ def entries(path: Path) -> int:
     return int(last)
 
 
-def settled_on(folder: Path, made: Path, messages: int) -> None:
+def settled_on(folder: Path, made: Path, messages: int, shards: int = 1) -> None:
     """Settles the fleet's messages in a store, the known and the new, as if sent again."""
     folder.joinpath(archive.KEYS).symlink_to(made / fleet.KEYS)
     store = database.open_store(folder)
-    tenancy = Tenancy(store, fleet.Standing(), "again", (fleet.SHARD,))
+    tenancy = Tenancy(store, fleet.Standing(), "again", tuple(range(shards)))
     tenancy.look()
     keys = KeyFiles(made / fleet.KEYS)
     consumer = Consumer(store, keys, fleet.Standing(), fleet.Nowhere(), tenancy)
     found = islice(fleet.written(made / "single"), messages)
     while batch := list(islice(found, BATCH)):
         consumer.consume(
-            [Delivery(fleet.topic_of(number), data, (0, 0, 0)) for number, data in batch]
+            [Delivery(fleet.topic_of(number, shards), data, (0, 0, 0)) for number, data in batch]
         )
     tenancy.leave()
     store.close()

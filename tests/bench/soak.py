@@ -1,0 +1,104 @@
+"""One worker for an hour: what it has in memory does not grow.
+
+    .venv/bin/python -m tests.bench.settlement proof soak
+    SOAK_S=1200 ...                          a shorter form
+
+2,000 points report through nats-server in turn, one reading a message, 200 readings a second; the
+time of the worker goes 90 times as fast, so that each point is heard at each of its quarter-hours.
+The worker's resident memory is read from /proc every 10 s; its slope is that of least squares
+after the warm-up, in which what is kept of each point comes into memory.
+"""
+
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from host_tools.backup import archive
+from host_tools.broker import Broker, free_port
+from host_tools.store.database import FILE
+from protocol import reading
+from tests.bench import figures, fleet, lanes, pouring, restore
+from tests.host_tools.genuine import Settle, by_deadline
+
+METERS = 2000
+RATE = 200
+RUN_S = int(os.environ.get("SOAK_S", "3600"))
+WARM_S_MAX = 600
+SAMPLE_S = 10
+CLOCK_S = 1
+HOUR_S = 3600
+QUARTER_S = reading.next_boundary_s(fleet.START_S) - fleet.START_S
+# A worker's clock is so far ahead of the readings, so that none of them comes from the future.
+AHEAD_S = 3600
+
+
+def rss_kib(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    raise RuntimeError(f"process {pid} has ended")
+
+
+def slope_per_h(samples: list[tuple[int, int]]) -> int:
+    """Of (ms, KiB) by least squares, KiB an hour, rounded up."""
+    count = len(samples)
+    sum_x, sum_y = sum(x for x, _ in samples), sum(y for _, y in samples)
+    above = sum((count * x - sum_x) * (count * y - sum_y) for x, y in samples)
+    below = sum((count * x - sum_x) ** 2 for x, _ in samples)
+    return -(-above * HOUR_S * 1000 // below) if below else 0
+
+
+def watched(worker: Settle, running: lanes.Fleet, run_s: int) -> list[tuple[int, int]]:
+    """(ms, KiB) after the warm-up, until the fleet has sent everything."""
+    assert worker.process is not None
+    started_s = time.monotonic()
+    warm_s = min(WARM_S_MAX, run_s // 4)
+    due_s, samples = warm_s, []
+    while running.process.is_alive():
+        passed_s = time.monotonic() - started_s
+        worker.set_clock(fleet.START_S + AHEAD_S + int(passed_s * RATE * QUARTER_S / METERS))
+        if passed_s >= due_s:
+            due_s += SAMPLE_S
+            samples.append((int(passed_s * 1000), rss_kib(worker.process.pid)))
+            print(f"soak: {int(passed_s)} s, {samples[-1][1]} KiB", flush=True)
+        running.process.join(CLOCK_S)
+    return samples
+
+
+def run(made: Path, run_s: int) -> dict[str, int]:
+    with tempfile.TemporaryDirectory(dir=made.parent) as name:
+        folder = Path(name)
+        data = folder / "data"
+        shutil.copytree(made / fleet.STORE, data)
+        (data / archive.KEYS).symlink_to(made / fleet.KEYS)
+        broker = Broker(folder / "nats", free_port(), nats_port=free_port())
+        broker.start([])
+        worker = Settle(data, broker.nats_address, fleet.START_S + AHEAD_S)
+        begun, count = restore.entries(data / FILE), RATE * run_s
+        try:
+            pouring.pour(broker.address, [], "first")
+            worker.start()
+            running = lanes.Fleet(broker.address, made / "single", 1, count, RATE)
+            samples = watched(worker, running, run_s)
+            _, _, took_ms = running.result()
+            by_deadline(lambda: restore.entries(data / FILE) >= begun + count, "all settled")
+            settled = restore.entries(data / FILE) - begun
+        finally:
+            worker.end()
+            broker.kill()
+        return {
+            "soak_s": took_ms // 1000,
+            "soak_points": METERS,
+            "soak_readings": settled,
+            "soak_readings_s": settled * 1000 // took_ms,
+            "soak_rss_kib": samples[-1][1],
+            "soak_rss_slope_kib_per_h": slope_per_h(samples),
+        }
+
+
+def measure() -> dict[str, int]:
+    folder = figures.FOLDER / "fleet-soak"
+    made = fleet.made(folder, METERS, RATE * RUN_S // METERS, batches=0)
+    return run(made, RUN_S)
