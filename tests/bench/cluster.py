@@ -4,9 +4,9 @@
     CLUSTER_S=60 ...                         a shorter form
 
 Three nats-server nodes and two workers as `gridpurse cluster` runs them. 2,000 meters publish
-2,000 readings a second, QoS 1, while every 20 s one node after the other is killed with SIGKILL and
-started again. What the nodes acknowledged must be settled, once, and the ledgers must be those that
-one worker makes of the same messages without a broker, byte for byte.
+2,000 readings a second, QoS 1, while every 20 s one node after the other is killed with SIGKILL
+and started again. What the nodes acknowledged must be settled, once, and the ledgers must be those
+that one worker makes of the same messages without a broker, byte for byte.
 """
 
 import itertools

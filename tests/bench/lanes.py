@@ -60,9 +60,7 @@ class Lane(threading.Thread):
         broker = self._broker
         link = socket.create_connection((broker.host, broker.port), timeout=ANSWER_S)
         try:
-            link.sendall(
-                mqtt_codec.connect(self._name, 0, broker.user, broker.password.encode())
-            )
+            link.sendall(mqtt_codec.connect(self._name, 0, broker.user, broker.password.encode()))
             if link.recv(4) != b"\x20\x02\x00\x00":
                 raise ConnectionError("no CONNACK")
         except OSError:

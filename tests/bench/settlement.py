@@ -9,7 +9,15 @@ from tests.bench.report import Report
 
 PARTS = {
     "bench": ("drain", "live", "rerate"),
-    "proof": ("invariance", "invariance_real", "golden_bills", "vee", "restore", "cluster", "soak"),
+    "proof": (
+        "invariance",
+        "invariance_real",
+        "golden_bills",
+        "vee",
+        "restore",
+        "cluster",
+        "soak",
+    ),
 }
 REPORT = Report("settlement", PARTS, {"bench": "settlement bench", "proof": "settlement proof"})
 
