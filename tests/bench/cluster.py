@@ -88,10 +88,11 @@ class Scene:
                 if node.broker.pid:
                     os.kill(node.broker.pid, 9)
 
-    def settled(self) -> tuple[int, int]:
-        """(entries, different ones)."""
-        with archive.read_only(self.path) as store:
-            return tuple(store.execute(_COUNT).fetchone())
+
+def counted(path: Path) -> tuple[int, int]:
+    """(entries, different ones) of a store."""
+    with archive.read_only(path) as store:
+        return tuple(store.execute(_COUNT).fetchone())
 
 
 def run(made: Path, count: int, rate: int, kill_s: int = KILL_S) -> dict[str, int]:
@@ -99,7 +100,7 @@ def run(made: Path, count: int, rate: int, kill_s: int = KILL_S) -> dict[str, in
         folder = Path(name)
         scene = Scene(made, folder)
         try:
-            begun, _ = scene.settled()
+            begun, _ = counted(scene.path)
             scene.cluster.launch([])
             watch = Watch(scene.path)
             watch.start()
@@ -108,14 +109,14 @@ def run(made: Path, count: int, rate: int, kill_s: int = KILL_S) -> dict[str, in
             scene.killed_while(running, kill_s)
             acknowledged, again, took_ms = running.result()
             end_s = time.monotonic() + SETTLED_S_MAX
-            while scene.settled()[1] < begun + count and time.monotonic() < end_s:
+            while counted(scene.path)[1] < begun + count and time.monotonic() < end_s:
                 watch.over.wait(1)
                 scene.cluster.revived()
             watch.over.set()
             watch.join()
         finally:
             scene.cluster.stop()
-        rows, different = scene.settled()
+        rows, different = counted(scene.path)
         alone = folder / "alone"
         shutil.copytree(made / fleet.STORE, alone)
         restore.settled_on(alone, made, count, SHARDS)

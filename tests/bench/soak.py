@@ -50,7 +50,9 @@ def slope_per_h(samples: list[tuple[int, int]]) -> int:
     return -(-above * HOUR_S * 1000 // below) if below else 0
 
 
-def watched(worker: Settle, running: lanes.Fleet, run_s: int) -> list[tuple[int, int]]:
+def watched(
+    worker: Settle, running: lanes.Fleet, run_s: int, meters: int
+) -> list[tuple[int, int]]:
     """(ms, KiB) after the warm-up, until the fleet has sent everything."""
     assert worker.process is not None
     started_s = time.monotonic()
@@ -58,7 +60,7 @@ def watched(worker: Settle, running: lanes.Fleet, run_s: int) -> list[tuple[int,
     due_s, samples = warm_s, []
     while running.process.is_alive():
         passed_s = time.monotonic() - started_s
-        worker.set_clock(fleet.START_S + AHEAD_S + int(passed_s * RATE * QUARTER_S / METERS))
+        worker.set_clock(fleet.START_S + AHEAD_S + int(passed_s * RATE * QUARTER_S / meters))
         if passed_s >= due_s:
             due_s += SAMPLE_S
             samples.append((int(passed_s * 1000), rss_kib(worker.process.pid)))
@@ -67,7 +69,7 @@ def watched(worker: Settle, running: lanes.Fleet, run_s: int) -> list[tuple[int,
     return samples
 
 
-def run(made: Path, run_s: int) -> dict[str, int]:
+def run(made: Path, run_s: int, meters: int = METERS) -> dict[str, int]:
     with tempfile.TemporaryDirectory(dir=made.parent) as name:
         folder = Path(name)
         data = folder / "data"
@@ -81,7 +83,7 @@ def run(made: Path, run_s: int) -> dict[str, int]:
             pouring.pour(broker.address, [], "first")
             worker.start()
             running = lanes.Fleet(broker.address, made / "single", 1, count, RATE)
-            samples = watched(worker, running, run_s)
+            samples = watched(worker, running, run_s, meters)
             _, _, took_ms = running.result()
             by_deadline(lambda: restore.entries(data / FILE) >= begun + count, "all settled")
             settled = restore.entries(data / FILE) - begun
@@ -90,7 +92,7 @@ def run(made: Path, run_s: int) -> dict[str, int]:
             broker.kill()
         return {
             "soak_s": took_ms // 1000,
-            "soak_points": METERS,
+            "soak_points": meters,
             "soak_readings": settled,
             "soak_readings_s": settled * 1000 // took_ms,
             "soak_rss_kib": samples[-1][1],
