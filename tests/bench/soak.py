@@ -30,8 +30,7 @@ SAMPLE_S = 10
 CLOCK_S = 1
 HOUR_S = 3600
 QUARTER_S = reading.next_boundary_s(fleet.START_S) - fleet.START_S
-# A worker's clock is so far ahead of the readings, so that none of them comes from the future.
-AHEAD_S = 3600
+START_S = fleet.START_S + 3600  # of the worker's clock: no reading comes from the future
 
 
 def rss_kib(pid: int) -> int:
@@ -39,6 +38,12 @@ def rss_kib(pid: int) -> int:
         if line.startswith("VmRSS:"):
             return int(line.split()[1])
     raise RuntimeError(f"process {pid} has ended")
+
+
+def set_clock(path: Path, now_s: int) -> None:
+    """In place: who reads it meanwhile never finds it empty."""
+    with path.open("r+b") as clock:
+        clock.write((now_s * 1000).to_bytes(8, "little"))
 
 
 def slope_per_h(samples: list[tuple[int, int]]) -> int:
@@ -60,7 +65,7 @@ def watched(
     due_s, samples = warm_s, []
     while running.process.is_alive():
         passed_s = time.monotonic() - started_s
-        worker.set_clock(fleet.START_S + AHEAD_S + int(passed_s * RATE * QUARTER_S / meters))
+        set_clock(worker.clock, START_S + int(passed_s * RATE * QUARTER_S / meters))
         if passed_s >= due_s:
             due_s += SAMPLE_S
             samples.append((int(passed_s * 1000), rss_kib(worker.process.pid)))
@@ -77,7 +82,7 @@ def run(made: Path, run_s: int, meters: int = METERS) -> dict[str, int]:
         (data / archive.KEYS).symlink_to(made / fleet.KEYS)
         broker = Broker(folder / "nats", free_port(), nats_port=free_port())
         broker.start([])
-        worker = Settle(data, broker.nats_address, fleet.START_S + AHEAD_S)
+        worker = Settle(data, broker.nats_address, START_S)
         begun, count = restore.entries(data / FILE), RATE * run_s
         try:
             pouring.pour(broker.address, [], "first")
