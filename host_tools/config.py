@@ -11,6 +11,9 @@
     user = "host"                GRIDPURSE_BROKER_USER
     password_file = "secret"     GRIDPURSE_BROKER_PASSWORD_FILE, or ..._PASSWORD itself
     kind = "mqtt"                GRIDPURSE_BROKER_KIND    "nats": pull from JetStream at `port`
+    [store]
+    url = "postgresql://..."     GRIDPURSE_STORE_URL      none: SQLite in the data folder
+    password_file = "secret"     GRIDPURSE_STORE_PASSWORD_FILE, or ..._PASSWORD, or PGPASSFILE
     [settle]
     batch_messages = 4000        most messages of one transaction
     shards_max = 0               most shards of this worker; 0: all of the list
@@ -28,6 +31,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from host_tools import Refused, tls
 from host_tools.clock import Clock, FileClock, SystemClock
@@ -40,6 +44,8 @@ NATS = "nats"
 TEXT, JSON = "text", "json"
 PREFIX = "GRIDPURSE_"
 PASSWORD = f"{PREFIX}BROKER_PASSWORD"
+STORE_PASSWORD = f"{PREFIX}STORE_PASSWORD"
+POSTGRESQL = ("postgresql://", "postgres://")
 LIKE = 0.7  # how much a variable must look like one of ours to be taken for a slip
 
 
@@ -71,6 +77,23 @@ class BrokerAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreAddress:
+    """Where the ledgers are: in a file of the data folder, or, with a URL, on a PostgreSQL server.
+
+    Keys of modules are in the folder either way.
+    """
+
+    folder: Path
+    url: str = ""
+    password: str = field(default="", repr=False)
+
+    @property
+    def shown(self) -> str:
+        """The URL without its options."""
+        return self.url.split("?")[0]
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     broker: BrokerAddress
     shards: tuple[int, ...]
@@ -82,6 +105,11 @@ class Settings:
     log: str = TEXT
     http_host: str = "127.0.0.1"
     http_port: int = 0
+    store_url: str = ""
+    store_password: str = field(default="", repr=False)
+
+    def store(self) -> StoreAddress:
+        return StoreAddress(self.data_dir, self.store_url, self.store_password)
 
     def clock(self) -> Clock:
         return FileClock(self.clock_file) if self.clock_file else SystemClock()
@@ -192,6 +220,7 @@ def read_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
     shards = top.wholes("shards", "GRIDPURSE_SHARDS", 0, topics.SHARD_MAX)
     clock_file = top.path("clock_file", "GRIDPURSE_CLOCK_FILE", base, "")
     broker = _broker(top.table("broker"), base, environ)
+    store_url, store_password = _store(top.table("store"), base, environ)
     settle = top.table("settle")
     batch_messages = settle.whole("batch_messages", "GRIDPURSE_BATCH_MESSAGES", 4000, 1, 20000)
     poll_ms = settle.whole("poll_ms", "GRIDPURSE_POLL_MS", 200, 10, 60000)
@@ -204,7 +233,7 @@ def read_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
     http_port = http.whole("port", "GRIDPURSE_HTTP_PORT", 0, 0, 65535)
     http.finish()
     top.finish()
-    _refuse_slips(environ, {*top.names, PASSWORD})
+    _refuse_slips(environ, {*top.names, PASSWORD, STORE_PASSWORD})
     return Settings(
         broker,
         shards,
@@ -216,6 +245,8 @@ def read_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
         log,
         http_host,
         http_port,
+        store_url,
+        store_password,
     )
 
 
@@ -244,13 +275,35 @@ def _broker(table: _Table, base: Path, environ: Mapping[str, str]) -> BrokerAddr
     if ca_file:
         tls.trusting(ca_file)
     table.finish()
-    password = environ.get(PASSWORD, "")
-    if not password and path:
-        try:
-            password = path.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise Refused(f"{path}: the broker's password cannot be read: {error}") from error
+    password = environ.get(PASSWORD, "") or _password(path, "broker")
     return BrokerAddress(host, port, user, password, kind, fallbacks, ca_file)
+
+
+def _store(table: _Table, base: Path, environ: Mapping[str, str]) -> tuple[str, str]:
+    """URL and password of a PostgreSQL server; empty for SQLite."""
+    url = table.text("url", "GRIDPURSE_STORE_URL", "")
+    path = table.path("password_file", "GRIDPURSE_STORE_PASSWORD_FILE", base, "")
+    table.finish()
+    if not url:
+        return "", ""
+    if not url.startswith(POSTGRESQL):
+        raise Refused("store.url: must begin with postgresql://; without it the store is SQLite")
+    try:
+        open_word = urlsplit(url).password is not None or "password=" in url
+    except ValueError as error:
+        raise Refused("store.url: is not a URL; write postgresql://user@host/database") from error
+    if open_word:
+        raise Refused("store.url: must not hold the password; put it into store.password_file")
+    return url, environ.get(STORE_PASSWORD, "") or _password(path, "store")
+
+
+def _password(path: Path | None, whose: str) -> str:
+    if path is None:
+        return ""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(f"{path}: the {whose}'s password cannot be read: {error}") from error
 
 
 def read_toml(path: Path) -> dict[str, object]:

@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.auto_close,
         arguments.poll_ms,
     )
-    with opened(settings.data_dir, create=False) as store, only_one(settings.data_dir):
+    with opened(settings.store(), create=False) as store, only_one(settings.data_dir):
         scene = Scene(settings, arguments.factor)
         try:
             asyncio.run(until_interrupted(scene.play(store, names, asked, arguments.broker)))

@@ -11,15 +11,18 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from host_tools import Refused
+from host_tools.backup import moving
+from host_tools.config import StoreAddress
 from host_tools.files import PRIVATE
 from host_tools.keys import KeyFiles
 from host_tools.store import database
+from host_tools.store.sql import Database, Failure, migrating, sqlite
 
 MAGIC = b"\ngridpurse backup 1\n"
 MANIFEST_BYTES_MAX = 1 << 28
@@ -49,17 +52,19 @@ class Manifest:
     keys: dict[str, str | None]
 
 
-def take(folder: Path, file: Path, now_s: int) -> Manifest:
-    """Copies the store of a folder into a file while others write to it: one instant of it."""
-    path = folder.joinpath(database.FILE)
+def take(place: StoreAddress, file: Path, now_s: int) -> Manifest:
+    """Copies a store into a file while others write to it: one instant of it."""
     if file.exists():
         raise Refused(f"{file}: exists already; name a new file 文件已存在，请换名")
     new = file.with_name(f"{file.name}.new")
-    with half_gone(new), read_only(path) as store:
+    with half_gone(new), source(place) as store:
         new.unlink(missing_ok=True)
         os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
-        _copied(store, new)
-        manifest = _described(new, folder.joinpath(KEYS), now_s)
+        if isinstance(store, sqlite.SqliteDatabase):
+            _copied(store.connection, new)
+        else:
+            _gathered(store, new)
+        manifest = _described(new, place.folder.joinpath(KEYS), now_s)
         with new.open("ab") as stream:
             stream.write(_tail(manifest))
             _synced(stream)
@@ -87,7 +92,7 @@ def read_only(path: Path, immutable: bool = False) -> Iterator[sqlite3.Connectio
     if not path.is_file():
         raise Refused(f"{path}: no such store; name its folder with --data 无此数据库")
     how = "immutable=1" if immutable else "mode=ro"
-    wait_s = database.BUSY_TIMEOUT_MS // 1000
+    wait_s = sqlite.BUSY_TIMEOUT_MS // 1000
     try:
         uri = f"{path.resolve().as_uri()}?{how}"
         connection = sqlite3.connect(uri, uri=True, timeout=wait_s, isolation_level=None)
@@ -97,17 +102,48 @@ def read_only(path: Path, immutable: bool = False) -> Iterator[sqlite3.Connectio
             ).fetchone()
             if known != (1,):
                 raise Refused(f"{path}: it is not a Gridpurse store 不是本系统的数据库")
-            at = database.version_of(connection)
-            if at > database.newest():
+            at = sqlite.version_of(connection)
+            if at > migrating.newest():
                 raise Refused(
-                    f"{path}: schema {at} is newer than this program's {database.newest()};"
+                    f"{path}: schema {at} is newer than this program's {migrating.newest()};"
                     " update it 数据库版本较新，请升级程序"
                 )
             yield connection
         finally:
             connection.close()
     except sqlite3.Error as error:
-        raise database.explained(error, path) from error
+        raise sqlite.explained(error, path) from error
+
+
+@contextmanager
+def source(place: StoreAddress) -> Iterator[Database]:
+    """A store as it is, only to be read."""
+    if place.url:
+        from host_tools.store.sql import postgres  # noqa: PLC0415 - see store/database.py
+
+        with postgres.looked_at(place) as store:
+            yield store
+        return
+    path = place.folder.joinpath(database.FILE)
+    with read_only(path) as connection:
+        yield sqlite.SqliteDatabase(connection, path)
+
+
+def _gathered(store: Database, new: Path) -> None:
+    """All rows of a store on PostgreSQL, in a file of SQLite at the same schema."""
+    try:
+        copy = sqlite3.connect(new, isolation_level=None)
+        try:
+            copy.execute("PRAGMA synchronous = OFF")  # synced as a whole, or gone
+            sqlite.migrate(copy, new)
+            copy.execute("BEGIN")
+            store.begin_instant()
+            moving.to_sqlite(store, copy)
+            copy.execute("COMMIT")
+        finally:
+            copy.close()
+    except sqlite3.Error as error:
+        raise sqlite.explained(error, new) from error
 
 
 def _copied(store: sqlite3.Connection, new: Path) -> None:
@@ -120,12 +156,12 @@ def _copied(store: sqlite3.Connection, new: Path) -> None:
         finally:
             copy.close()
     except sqlite3.Error as error:
-        raise database.explained(error, new) from error
+        raise sqlite.explained(error, new) from error
 
 
 def _described(new: Path, keys: Path, now_s: int) -> Manifest:
     with read_only(new, immutable=True) as copy:
-        schema = database.version_of(copy)
+        schema = sqlite.version_of(copy)
         modules = [row[0] for row in copy.execute("SELECT id FROM modules ORDER BY id")]
         (points,) = copy.execute("SELECT COUNT(*) FROM points").fetchone()
         (entries,) = copy.execute("SELECT COALESCE(MAX(rowid), 0) FROM entries").fetchone()
@@ -196,20 +232,22 @@ def check_hash(file: Path, manifest: Manifest, to: BinaryIO | None = None) -> No
         )
 
 
-def restore(file: Path, folder: Path, now_s: int) -> Manifest:
-    """Makes the store of a folder from a backup, at the newest schema, and marks it as restored.
+def restore(file: Path, place: StoreAddress, now_s: int) -> Manifest:
+    """Makes a store from a backup, at the newest schema, and marks it as restored.
 
-    Leases end, and what modules and broker may have seen since is not given out again.
+    Leases end, and what modules and broker may have seen since is not given out again. Both
+    databases take backups of either.
     """
     manifest = manifest_of(file)
-    if manifest.schema > database.newest():
+    if manifest.schema > migrating.newest():
         raise Refused(
-            f"{file}: schema {manifest.schema} is newer than this program's {database.newest()};"
+            f"{file}: schema {manifest.schema} is newer than this program's {migrating.newest()};"
             " update it 备份版本较新，请升级程序"
         )
+    folder = place.folder
     path = folder.joinpath(database.FILE)
     for name in (path.name, f"{path.name}-wal"):
-        if folder.joinpath(name).exists():
+        if not place.url and folder.joinpath(name).exists():
             raise Refused(
                 f"{folder}: has a store already; name another folder 已有数据库，请换目录"
             )
@@ -222,6 +260,9 @@ def restore(file: Path, folder: Path, now_s: int) -> Manifest:
             check_hash(file, manifest, stream)
             _synced(stream)
         _prepared(new, now_s)
+        if place.url:
+            _poured(new, place)
+            return manifest
         new.rename(path)
         _sync_folder(folder)
     return manifest
@@ -232,7 +273,7 @@ def _prepared(new: Path, now_s: int) -> None:
         store = sqlite3.connect(new, isolation_level=None)
         try:
             store.execute("PRAGMA synchronous = FULL")
-            database.migrate(store, new)
+            sqlite.migrate(store, new)
             store.execute("BEGIN IMMEDIATE")
             store.execute(
                 "UPDATE leases SET until_ms = 0, generation = generation + ?", (GENERATIONS_LEAP,)
@@ -244,7 +285,26 @@ def _prepared(new: Path, now_s: int) -> None:
         finally:
             store.close()
     except sqlite3.Error as error:
-        raise database.explained(error, new) from error
+        raise sqlite.explained(error, new) from error
+
+
+def _poured(new: Path, place: StoreAddress) -> None:
+    """Fills an empty database with a store that is ready to go on."""
+    from host_tools.store.sql import postgres  # noqa: PLC0415 - see store/database.py
+
+    store = postgres.opened(place, create=True)
+    try:
+        with closing(store.connection), closing(sqlite3.connect(new)) as rows:
+            store.begin(beside=False)
+            if store.connection.execute("SELECT 1 FROM modules LIMIT 1").fetchone():
+                raise Refused(
+                    f"{place.shown}: has a store already; name another database"
+                    " 已有数据库，请另建数据库"
+                )
+            moving.to_postgres(rows, store.connection)
+            store.commit()
+    except Failure as error:
+        raise store.explained(error) from error
 
 
 def _synced(stream: BinaryIO) -> None:

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from host_tools import Refused
 from host_tools.settlement import posting
 from host_tools.settlement.common import decimal
-from host_tools.store import database
 from host_tools.store.days import Days
+from host_tools.store.sql import Connection, Database, migrating
 from protocol import ledger
 from protocol.ledger import Entry, State
 from protocol.units import Malformed
@@ -45,6 +45,7 @@ _POINTS = (
     "SELECT id, module, point, currency, last_id, day, mark_generation, mark_highest,"
     " mark_floor, mark_used FROM points ORDER BY id"
 )
+_POSTINGS = "SELECT id, point_id, debit, credit, amount_ncur, currency FROM postings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,26 +89,28 @@ class _Point:
     arrived: dict[int, Entry] = field(default_factory=dict)  # top-ups that the host had issued
 
 
-def check(store: sqlite3.Connection) -> Checked:
+def check(database: Database) -> Checked:
     """Everything, at one instant, while others may write. Refused for an older schema."""
-    at = database.version_of(store)
-    if at != database.newest():
+    store = database.connection
+    (at,) = store.execute("SELECT MAX(version) FROM schema_version").fetchone()
+    if at != migrating.newest():
         raise Refused(
-            f"schema {at} is older than this program's {database.newest()}; start settle once, or"
+            f"schema {at} is older than this program's {migrating.newest()}; start settle once, or"
             " restore the backup 数据库版本较旧，请先启动结算或恢复备份"
         )
     checked = Checked()
-    store.execute("BEGIN")
+    database.begin_instant()
     try:
-        _pages(store, checked)
+        if isinstance(store, sqlite3.Connection):
+            _pages(store, checked)
         points = dict(_points(store))
         checked.points = len(points)
-        totals = _chains(store, points, checked)
+        totals = _chains(database, points, checked)
         _ends(points, checked)
-        _postings(store, points, totals, checked)
+        _postings(database, points, totals, checked)
         _topups(store, points, checked)
         _leases(store, checked)
-        _days(store, checked)
+        _days(database, checked)
     except sqlite3.DatabaseError as error:
         if not checked.found:
             raise
@@ -126,7 +129,7 @@ def _pages(store: sqlite3.Connection, checked: Checked) -> None:
         checked.add("reference", f"{table} {rowid}", f"its row of {parent} is not there")
 
 
-def _points(store: sqlite3.Connection) -> Iterator[tuple[int, _Point]]:
+def _points(store: Connection) -> Iterator[tuple[int, _Point]]:
     for row in store.execute(_POINTS).fetchall():
         point_id, module, number, currency, last_id = row[:5]
         state = ledger.genesis(module, number)
@@ -134,18 +137,19 @@ def _points(store: sqlite3.Connection) -> Iterator[tuple[int, _Point]]:
 
 
 def _chains(
-    store: sqlite3.Connection, points: dict[int, _Point], checked: Checked
+    database: Database, points: dict[int, _Point], checked: Checked
 ) -> Counter[tuple[str, int]]:
     """Folds all entries; {(currency, account code): debits less credits} of their legs."""
     totals: Counter[tuple[str, int]] = Counter()
     customer, in_flight = posting.CODES[posting.CUSTOMER], posting.CODES[posting.IN_FLIGHT]
-    for row in store.execute(_ENTRIES):
+    for row in database.stream(_ENTRIES):
         checked.entries += 1
         row_id, before_id, point_id, contra, charged_ncur, topups_ncur, head = row[:7]
         entry = Entry(*row[7:])
         point = points.get(point_id)
         if point is None:
-            continue  # a reference that was told
+            checked.add("reference", f"entry {row_id}", f"there is no point {point_id}")
+            continue
         totals[point.currency, contra] += entry.amount_ncur
         totals[point.currency, customer] -= entry.amount_ncur
         if point.broken:
@@ -191,12 +195,13 @@ def _ends(points: dict[int, _Point], checked: Checked) -> None:
 
 
 def _postings(
-    store: sqlite3.Connection,
+    database: Database,
     points: dict[int, _Point],
     totals: Counter[tuple[str, int]],
     checked: Checked,
 ) -> None:
     """Debits equal credits in every currency, and customers' accounts equal their balances."""
+    store = database.connection
     codes = {name: code for code, name in store.execute("SELECT code, name FROM accounts")}
     if codes != posting.CODES:
         checked.add("account", "accounts", "not the accounts of this program")
@@ -204,7 +209,9 @@ def _postings(
     for currency, code in sorted(totals):
         if code not in codes.values():
             checked.add("account", currency, f"entries name account {code}")
-    legs = store.execute("SELECT id, point_id, debit, credit, amount_ncur, currency FROM postings")
+    legs = database.stream(
+        "SELECT id, point_id, debit, credit, amount_ncur, currency FROM postings"
+    )
     for row_id, point_id, debit, credit, amount_ncur, currency in legs:
         where = f"posting {row_id}"
         for account, sign in ((debit, 1), (credit, -1)):
@@ -232,7 +239,7 @@ def _postings(
             checked.add("sums", currency, f"{what} {decimal(balances[currency])}")
 
 
-def _topups(store: sqlite3.Connection, points: dict[int, _Point], checked: Checked) -> None:
+def _topups(store: Connection, points: dict[int, _Point], checked: Checked) -> None:
     """A payment has one posting; a credited one has its entry, and every such entry a payment."""
     paid_ncur: Counter[int] = Counter()
     for point_id, number, amount_ncur, state, seq in store.execute(
@@ -256,7 +263,7 @@ def _topups(store: sqlite3.Connection, points: dict[int, _Point], checked: Check
             checked.add("top-up", point.name, f"entry {entry.seq} has no payment {entry.number}")
 
 
-def _leases(store: sqlite3.Connection, checked: Checked) -> None:
+def _leases(store: Connection, checked: Checked) -> None:
     """A generation only rises; whoever settles a shard next takes a higher one."""
     for shard, generation, reader in store.execute(
         "SELECT shard, generation, reader FROM leases"
@@ -266,9 +273,9 @@ def _leases(store: sqlite3.Connection, checked: Checked) -> None:
             checked.add("lease", f"shard {shard}", f"generation {generation}, reader {reader}")
 
 
-def _days(store: sqlite3.Connection, checked: Checked) -> None:
+def _days(database: Database, checked: Checked) -> None:
     """The rows of every closed day are those that it was closed with."""
-    days = Days(store)
+    days = Days(database)
     before = None
     for day in days.closed():
         checked.days += 1

@@ -10,8 +10,9 @@ from host_tools import Refused
 from host_tools.backup import archive, check
 from host_tools.backup.archive import Manifest
 from host_tools.backup.check import Checked
+from host_tools.config import StoreAddress
 from host_tools.settlement.common import add_store_arguments, settings_of
-from host_tools.store import database
+from host_tools.store.sql import Database, sqlite
 
 
 def add_backup_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +22,8 @@ def add_backup_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_restore_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="what `gridpurse backup` made")
-    parser.add_argument("--into", type=Path, required=True, help="folder without a store")
+    what = "folder without a store (default: the configured PostgreSQL database)"
+    parser.add_argument("--into", type=Path, help=what)
     _add_common_arguments(parser)
 
 
@@ -38,7 +40,7 @@ def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
 
 def backup(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
-    manifest = archive.take(settings.data_dir, arguments.file, settings.clock().now_s())
+    manifest = archive.take(settings.store(), arguments.file, settings.clock().now_s())
     lacking = sorted(module for module, kept in manifest.keys.items() if kept is None)
     if arguments.json:
         print(json.dumps({"file": str(arguments.file), **_told(manifest), "keys_lost": lacking}))
@@ -53,10 +55,13 @@ def backup(arguments: argparse.Namespace) -> int:
 
 def restore(arguments: argparse.Namespace) -> int:
     """0 when the restored store is sound, 1 when it is not; it is there either way."""
-    now_s = settings_of(arguments).clock().now_s()
-    folder = arguments.into
-    manifest = archive.restore(arguments.file, folder, now_s)
-    checked = _verified(folder.joinpath(database.FILE), False)
+    settings = settings_of(arguments)
+    place = settings.store() if arguments.into is None else StoreAddress(arguments.into)
+    if arguments.into is None and not place.url:
+        raise Refused("--into: name a folder without a store 请用 --into 指定目录")
+    folder = place.folder
+    manifest = archive.restore(arguments.file, place, settings.clock().now_s())
+    checked = _verified(place)
     lacking = [
         module
         for module, kept in manifest.keys.items()
@@ -66,7 +71,7 @@ def restore(arguments: argparse.Namespace) -> int:
         told = {"folder": str(folder), **_told(manifest), "keys_lacking": lacking}
         print(json.dumps(told | _findings(checked)))
         return 1 if checked.found else 0
-    print(f"restored 已恢复: {folder}, {_in_words(manifest)}")
+    print(f"restored 已恢复: {place.shown or folder}, {_in_words(manifest)}")
     if lacking:
         keys = folder.joinpath(archive.KEYS)
         print(
@@ -82,12 +87,17 @@ def restore(arguments: argparse.Namespace) -> int:
 
 def verify(arguments: argparse.Namespace) -> int:
     """0 when all is sound, 1 when something is not."""
-    target = arguments.target or settings_of(arguments).data_dir
-    if target.is_dir():
-        checked = _verified(target.joinpath(database.FILE), False)
+    target = arguments.target
+    if target is None:
+        place = settings_of(arguments).store()
+        target = place.shown or place.folder
+        checked = _verified(place)
+    elif target.is_dir():
+        checked = _verified(StoreAddress(target))
     elif target.exists():
         archive.check_hash(target, archive.manifest_of(target))
-        checked = _verified(target, True)
+        with archive.read_only(target, immutable=True) as store:
+            checked = _checked(sqlite.SqliteDatabase(store, target))
     else:
         raise Refused(f"{target}: no such folder or backup 无此目录或备份")
     if arguments.json:
@@ -96,12 +106,16 @@ def verify(arguments: argparse.Namespace) -> int:
     return _shown(checked)
 
 
-def _verified(path: Path, backed_up: bool) -> Checked:
-    with archive.read_only(path, immutable=backed_up) as store:
-        try:
-            return check.check(store)
-        except Refused as error:
-            raise Refused(f"{path}: {error}") from error
+def _verified(place: StoreAddress) -> Checked:
+    with archive.source(place) as store:
+        return _checked(store)
+
+
+def _checked(store: Database) -> Checked:
+    try:
+        return check.check(store)
+    except Refused as error:
+        raise Refused(f"{store.where}: {error}") from error
 
 
 def _told(manifest: Manifest) -> dict[str, object]:

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     year, month = year_month(arguments.month)
     given = [tariffs.read_document(path) for path in arguments.tariff]
-    with opened(settings_of(arguments).data_dir, create=False) as store:
+    with opened(settings_of(arguments).store(), create=False) as store:
         point = store.fleet.point(arguments.module, arguments.point)
         if point is None:
             raise Refused(

@@ -10,7 +10,7 @@ from host_tools.operations.finding import Finding, fail, ok, warn
 from host_tools.settlement import settle
 from host_tools.settlement.service import KEYS_FOLDER
 from host_tools.settlement.tenancy import LEASE_MS
-from host_tools.store import database
+from host_tools.store.sql import Connection, migrating
 
 LAG_S_MAX = 7200
 FUTURE_S_MAX = 120  # as screening refuses it
@@ -18,11 +18,11 @@ COMMAND_S_MAX = 86400
 NAMES_SHOWN = 5
 
 
-def store(connection: sqlite3.Connection, quick: bool) -> Finding:
-    """SQLite's own check of the whole file, or of its pages only, and the schema's version."""
+def store(connection: Connection, quick: bool) -> Finding:
+    """The database's own check of itself, and the schema's version."""
     name = "store"
-    at = database.version_of(connection)
-    newest = max(int(path.name[:4]) for path in database.MIGRATIONS.glob("[0-9]*_*.sql"))
+    asked = connection.execute("SELECT COALESCE(MAX(version), 0) FROM schema_version")
+    at, newest = int(asked.fetchone()[0]), migrating.newest()
     if at > newest:
         return fail(
             name,
@@ -32,8 +32,17 @@ def store(connection: sqlite3.Connection, quick: bool) -> Finding:
             ),
             ("update this program", "升级程序"),
         )
-    pragma = "quick_check" if quick else "integrity_check"
-    found = connection.execute(f"PRAGMA {pragma}(1)").fetchone()[0]
+    if isinstance(connection, sqlite3.Connection):
+        checked = "quick_check" if quick else "integrity_check"
+        found = connection.execute(f"PRAGMA {checked}(1)").fetchone()[0]
+    else:
+        checked, found = "fsync", "ok"
+        if connection.execute("SHOW fsync").fetchone()[0] != "on":
+            return fail(
+                name,
+                ("fsync is off: a power cut loses what was acknowledged", "fsync 已关闭"),
+                ("set fsync = on in postgresql.conf", "在 postgresql.conf 中开启 fsync"),
+            )
     if found != "ok":
         return fail(
             name,
@@ -52,10 +61,10 @@ def store(connection: sqlite3.Connection, quick: bool) -> Finding:
                 "先备份；下次启动结算时自动升级",
             ),
         )
-    return ok(name, f"schema {at}, {pragma} ok", f"库结构 {at}，完整性检查通过")
+    return ok(name, f"schema {at}, {checked} ok", f"库结构 {at}，完整性检查通过")
 
 
-def keys(connection: sqlite3.Connection, settings: Settings) -> Finding:
+def keys(connection: Connection, settings: Settings) -> Finding:
     """Every module of the store has a key that only we can read."""
     files = KeyFiles(settings.data_dir.joinpath(KEYS_FOLDER))
     modules = [row[0] for row in connection.execute("SELECT id FROM modules ORDER BY id")]
@@ -87,7 +96,7 @@ def keys(connection: sqlite3.Connection, settings: Settings) -> Finding:
     return ok("keys", f"{len(modules)} modules, all keys usable", f"{len(modules)} 个模块密钥齐全")
 
 
-def lag(connection: sqlite3.Connection, now_s: int) -> Finding:
+def lag(connection: Connection, now_s: int) -> Finding:
     """Whether readings come, and whether what came is settled."""
     newest_s = figures.newest_s(connection)
     parked = figures.count(connection, "parked")
@@ -128,7 +137,7 @@ def lag(connection: sqlite3.Connection, now_s: int) -> Finding:
     )
 
 
-def clock_and_readings(connection: sqlite3.Connection, now_s: int) -> Finding | None:
+def clock_and_readings(connection: Connection, now_s: int) -> Finding | None:
     """A reading from the future means that our clock has been set back since."""
     newest_s = figures.newest_s(connection)
     if newest_s is None or newest_s <= now_s + FUTURE_S_MAX:
@@ -140,7 +149,7 @@ def clock_and_readings(connection: sqlite3.Connection, now_s: int) -> Finding | 
     )
 
 
-def differences(connection: sqlite3.Connection) -> Finding:
+def differences(connection: Connection) -> Finding:
     found = figures.differences_open(connection)
     if found.get(settle.UNEXPLAINED):
         return fail(
@@ -164,7 +173,7 @@ def differences(connection: sqlite3.Connection) -> Finding:
     return ok("differences", "none open", "无未消差异")
 
 
-def commands(connection: sqlite3.Connection, now_s: int) -> Finding:
+def commands(connection: Connection, now_s: int) -> Finding:
     condition = (
         f"commands WHERE state IN ('queued', 'sent') AND issued_s < {now_s - COMMAND_S_MAX}"
     )
@@ -178,12 +187,12 @@ def commands(connection: sqlite3.Connection, now_s: int) -> Finding:
     return ok("commands", "none waits for more than a day", "无超过一日未答复的命令")
 
 
-def leases(connection: sqlite3.Connection, settings: Settings, ticks_ms: int) -> Finding:
+def leases(connection: Connection, settings: Settings, now_ms: int) -> Finding:
     """Every shard that is configured, or has modules, has a living worker."""
     held = {
         row[0]
         for row in connection.execute("SELECT shard, until_ms FROM leases")
-        if ticks_ms < row[1] <= ticks_ms + LEASE_MS
+        if now_ms < row[1] <= now_ms + LEASE_MS
     }
     used = {row[0] for row in connection.execute("SELECT DISTINCT shard FROM modules")}
     free = sorted(set(settings.shards) - held)

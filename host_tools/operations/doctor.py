@@ -6,7 +6,6 @@ warning alone is 0.
 
 import argparse
 import json
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
@@ -15,7 +14,8 @@ from host_tools.config import Settings
 from host_tools.operations import checks_machine, checks_store, figures
 from host_tools.operations.finding import FAIL, OK, WARN, Finding, fail, ok
 from host_tools.settlement.common import add_store_arguments, settings_of
-from host_tools.store.database import FILE, explained
+from host_tools.store.database import FILE
+from host_tools.store.sql import FAILURES, lease_ms, sqlite
 
 CHECKS = (
     "config",
@@ -86,8 +86,9 @@ def examined(arguments: argparse.Namespace) -> Iterator[Finding]:
 
 
 def _of_store(settings: Settings, now_s: int, quick: bool) -> Iterator[Finding]:
+    address = settings.store()
     path = settings.data_dir.joinpath(FILE)
-    if not path.exists():
+    if not address.url and not path.exists():
         yield fail(
             "store",
             (f"{path}: no such store", f"{path}：无此数据库"),
@@ -95,16 +96,16 @@ def _of_store(settings: Settings, now_s: int, quick: bool) -> Iterator[Finding]:
         )
         return
     try:
-        with closing(figures.read_only(settings.data_dir)) as connection:
+        with closing(figures.read_only(address)) as connection:
             whole = checks_store.store(connection, quick)
             yield whole
             if whole.level != OK:
                 return  # older or damaged: what else it says means little
-            ticks_ms = settings.clock().ticks_ms()
+            now_ms = lease_ms(connection, settings.clock().ticks_ms())
             checks: tuple[Callable[[], Finding | None], ...] = (
                 lambda: checks_store.clock_and_readings(connection, now_s),
                 lambda: checks_store.keys(connection, settings),
-                lambda: checks_store.leases(connection, settings, ticks_ms),
+                lambda: checks_store.leases(connection, settings, now_ms),
                 lambda: checks_store.lag(connection, now_s),
                 lambda: checks_store.commands(connection, now_s),
                 lambda: checks_store.differences(connection),
@@ -113,10 +114,11 @@ def _of_store(settings: Settings, now_s: int, quick: bool) -> Iterator[Finding]:
                 finding = check()
                 if finding is not None:
                     yield finding
-    except sqlite3.Error as error:
+    except FAILURES as error:
+        told = f"{address.shown}: {error}" if address.url else str(sqlite.explained(error, path))
         yield fail(
             "store",
-            (str(explained(error, path)), "数据库不可读"),
+            (told, "数据库不可读"),
             ("mend what the line says", "按所示处理"),
         )
 

@@ -6,10 +6,11 @@ answers from a small index, and returns few rows, because each row takes the int
 
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 from typing import NamedTuple
 
+from host_tools.config import StoreAddress
 from host_tools.store.database import FILE
+from host_tools.store.sql import Connection
 from protocol import ledger
 
 NEWEST_ROWS = 1000  # journal rows looked at for the newest reading: the last ones settled
@@ -25,13 +26,18 @@ class StoreFigures(NamedTuple):
     parked: int  # batches that wait for a gap to close
 
 
-def read_only(folder: Path) -> sqlite3.Connection:
-    """A connection to the store that changes nothing; sqlite3.Error when there is none."""
-    uri = f"{folder.joinpath(FILE).resolve().as_uri()}?mode=ro"
+def read_only(store: StoreAddress) -> Connection:
+    """A connection to the store that changes nothing; one of FAILURES when there is none."""
+    if store.url:
+        # Slow to load, as in store/database.py.
+        from host_tools.store.sql.postgres_connection import PostgresConnection  # noqa: PLC0415
+
+        return PostgresConnection(store, read_only=True)
+    uri = f"{store.folder.joinpath(FILE).resolve().as_uri()}?mode=ro"
     return sqlite3.connect(uri, uri=True, timeout=WAIT_S_MAX, isolation_level=None)
 
 
-def newest_s(connection: sqlite3.Connection) -> int | None:
+def newest_s(connection: Connection) -> int | None:
     row = connection.execute(
         "SELECT MAX(time_s) FROM"
         " (SELECT kind, time_s FROM entries ORDER BY id DESC LIMIT ?) WHERE kind = ?",
@@ -40,7 +46,7 @@ def newest_s(connection: sqlite3.Connection) -> int | None:
     return None if row[0] is None else int(row[0])
 
 
-def differences_open(connection: sqlite3.Connection) -> dict[str, int]:
+def differences_open(connection: Connection) -> dict[str, int]:
     return dict(
         connection.execute(
             "SELECT class, COUNT(*) FROM differences WHERE closed_s IS NULL GROUP BY class"
@@ -48,13 +54,13 @@ def differences_open(connection: sqlite3.Connection) -> dict[str, int]:
     )
 
 
-def count(connection: sqlite3.Connection, what: str) -> int:
+def count(connection: Connection, what: str) -> int:
     """Rows of a table with its condition; the text is ours, never a caller's."""
     return int(connection.execute(f"SELECT COUNT(*) FROM {what}").fetchone()[0])  # noqa: S608
 
 
-def of_store(folder: Path) -> StoreFigures:
-    with closing(read_only(folder)) as connection:
+def of_store(store: StoreAddress) -> StoreFigures:
+    with closing(read_only(store)) as connection:
         return StoreFigures(
             newest_s(connection),
             count(connection, "commands WHERE state IN ('queued', 'sent')"),

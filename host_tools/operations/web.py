@@ -10,20 +10,20 @@ this machine only unless told otherwise.
 
 import json
 import logging
-import sqlite3
 import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from socket import AF_INET, AF_INET6, socket
 from socketserver import TCPServer
 from typing import Any
 
 from host_tools import Refused
 from host_tools.clock import Clock
+from host_tools.config import StoreAddress
 from host_tools.operations import figures, metrics
 from host_tools.settlement.counters import Counters
+from host_tools.store.sql import FAILURES
 
 TURN_MS_MAX = 60000  # the store may be locked for 10 s, and a broker's connection tried for 5
 SERVED_MAX = 8  # at a time; who comes beyond that is turned away
@@ -38,10 +38,10 @@ Page = tuple[int, str, str]  # status, content type, body
 class Pages:
     """What each path shows, from what the settling loop counts and the store has."""
 
-    def __init__(self, counters: Counters, clock: Clock, folder: Path) -> None:
+    def __init__(self, counters: Counters, clock: Clock, store: StoreAddress) -> None:
         self._counters = counters
         self._clock = clock
-        self._folder = folder
+        self._store = store
 
     def page(self, path: str) -> Page:
         pages: dict[str, Callable[[], Page]] = {
@@ -68,8 +68,8 @@ class Pages:
 
     def _metrics(self) -> Page:
         try:
-            found = figures.of_store(self._folder)
-        except sqlite3.Error:
+            found = figures.of_store(self._store)
+        except FAILURES:
             found = None
         try:
             now_s = self._clock.now_s()

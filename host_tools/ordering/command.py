@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     now_s = settings.clock().now_s()
     told: dict[str, object] = {}
-    with opened(settings.data_dir, create=False) as store:
+    with opened(settings.store(), create=False) as store:
         try:
             with store.transaction():
                 told = place(store, arguments, now_s, settings.data_dir)

@@ -27,14 +27,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
-    with opened(settings.data_dir, create=False) as store:
+    with opened(settings.store(), create=False) as store:
         known = store.days.closed()
         if arguments.day is not None:
             now_s = settings.clock().now_s()
             before = known[-1] if known else None
             number = number_of(arguments.day, before, now_s)
+            with store.transaction():
+                bound = store.days.bound()
             with store.instant():
-                day = store.days.sealed(before, number, now_s)
+                day = store.days.sealed(before, number, bound, now_s)
             if trial.off_ncur(days.turnover_of(day)):
                 raise Refused("debits are not credits; see `gridpurse verify` 借贷不等，请先校验")
             with store.transaction():

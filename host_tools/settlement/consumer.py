@@ -94,6 +94,7 @@ class Consumer:
         try:
             with self._store.transaction():
                 self._tenancy.confirm()
+                self._store.fleet.fetch(sender.address.module for sender, _ in opened if sender)
                 for delivery, (sender, message) in zip(deliveries, opened, strict=True):
                     if sender is None or isinstance(message, Malformed):
                         self._refuse(delivery, cast(Malformed, message), now_s)

@@ -5,7 +5,6 @@ Enrolling makes the root key, the module, its points at the genesis state and th
 
 import argparse
 import json
-import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from host_tools.settlement import commands
 from host_tools.settlement.common import add_store_arguments, settings_of, table
 from host_tools.settlement.service import KEYS_FOLDER
 from host_tools.store.database import Store, opened
+from host_tools.store.sql import FAILURES
 from protocol import tariff, topics
 from protocol.units import POINTS_MAX
 
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
-    with opened(settings.data_dir, create=arguments.add is not None) as store:
+    with opened(settings.store(), create=arguments.add is not None) as store:
         if arguments.add is not None:
             keys = KeyFiles(settings.data_dir.joinpath(KEYS_FOLDER))
             if arguments.tariff is None:
@@ -83,7 +83,7 @@ def enrol(
                 store.fleet.assign(point_id, new.book.version, 0)
                 commands.order_tariff(store, module, new.point, new.book, now_s)
             key = keys.create(module)
-    except sqlite3.Error:
+    except FAILURES:
         if key is not None:  # on a full disk the key found room and the commit did not
             keys.discard(module)
         raise

@@ -14,8 +14,8 @@ from host_tools.settlement import posting
 from host_tools.settlement.pricing import Prices
 from host_tools.settlement.screening import AHEAD_S_MAX, REGISTER_WH_MAX
 from host_tools.store.database import Store
-from host_tools.store.ledgers import Row
 from host_tools.store.records import Point
+from host_tools.store.sql import Row
 from protocol import ledger, tariff
 from protocol.ledger import State
 from protocol.messages import Readings
@@ -38,7 +38,8 @@ def settle(
     if book is None or book.currency != point.currency:
         return None
     rows: list[Row] = []
-    state = _worked_out(prices, book, point, batch, store.ledgers.next_id(), now_s, rows)
+    row_id = store.ledgers.next_id(len(batch.items), now_s)
+    state = _worked_out(prices, book, point, batch, row_id, now_s, rows)
     if (
         state is None
         or state.head != batch.head

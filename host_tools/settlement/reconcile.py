@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """0 when everything agrees, 1 when something does not."""
     settings = settings_of(arguments)
-    with opened(settings.data_dir, create=False) as store, store.instant():
+    with opened(settings.store(), create=False) as store, store.instant():
         rows = reconcile(store, settings.clock().now_s(), arguments.module)
         points = store.fleet.points(arguments.module)
         found = [item for point in points for item in store.ledgers.differences(point.id)]

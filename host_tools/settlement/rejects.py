@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    with opened(settings_of(arguments).data_dir, create=False) as store:
+    with opened(settings_of(arguments).store(), create=False) as store:
         rejects = store.intake.rejects(arguments.module)
     if arguments.json:
         named = [asdict(row) | {"reason_name": REASONS[row.reason]} for row in rejects]

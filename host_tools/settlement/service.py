@@ -1,8 +1,8 @@
 """`gridpurse settle`: a worker that owns some shards, from start to an orderly stop.
 
 Several may run on one store: each has the shards whose leases it holds, and takes over those of a
-worker that died. SIGTERM and SIGINT finish the batch in hand. A missing broker is waited for, a
-broken store not.
+worker that died. SIGTERM and SIGINT finish the batch in hand. A missing broker is waited for, as
+is a PostgreSQL server; a broken store is not.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from host_tools import Refused
@@ -22,19 +22,23 @@ from host_tools.clock import Clock
 from host_tools.config import JSON, NATS, TEXT, Settings
 from host_tools.keys import KeyFiles
 from host_tools.operations import logs, web
+from host_tools.settlement import nats
 from host_tools.settlement.common import add_store_arguments, settings_of
 from host_tools.settlement.consumer import Consumer
 from host_tools.settlement.counters import Counters
 from host_tools.settlement.jetstream import JetStreamTransport
 from host_tools.settlement.mqtt import MqttTransport
-from host_tools.settlement.tenancy import Tenancy, WorkerFiles
+from host_tools.settlement.tenancy import Tenancy
 from host_tools.settlement.transport import Transport
-from host_tools.store.database import opened
+from host_tools.store.database import Store, opened
 from host_tools.store.held import Overtaken
+from host_tools.store.sql import Away, Interrupted, Lost
 
 KEYS_FOLDER = "keys"
 BATCHES_UNCOLLECTED = 64
 LOOK_MS = 2000  # how often leases are looked at; well within their life
+RETRY_MS, RETRY_MS_MAX = 250, 10000  # pauses before the server is asked again
+STOP_MS = 100  # how soon a pause sees that we are asked to stop
 
 log = logging.getLogger(__name__)
 
@@ -68,24 +72,50 @@ class Stop:
 
 def serve(settings: Settings, stop: Stop) -> None:
     """Settles the shards of the settings, as far as they are free, until asked to stop."""
-    with opened(settings.data_dir) as store:
+    with _opened(settings, stop) as store:
+        if store is None:
+            return
         transport = _transport(settings)
         keys, clock = KeyFiles(settings.data_dir.joinpath(KEYS_FOLDER)), settings.clock()
         owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        files = WorkerFiles(settings.data_dir.joinpath("workers"), owner)
+        presence = store.presence(owner)
         most = settings.shards_max
-        tenancy = Tenancy(store, clock, owner, settings.shards, most, files)
+        tenancy = Tenancy(store, clock, owner, settings.shards, most, presence)
         counters = Counters()
         counters.turned_ms = clock.ticks_ms()
         consumer = Consumer(store, keys, clock, transport, tenancy, counters)
         try:
             with _shown(settings, counters, clock):
                 log.info("waiting for broker %s:%d", settings.broker.host, settings.broker.port)
-                _loop(settings, stop, clock, transport, consumer, tenancy, counters)
+                _loop(settings, stop, clock, transport, consumer, tenancy, store, counters)
         finally:
             transport.stop()
-            tenancy.leave()
-            files.close()
+            with suppress(Interrupted):  # without a server, the lease ends by itself
+                tenancy.leave()
+            presence.close()
+
+
+@contextmanager
+def _opened(settings: Settings, stop: Stop) -> Iterator[Store | None]:
+    """The store, as soon as its server is there; None when asked to stop before."""
+    pause_ms = RETRY_MS
+    while not stop.asked:
+        try:
+            with opened(settings.store()) as store:
+                yield store
+            return
+        except Away as error:
+            log.warning("%s", error)
+            _pause(stop, pause_ms)
+            pause_ms = min(2 * pause_ms, RETRY_MS_MAX)
+    yield None
+
+
+def _pause(stop: Stop, pause_ms: int) -> None:
+    """Waits for a while, unless asked to stop."""
+    while pause_ms > 0 and not stop.asked:
+        nats.wait(min(pause_ms, STOP_MS))
+        pause_ms -= STOP_MS
 
 
 @contextmanager
@@ -94,7 +124,7 @@ def _shown(settings: Settings, counters: Counters, clock: Clock) -> Iterator[Non
     if not settings.http_port:
         yield
         return
-    pages = web.Pages(counters, clock, settings.data_dir)
+    pages = web.Pages(counters, clock, settings.store())
     server = web.Server(settings.http_host, settings.http_port, pages)
     server.begin()
     try:
@@ -116,6 +146,7 @@ def _loop(
     transport: Transport,
     consumer: Consumer,
     tenancy: Tenancy,
+    store: Store,
     counters: Counters,
 ) -> None:
     told: tuple[int, ...] | None = None
@@ -124,17 +155,19 @@ def _loop(
     # a fifth of the time. Cycles of the last batches are looked for.
     gc.disable()
     look_ms = due_ms = clock.ticks_ms()
+    pause_ms = RETRY_MS
     while not stop.asked:
         counters.turned_ms = clock.ticks_ms()
-        if counters.turned_ms >= look_ms:
-            _keep_shards(transport, tenancy)
-            consumer.look()
-            look_ms = clock.ticks_ms() + LOOK_MS
-        deliveries = transport.take(settings.batch_messages, settings.poll_ms)
-        batches += 1
-        if batches % BATCHES_UNCOLLECTED == 0:
-            gc.collect(0)
         try:
+            if counters.turned_ms >= look_ms:
+                store.make_room(clock.now_s())
+                _keep_shards(transport, tenancy)
+                consumer.look()
+                look_ms = clock.ticks_ms() + LOOK_MS
+            deliveries = transport.take(settings.batch_messages, settings.poll_ms)
+            batches += 1
+            if batches % BATCHES_UNCOLLECTED == 0:
+                gc.collect(0)
             consumer.consume(deliveries, len(deliveries) == settings.batch_messages)
             if clock.ticks_ms() >= due_ms:
                 consumer.send_due()
@@ -144,6 +177,14 @@ def _loop(
             log.warning("%s", error)
             look_ms = clock.ticks_ms()
             continue
+        except Interrupted as error:
+            log.warning("%s", error)
+            tenancy.forget()  # asking for them anew makes the broker repeat what was in hand
+            look_ms = clock.ticks_ms()
+            if isinstance(error, Lost) and not _reconnected(store, stop, pause_ms):
+                pause_ms = min(2 * pause_ms, RETRY_MS_MAX)
+            continue
+        pause_ms = RETRY_MS
         if transport.refusal():
             raise Refused(transport.refusal())
         shards = tuple(sorted(tenancy.claims))
@@ -154,9 +195,17 @@ def _loop(
             tenancy.reading()
             names = ",".join(str(shard) for shard in shards) or "none"
             where = f"{settings.broker.host}:{settings.broker.port}"
-            print(f"settle ready: shards {names} at {where}, {settings.data_dir}", flush=True)
+            print(f"settle ready: shards {names} at {where}, {store.where}", flush=True)
     consumer.finish()
     log.info("stopped after the batch in hand")
+
+
+def _reconnected(store: Store, stop: Stop, pause_ms: int) -> bool:
+    _pause(stop, pause_ms)
+    with suppress(Lost):
+        store.reconnect()
+        return True
+    return False
 
 
 def _keep_shards(transport: Transport, tenancy: Tenancy) -> None:

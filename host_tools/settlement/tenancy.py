@@ -2,54 +2,17 @@
 
 A worker that died stops renewing, and after LEASE_MS the next one takes its shards under a higher
 generation. One that was only slow finds that out inside its own transaction and commits nothing.
-A lease thus decides how soon others take over, never whether the books are right. On one machine
-a locked file tells sooner that a worker has died: its lock goes with it.
+A lease thus decides how soon others take over, never whether the books are right. A lock that goes
+with the worker, on a file of this machine or at the server, tells sooner that it has died.
 """
-
-import fcntl
-from pathlib import Path
-from typing import Protocol
 
 from host_tools.clock import Clock
 from host_tools.settlement.transport import Claim
 from host_tools.store.database import Store
 from host_tools.store.held import Overtaken
+from host_tools.store.sql import Presence
 
 LEASE_MS = 10000
-
-
-class Presence(Protocol):
-    """Who is certainly dead; whoever cannot tell says False."""
-
-    def gone(self, owner: str) -> bool: ...
-
-
-class WorkerFiles:
-    """One locked file a worker beside the store."""
-
-    def __init__(self, folder: Path, owner: str) -> None:
-        self._folder = folder
-        folder.mkdir(mode=0o700, exist_ok=True)
-        self._path = folder.joinpath(owner)
-        self._file = self._path.open("w")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-
-    def gone(self, owner: str) -> bool:
-        """True without a file, too: a living worker of this store has one."""
-        path = self._folder.joinpath(owner)
-        try:
-            with path.open() as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return True
-        except OSError:  # locked
-            return False
-        path.unlink(missing_ok=True)
-        return True
-
-    def close(self) -> None:
-        self._path.unlink(missing_ok=True)
-        self._file.close()
 
 
 class Tenancy:
@@ -67,7 +30,7 @@ class Tenancy:
         self._store = store
         self._clock = clock
         self._owner = owner
-        self._shards = shards
+        self._shards = sorted(shards)  # leases are asked for in one order by all
         self._most = most or len(shards)
         self._presence = presence
         self.claims: dict[int, Claim] = {}
@@ -75,9 +38,9 @@ class Tenancy:
     def look(self) -> bool:
         """Renews what is ours and takes what is free. True when our shards have changed."""
         before = dict(self.claims)
-        now_ms = self._clock.ticks_ms()
-        with self._store.transaction():
-            for claim in before.values():
+        now_ms = self._store.leases.now_ms(self._clock.ticks_ms())
+        with self._store.transaction(beside=True):
+            for _, claim in sorted(before.items()):
                 if not self._renewed(claim, now_ms):
                     del self.claims[claim.shard]
             for shard in self._shards:
@@ -93,16 +56,21 @@ class Tenancy:
 
     def confirm(self) -> None:
         """Inside the transaction of a batch: all is still ours, or Overtaken."""
-        now_ms = self._clock.ticks_ms()
-        for claim in self.claims.values():
+        now_ms = self._store.leases.now_ms(self._clock.ticks_ms())
+        for _, claim in sorted(self.claims.items()):
             if not self._renewed(claim, now_ms):
                 raise Overtaken(f"shard {claim.shard} has another owner")
 
     def reading(self) -> None:
         """We read from the broker now: nothing of an owner before us is left there."""
-        with self._store.transaction():
+        with self._store.transaction(beside=True):
             for claim in self.claims.values():
                 self._store.leases.reading(claim.shard, self._owner, claim.generation)
+
+    def forget(self) -> None:
+        """Nothing is certain any more: every lease is asked for anew."""
+        self.claims.clear()
+        self._store.own(False)
 
     def lose(self, shard: int) -> None:
         """The broker says that a shard has another reader: its lease is asked for anew."""
@@ -111,7 +79,7 @@ class Tenancy:
 
     def leave(self) -> None:
         """Lets the next one in at once."""
-        with self._store.transaction():
+        with self._store.transaction(beside=True):
             for claim in self.claims.values():
                 self._store.leases.give_up(claim.shard, self._owner, claim.generation)
         self.claims.clear()

@@ -34,11 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    data = settings_of(arguments).data_dir
+    settings = settings_of(arguments)
     kind = "voucher" if arguments.voucher else "four keys" if arguments.four_keys else "token"
-    with opened(data, create=False) as store:
+    with opened(settings.store(), create=False) as store:
         given, point = _booked(store, arguments.reference)
-        digits = digits_of(store, data, given, point, kind, ncur(arguments.unit))
+        digits = digits_of(store, settings.data_dir, given, point, kind, ncur(arguments.unit))
     if kind != "voucher" and tokens.near_bound(given):
         line = f"{point.module}/{point.point}: rotate its token key soon, numbers near their bound"
         print(f"gridpurse token: {line}", file=sys.stderr)

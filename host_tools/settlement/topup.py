@@ -6,6 +6,7 @@ from pathlib import Path
 
 from host_tools import Refused
 from host_tools.clock import Clock
+from host_tools.config import StoreAddress
 from host_tools.settlement import commands
 from host_tools.settlement.common import add_store_arguments, decimal, settings_of
 from host_tools.store.database import Store, opened
@@ -28,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     amount_ncur = ncur(arguments.amount)
     settings = settings_of(arguments)
     given, point = top_up(
-        settings.data_dir,
+        settings.store(),
         settings.clock(),
         arguments.module,
         arguments.point,
@@ -55,10 +56,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def top_up(
-    data: Path, clock: Clock, module: str, point: int, reference: str, amount_ncur: int
+    place: StoreAddress | Path,
+    clock: Clock,
+    module: str,
+    point: int,
+    reference: str,
+    amount_ncur: int,
 ) -> tuple[TopUp, Point]:
-    """Books a payment for a point in the store of a data folder."""
-    with opened(data, create=False) as store, store.transaction():
+    """Books a payment for a point."""
+    with opened(place, create=False) as store, store.transaction():
         target = point_of(store, module, point)
         return commands.pay(store, target, reference, amount_ncur, clock.now_s()), target
 

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """0 when debits equal credits and customers' accounts their balances, 1 when they do not."""
     settings = settings_of(arguments)
-    with opened(settings.data_dir, create=False) as store, store.instant():
+    with opened(settings.store(), create=False) as store, store.instant():
         rows = store.ledgers.turnover(arguments.by)
         customers = reconcile.trial_balance(store)
     off = off_ncur(rows)

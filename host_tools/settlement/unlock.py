@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     args: list[object] = [codes.CLEAR_LOCKOUT]
-    with opened(settings.data_dir, create=False) as store, store.transaction():
+    with opened(settings.store(), create=False) as store, store.transaction():
         point = point_of(store, arguments.module, arguments.point)
         now_s = settings.clock().now_s()
         what = (point.module, point.point, codes.CLEAR, args)

@@ -1,17 +1,18 @@
 """Closed days: what was booked between two closings, sealed by a digest and chained.
 
-A day is a range of journal rows, whose numbers only grow, so closing needs no lock on what is
-settled meanwhile, and nothing can be booked into it afterwards. Sums are Python's integers.
+A day is a range of journal rows. `bound` ends it: whoever books afterwards takes higher numbers,
+so closing needs no lock on what is settled meanwhile, and nothing can be booked into a closed day.
+Sums are Python's integers.
 """
 
 import hashlib
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import cast
 
 from host_tools import Refused
 from host_tools.store.records import ClosedDay, Turnover
+from host_tools.store.sql import Database
 from protocol import cbor
 
 FIRST_HEAD = hashlib.sha256(b"gridpurse/1 days").digest()
@@ -31,20 +32,33 @@ _POSTINGS = (
 
 
 class Days:
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection = database.connection
 
     def closed(self) -> list[ClosedDay]:
         """All closed days, in order."""
         return [ClosedDay(*row) for row in self._connection.execute(f"{_DAY} ORDER BY day")]
 
-    def sealed(self, before: ClosedDay | None, day: int, now_s: int) -> ClosedDay:
-        """The day that ends now, after the one closed before it; not written yet."""
+    def bound(self) -> tuple[int, int]:
+        """The last rows of the journals now, in a transaction alone; later ones are numbered
+        above these, whoever writes them."""
         row = self._connection.execute(
             "SELECT (SELECT COALESCE(MAX(id), 0) FROM entries),"
             " (SELECT COALESCE(MAX(id), 0) FROM postings)"
         ).fetchone()
-        return self.again(before, ClosedDay(day, row[0], row[1], now_s, b"", b"", b""))
+        self._connection.execute(
+            "INSERT INTO changes VALUES ('closing', ?)"
+            " ON CONFLICT (what) DO UPDATE SET number = excluded.number",
+            (row[0],),
+        )
+        return row[0], row[1]
+
+    def sealed(
+        self, before: ClosedDay | None, day: int, bound: tuple[int, int], now_s: int
+    ) -> ClosedDay:
+        """The day that ends at a bound, after the one closed before it; not written yet."""
+        return self.again(before, ClosedDay(day, *bound, now_s, b"", b"", b""))
 
     def again(self, before: ClosedDay | None, day: ClosedDay) -> ClosedDay:
         """A day as its rows give it: the one that was closed, or something has changed."""
@@ -66,12 +80,12 @@ class Days:
     ) -> Iterator[tuple[str, str, str, int, list[object]]]:
         """(currency, debit, credit, amount, what is sealed) of every row of a day."""
         names = dict(self._connection.execute("SELECT code, name FROM accounts").fetchall())
-        for row in self._connection.execute(_ENTRIES, (first[0], day.entry_id)):
+        for row in self._database.stream(_ENTRIES, (first[0], day.entry_id)):
             amount_ncur, currency = row[7:]
             pair = names.get(row[3], "?"), names[_CUSTOMER]
             debit, credit = pair if amount_ncur > 0 else pair[::-1]
             yield currency, debit, credit, abs(amount_ncur), list(row[:7])
-        for row in self._connection.execute(_POSTINGS, (first[1], day.posting_id)):
+        for row in self._database.stream(_POSTINGS, (first[1], day.posting_id)):
             yield row[6], row[3], row[4], row[5], list(row)
 
     def add(self, before: ClosedDay | None, day: ClosedDay) -> None:

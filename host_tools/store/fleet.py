@@ -1,21 +1,21 @@
 """Modules, service points, tariff books and who uses which. Books never change once stored."""
 
-import sqlite3
-
 from host_tools import Refused
 from host_tools.store.held import Held
 from host_tools.store.records import Module, Point
+from host_tools.store.sql import BROKEN, Connection
 from protocol import cbor, tariff, tariff_book, topup
 
 
 class Fleet:
     """Who exists. Books are kept in memory once read: a stored version is final."""
 
-    def __init__(self, connection: sqlite3.Connection, held: Held) -> None:
+    def __init__(self, connection: Connection, held: Held) -> None:
         self._connection = connection
         self._held = held
         self.module = held.module  # as they are: both are asked for with every reading
         self.point = held.point
+        self.fetch = held.fetch
         self._books: dict[int, tariff.Book] = {}
 
     def add_module(self, module: str, shard: int) -> None:
@@ -23,7 +23,7 @@ class Fleet:
             self._connection.execute(
                 "INSERT INTO modules (id, shard) VALUES (?, ?)", (module, shard)
             )
-        except sqlite3.IntegrityError as error:
+        except BROKEN as error:
             raise Refused(f"module {module}: it is enrolled already") from error
         self._held.fleet_changed()
 
@@ -32,10 +32,11 @@ class Fleet:
         day, mark = 0, topup.START
         cursor = self._connection.execute(
             "INSERT INTO points (module, point, label, currency, day, mark_generation,"
-            " mark_highest, mark_floor, mark_used) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " mark_highest, mark_floor, mark_used) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " RETURNING id",
             (module, point, label, currency, day, *mark),
         )
-        return int(cursor.lastrowid or 0)
+        return int(cursor.fetchone()[0])
 
     def module_known(self, module: str) -> Module:
         """A module that is enrolled, as it stands now."""

@@ -6,14 +6,17 @@ because nobody else writes them: a point's row goes back only while it still nam
 journal row that was read, so whoever keeps rows without owning them commits nothing.
 """
 
-import sqlite3
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from sys import intern
 from typing import Any
 
 from host_tools.store.records import Module, Point, Said
+from host_tools.store.sql import Database
 from protocol import ledger, topup
 
 KEPT_MAX = 200000  # rows of points in memory
+FETCHED_MAX = 500  # modules at a time
 
 _MODULE = (
     "SELECT id, shard, epoch, events_seq, boot_id, boot_ticks_ms, hello_s, firmware, gone_s"
@@ -28,12 +31,9 @@ _POINT = (
     " p.statement_topups_ncur, p.duplicates, p.last_id"
     " FROM points p LEFT JOIN entries e ON e.id = p.last_id"
 )
-_MOVE = "UPDATE points SET last_id = ? WHERE id = ? AND last_id = ?"
-_WRITE = (
-    "UPDATE points SET day = ?, mark_generation = ?, mark_highest = ?, mark_floor = ?,"
-    " mark_used = ?, sent_seq = ?, duplicates = ? WHERE id = ?"
+_ASSIGNMENTS = (
+    "SELECT a.point_id, a.from_s, a.version FROM assignments a JOIN points p ON p.id = a.point_id"
 )
-
 
 Assignments = tuple[tuple[int, int], ...]
 
@@ -64,8 +64,9 @@ def _point(row: tuple[Any, ...]) -> Point:
 class Held:
     """`keep` is for the owner of a shard; everybody else reads anew in every transaction."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection = database.connection
         self.keep = False
         self._modules: dict[str, Module] = {}
         self._points: dict[tuple[str, int], Point] = {}
@@ -111,16 +112,16 @@ class Held:
         """The part was undone; what it touched is read anew."""
         self._moved.clear()
         self._altered.clear()
-        self._modules.clear()
         for key in self._touched or ():
             self._points.pop(key, None)
+            self._modules.pop(key[0], None)
         self._touched = None
 
     def write(self) -> None:
         """Brings the rows of points in the store up to date. Overtaken when one has moved on."""
         if self._moved:
             rows = [(last_id, number, was) for number, (last_id, was) in self._moved.items()]
-            written = self._connection.executemany(_MOVE, rows).rowcount
+            written = self._database.move(rows)
             if written != len(rows):
                 raise Overtaken(f"{len(rows) - written} of {len(rows)} points have moved on")
             self._moved.clear()
@@ -129,7 +130,7 @@ class Held:
                 (point.state.day, *point.state.mark, point.sent_seq, point.duplicates, point.id)
                 for point in self._altered.values()
             ]
-            self._connection.executemany(_WRITE, others)
+            self._database.alter(others)
             self._altered.clear()
 
     def module(self, module: str) -> Module | None:
@@ -141,7 +142,34 @@ class Held:
             known = Module(intern(row[0]), *row[1:])
             if self._keeping():
                 self._modules[known.id] = known
+            if self._touched is not None:
+                self._touched.add((known.id, -1))
         return known
+
+    def fetch(self, modules: Iterable[str]) -> None:
+        """Reads rows of modules and points that are not in hand, many at a time, for an owner
+        whose database is far; every one of them would be a journey of its own."""
+        if not (self.keep and self._database.far):
+            return
+        wanted = sorted({name for name in modules if name not in self._modules})
+        for start in range(0, len(wanted), FETCHED_MAX):
+            names = wanted[start : start + FETCHED_MAX]
+            names += names[-1:] * (FETCHED_MAX - len(names))  # one statement for all
+            self._fetch(names)
+
+    def _fetch(self, names: Sequence[str]) -> None:
+        marks = ", ".join("?" * len(names))
+        execute = self._connection.execute
+        for row in execute(f"{_MODULE} WHERE id IN ({marks})", names):
+            known = Module(intern(row[0]), *row[1:])
+            self._modules[known.id] = known
+        for row in execute(f"{_POINT} WHERE p.module IN ({marks})", names):
+            point = _point(row)
+            self._points.setdefault((point.module, point.point), point)
+        rows = execute(f"{_ASSIGNMENTS} WHERE p.module IN ({marks}) ORDER BY 1, 2", names)
+        for point_id, found in groupby(rows, lambda row: row[0]):
+            versions = tuple((from_s, version) for _, from_s, version in found)
+            self._assignments[point_id] = self._alike.setdefault(versions, versions)
 
     def modules(self) -> list[Module]:
         return [Module(*row) for row in self._connection.execute(f"{_MODULE} ORDER BY id")]

@@ -1,10 +1,10 @@
 """What arrives besides money: rejects, batches that came too early, and events. All bounded."""
 
-import sqlite3
 from collections.abc import Iterable
 
 from host_tools.store.held import Held
 from host_tools.store.records import Event, Parked, Reject
+from host_tools.store.sql import Connection
 
 REJECTS_MAX = 100000
 REJECT_BYTES_MAX = 256
@@ -14,7 +14,7 @@ _EVENT = "SELECT seq, kind, time_s, quality, code, point, args FROM events"
 
 
 class Intake:
-    def __init__(self, connection: sqlite3.Connection, held: Held) -> None:
+    def __init__(self, connection: Connection, held: Held) -> None:
         self._connection = connection
         self._held = held
         self._waiting: set[tuple[str, int]] | None = None  # streams with batches, for the owner
@@ -47,18 +47,18 @@ class Intake:
         values = (now_s, now_s, topic, module, reason, detail, digest)
         cursor = self._connection.execute(
             "INSERT INTO rejects (source, first_s, last_s, topic, module, reason, detail, digest,"
-            " bytes, size, count) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
+            " bytes, size, count) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)"
+            " ON CONFLICT (digest, reason) DO UPDATE SET count = rejects.count + 1 RETURNING id",
             (source, *values, data[:REJECT_BYTES_MAX], len(data)),
         )
-        self._connection.execute(
-            "DELETE FROM rejects WHERE id <= ?", ((cursor.lastrowid or 0) - REJECTS_MAX,)
-        )
+        (row_id,) = cursor.fetchone()
+        self._connection.execute("DELETE FROM rejects WHERE id <= ?", (row_id - REJECTS_MAX,))
         return True
 
     def rejects(self, module: str | None = None) -> list[Reject]:
         rows = self._connection.execute(
             "SELECT source, first_s, last_s, topic, module, reason, detail, size, count"
-            " FROM rejects WHERE module = ? OR ? IS NULL ORDER BY id",
+            " FROM rejects WHERE module = ? OR CAST(? AS TEXT) IS NULL ORDER BY id",
             (module, module),
         )
         return [Reject(*row) for row in rows]

@@ -1,37 +1,51 @@
 """Who settles which shard: leases with an expiry, and a generation that fences an old owner off.
 
-`now_ms` counts up and is the same for all processes of this machine. A lease that ends further
-ahead than any lease can is left over from before a restart of the machine and counts as expired.
+`now_ms` counts up and is the same for all workers: this machine's clock where the store is a file
+of it, the server's where it is not. A lease that ends further ahead than any lease can is left
+over from before a restart of the machine and counts as expired. Whoever has written a lease's row
+holds it to the end of the transaction, so nobody takes a shard from under a batch in hand.
 """
 
-import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from host_tools.store.sql import Connection, lease_ms
 
 
 class Leases:
     """Every method runs inside the caller's transaction."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    def now_ms(self, ticks_ms: int) -> int:
+        return lease_ms(self._connection, ticks_ms)
 
     def take(self, shard: int, owner: str, now_ms: int, life_ms: int) -> tuple[int, int] | None:
         """(our generation, the oldest one that may have left a reader at the broker), or None
         while another one has the shard."""
         row = self._connection.execute(
-            "SELECT owner, generation, until_ms, reader FROM leases WHERE shard = ?", (shard,)
+            "SELECT owner, until_ms FROM leases WHERE shard = ?", (shard,)
         ).fetchone()
         if row is None:
             self._connection.execute(
-                "INSERT INTO leases VALUES (?, ?, 1, ?, 1)", (shard, owner, now_ms + life_ms)
+                "INSERT INTO leases VALUES (?, ?, 0, 0, 1) ON CONFLICT (shard) DO NOTHING",
+                (shard, owner),
             )
-            return 1, 1
-        if row[0] != owner and now_ms < row[2] <= now_ms + life_ms:
+        elif _held(row, owner, now_ms, life_ms):
             return None
-        generation = int(row[1]) + 1
+        (*row, generation, reader) = self._connection.execute(  # from here on it is in our hands
+            "UPDATE leases SET until_ms = until_ms WHERE shard = ?"
+            " RETURNING owner, until_ms, generation, reader",
+            (shard,),
+        ).fetchone()
+        if _held(row, owner, now_ms, life_ms):
+            return None
         self._connection.execute(
             "UPDATE leases SET owner = ?, generation = ?, until_ms = ? WHERE shard = ?",
-            (owner, generation, now_ms + life_ms, shard),
+            (owner, generation + 1, now_ms + life_ms, shard),
         )
-        return generation, int(row[3])
+        return int(generation) + 1, int(reader)
 
     def holder(self, shard: int) -> tuple[str, int] | None:
         """(owner, generation) of the last lease."""
@@ -61,3 +75,8 @@ class Leases:
             "UPDATE leases SET until_ms = 0 WHERE shard = ? AND owner = ? AND generation = ?",
             (shard, owner, generation),
         )
+
+
+def _held(row: Sequence[Any], owner: str, now_ms: int, life_ms: int) -> bool:
+    """True while another one has the lease of this row (owner, until_ms)."""
+    return bool(row[0] != owner and now_ms < row[1] <= now_ms + life_ms)

@@ -6,20 +6,14 @@ backwards and nothing has to be kept sorted. Rows wait in memory until something
 store or the transaction ends.
 """
 
-import sqlite3
 from collections.abc import Iterable, Iterator
 
 from host_tools.store.held import Held
 from host_tools.store.records import Difference, Point, Said, Settled, Turnover
+from host_tools.store.sql import Database, Row, Rows
 from protocol import ledger
 from protocol.ledger import Entry, State
 
-_INSERT = (
-    "INSERT INTO entries (id, before_id, point_id, epoch, from_s, arrived_s, contra, charged_ncur,"
-    " topups_ncur, head, said_head, seq, kind, time_s, quality, register_wh, energy_wh, version,"
-    " period, used_wh, amount_ncur, number, channel, balance_ncur)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
 # The entries of a point from the newest back to a sequence.
 _WALK = (
     "WITH RECURSIVE walk (id) AS ("
@@ -56,20 +50,25 @@ GROUPS = {
 }
 
 Values = tuple[int, ...]
-Row = tuple[object, ...]
 
 
 class Ledgers:
-    def __init__(self, connection: sqlite3.Connection, held: Held) -> None:
-        self._connection = connection
+    def __init__(self, database: Database, held: Held) -> None:
+        self._database = database
+        self._connection = database.connection
         self._held = held
         self._rows: list[Row] = []
-        self._next_id = 0  # of the transaction in hand; 0 until the store was asked
+        self._next_id = self._end_id = 0  # numbers of rows that are ours to use
         self._differing: set[int] | None = None  # points with open differences, for the owner
 
     def begin(self) -> None:
         """A transaction has begun: another writer may have added rows meanwhile."""
-        self._next_id = 0
+        if self._database.outdated(self._next_id):
+            self._next_id = self._end_id = 0
+
+    def renumber(self) -> None:
+        """Rows from now on are numbered above all that exist: points have another owner."""
+        self._next_id = self._end_id = 0
 
     def forget(self) -> None:
         """What waits is dropped; the store alone is right."""
@@ -79,7 +78,7 @@ class Ledgers:
     def write(self) -> None:
         """Brings the store up to date with what waits in memory."""
         if self._rows:
-            self._connection.executemany(_INSERT, self._rows)
+            self._database.append(self._rows)
             self._rows.clear()
         self._held.write()
 
@@ -96,7 +95,8 @@ class Ledgers:
 
         `said_head` is the chain head that the module says it has after the last of them.
         """
-        row_id, number, before_id, state = self.next_id(), point.id, point.last_id, point.state
+        row_id = self.next_id(len(folded), now_s)
+        number, before_id, state = point.id, point.last_id, point.state
         last = folded[-1][1]
         rows: list[Row] = []
         for (entry, after), contra in zip(folded, contras, strict=True):
@@ -107,11 +107,10 @@ class Ledgers:
             row_id += 1
         return self.append_rows(point, rows, last, said_head)
 
-    def next_id(self) -> int:
-        """The number of the next row, of whoever appends it first."""
-        if not self._next_id:
-            row = self._connection.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM entries")
-            self._next_id = row.fetchone()[0]
+    def next_id(self, rows: int, now_s: int) -> int:
+        """The number of the first of so many rows, of whoever appends them first."""
+        if self._next_id + rows > self._end_id:
+            self._next_id, self._end_id = self._database.numbers(rows, now_s)
         return self._next_id
 
     def append_rows(
@@ -172,7 +171,7 @@ class Ledgers:
 
     def _walked(
         self, point_id: int, first_seq: int, what: str, where: str = "", values: Values = ()
-    ) -> sqlite3.Cursor:
+    ) -> Rows:
         """Rows of the entries of a point from the newest back to a sequence."""
         self.write()
         sql = f"{_WALK} {what} {_WALKED} {where}"
@@ -259,15 +258,16 @@ class Ledgers:
         self._connection.execute(
             "UPDATE differences SET closed_s = ?"
             " WHERE point_id = ? AND class = ? AND closed_s IS NULL"
-            " AND (detail = ? OR ? IS NULL)",
+            " AND (detail = ? OR CAST(? AS TEXT) IS NULL)",
             (now_s, point_id, kind, detail, detail),
         )
 
     def differences(self, point_id: int | None = None, closed: bool = False) -> list[Difference]:
         """Open differences, or with `closed` all of them."""
         rows = self._connection.execute(
-            f"{_DIFFERENCE} WHERE (point_id = ? OR ? IS NULL) AND (closed_s IS NULL OR ?)"
+            f"{_DIFFERENCE} WHERE (point_id = ? OR CAST(? AS BIGINT) IS NULL)"
+            " AND (closed_s IS NULL OR CAST(? AS BIGINT) <> 0)"
             " ORDER BY id",
-            (point_id, point_id, closed),
+            (point_id, point_id, int(closed)),
         )
         return [Difference(*row) for row in rows]

@@ -3,11 +3,11 @@
 Writes belong inside the caller's transaction. Nothing here is ever deleted.
 """
 
-import sqlite3
 from dataclasses import dataclass
 
 from host_tools.store.database import Store
 from host_tools.store.records import Order
+from host_tools.store.sql import Connection
 from protocol import messages
 
 
@@ -79,7 +79,7 @@ def of(store: Store) -> "Orders":
 
 
 class Orders:
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def note(self, note: Note) -> None:

@@ -3,10 +3,9 @@
 Numbers and command ids are given out inside the caller's transaction and never twice.
 """
 
-import sqlite3
-
 from host_tools import Refused
 from host_tools.store.records import Order, TopUp
+from host_tools.store.sql import Connection
 from protocol import topup
 from protocol.topup import Mark
 
@@ -18,7 +17,7 @@ _ORDER = "SELECT module, id, target, action, args, issued_s, expires_s, state, s
 
 
 class Payments:
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def topup_by_reference(self, reference: str) -> TopUp | None:
@@ -121,8 +120,8 @@ class Payments:
     def open_commands(self, module: str | None = None) -> list[Order]:
         """Commands without a result, of one module or of all, in the order of their ids."""
         rows = self._connection.execute(
-            f"{_ORDER} WHERE state IN ('queued', 'sent') AND (module = ? OR ? IS NULL)"
-            " ORDER BY module, id",
+            f"{_ORDER} WHERE state IN ('queued', 'sent')"
+            " AND (module = ? OR CAST(? AS TEXT) IS NULL) ORDER BY module, id",
             (module, module),
         )
         return [Order(*row) for row in rows]

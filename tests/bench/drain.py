@@ -77,7 +77,7 @@ def drained(kind: str, messages: int, by: str, made: Path) -> int:
                 transport.open(claim._replace(since=1))
             rate = run(transport, waiting, consumer.consume, started_ns)
             transport.stop()
-            _settled(store.path, waiting, kind)
+            _settled(store.where, waiting, kind)
             store.close()
             return rate
         finally:

@@ -88,6 +88,8 @@ TARGETS["settlement bench"] = {
     "drain_sqlite_paho_msgs_s": ("messages/s", ">=", 10_000),
     "drain_sqlite_jetstream_msgs_s": ("messages/s", ">=", 25_000),
     "drain_sqlite_batch8_readings_s": ("readings/s", ">=", 80_000),
+    "drain_postgres_2_workers_batch8_readings_s": ("readings/s", ">=", 60_000),
+    "ratio_postgres_2_workers_to_sqlite": ("hundredths", REPORTED, 0),
     "ratio_to_receive_verify": ("hundredths", ">=", 35),
     "ratio_to_naive_script": ("hundredths", ">=", 500),
     "live_sqlite_msgs_s": ("messages/s", REPORTED, 0),

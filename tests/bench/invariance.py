@@ -25,6 +25,7 @@ from host_tools.settlement.tenancy import LEASE_MS, Tenancy
 from host_tools.settlement.transport import Claim, Delivery
 from host_tools.store.database import FILE, Store, open_store
 from host_tools.store.held import Overtaken
+from host_tools.store.sql import sqlite
 from protocol import topics
 from protocol.messages import EVENT_STREAM
 from tests.bench import figures
@@ -243,7 +244,7 @@ class Worker:
         self.connection = sqlite3.connect(path, factory=Mortal, isolation_level=None)
         self.connection.execute("PRAGMA synchronous = OFF")  # nobody cuts the power here
         self.connection.execute("PRAGMA foreign_keys = ON")
-        store = Store(self.connection, path)
+        store = Store(sqlite.SqliteDatabase(self.connection, path))
         keys = KeyFiles(week.folder / "keys")
         self.letters = Letters(post)
         self.tenancy = Tenancy(store, clock, name, tuple(range(SHARDS)), most)

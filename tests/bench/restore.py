@@ -20,7 +20,7 @@ from itertools import islice, zip_longest
 from pathlib import Path
 
 from host_tools.backup import archive, check
-from host_tools.config import BrokerAddress
+from host_tools.config import BrokerAddress, StoreAddress
 from host_tools.keys import KeyFiles
 from host_tools.settlement import topup
 from host_tools.settlement.consumer import Consumer
@@ -147,7 +147,7 @@ def run(made: Path, meters: int, intervals: int, backups: int) -> dict[str, int]
         for number, file in enumerate(taken):
             begun_ns = time.monotonic_ns()
             folder = place.folder / f"restored-{number}"
-            archive.restore(file, folder, fleet.NOW_S)
+            archive.restore(file, StoreAddress(folder), fleet.NOW_S)
             off = differences(folder / database.FILE, truth)
             took_ms = (time.monotonic_ns() - begun_ns) // 1_000_000
             print(

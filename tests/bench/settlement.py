@@ -8,7 +8,7 @@ import sys
 from tests.bench.report import Report
 
 PARTS = {
-    "bench": ("drain", "live", "rerate"),
+    "bench": ("drain", "drain_postgres", "live", "rerate"),
     "proof": (
         "invariance",
         "invariance_real",

@@ -6,11 +6,11 @@ import sqlite3
 import pytest
 
 from host_tools.backup import archive
-from host_tools.config import MQTT, NATS
+from host_tools.config import MQTT, NATS, StoreAddress
 from host_tools.settlement import inbox, jetstream, nats
 from host_tools.settlement.tenancy import Tenancy
-from host_tools.store import held
 from host_tools.store.database import FILE
+from host_tools.store.sql import sqlite
 from tests.bench import drain, fleet, invariance, invariance_real, pouring, restore, settlement
 from tests.host_tools.genuine import Settle, by_deadline
 
@@ -31,7 +31,7 @@ def test_without_fences_a_stalled_worker_changes_the_ledgers_and_the_proof_sees_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Tenancy, "confirm", lambda self: None)
-    monkeypatch.setattr(held, "_MOVE", "UPDATE points SET last_id = ? WHERE id = ? AND ? >= 0")
+    monkeypatch.setattr(sqlite, "_MOVE", "UPDATE points SET last_id = ? WHERE id = ? AND ? >= 0")
     noticed = 0
     for seed in range(8):
         try:
@@ -77,14 +77,14 @@ def test_an_older_backup_goes_on_with_the_same_broker_and_says_what_it_lacks(
         (old / archive.KEYS).symlink_to(place.made / fleet.KEYS)
         workers[0].start()
         settled(workers[0], 0, 80, 120)
-        archive.take(old, folder / "backup", fleet.NOW_S)
+        archive.take(StoreAddress(old), folder / "backup", fleet.NOW_S)
         for _ in range(3):
             workers[0].end()
             workers[0].start()
         settled(workers[0], 80, 160, 200)
         workers[0].end()
         assert readers(place) == ["gp-settle-0-5a"]  # newer than the backup knows
-        archive.restore(folder / "backup", new, fleet.NOW_S)
+        archive.restore(folder / "backup", StoreAddress(new), fleet.NOW_S)
         (new / archive.KEYS).symlink_to(place.made / fleet.KEYS)
         workers[1].start()
         assert len(readers(place)) == 1  # those of the old store are gone
@@ -129,7 +129,7 @@ def test_the_comparison_sees_one_changed_digit_and_one_row_less(
 ) -> None:
     made = fleet.made(tmp_path_factory.mktemp("fleet") / "made", meters=20, intervals=1)
     folder = made / fleet.STORE
-    archive.take(folder, made / "backup", fleet.NOW_S)
+    archive.take(StoreAddress(folder), made / "backup", fleet.NOW_S)
     for number, statement in enumerate(
         (
             "UPDATE entries SET arrived_s = arrived_s + 1 WHERE id = 9",
@@ -137,7 +137,7 @@ def test_the_comparison_sees_one_changed_digit_and_one_row_less(
         )
     ):
         copy = made / f"copy-{number}"
-        archive.restore(made / "backup", copy, fleet.NOW_S)
+        archive.restore(made / "backup", StoreAddress(copy), fleet.NOW_S)
         assert restore.differences(copy / FILE, folder / FILE) == 0
         with sqlite3.connect(copy / FILE) as store:
             store.execute("DROP TRIGGER entries_stay")

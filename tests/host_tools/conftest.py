@@ -1,4 +1,7 @@
-"""Fixtures: a settlement in this process, and one of real processes around a real broker."""
+"""Fixtures: a settlement in this process, and one of real processes around a real broker.
+
+A test file that says `ON_BOTH = True` has its `desk` once on SQLite and once on PostgreSQL.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,11 +9,34 @@ from pathlib import Path
 import pytest
 
 from tests.host_tools.desk import Desk, Yard
+from tests.postgres import Server
+
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """One server for all; every test takes a database of its own."""
+    server = Server()
+    server.begin()
+    yield server
+    server.end()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "desk" in metafunc.fixturenames and getattr(metafunc.module, "ON_BOTH", False):
+        metafunc.parametrize("desk", [SQLITE, POSTGRESQL], indirect=True)
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    made = Desk(tmp_path)
+def desk(
+    tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Desk]:
+    place = None
+    if getattr(request, "param", SQLITE) == POSTGRESQL:
+        place = request.getfixturevalue("postgres").address(tmp_path)
+        monkeypatch.setenv("GRIDPURSE_STORE_URL", place.url)
+    made = Desk(tmp_path, place)
     yield made
     made.store.close()
 

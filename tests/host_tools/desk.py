@@ -5,7 +5,7 @@ from pathlib import Path
 
 from host_tools import tariffs
 from host_tools.broker import HOST, Broker, BrokerUser, free_port, new_password
-from host_tools.config import BrokerAddress
+from host_tools.config import BrokerAddress, StoreAddress
 from host_tools.keys import KeyFiles
 from host_tools.settlement import enrol
 from host_tools.settlement.consumer import Consumer
@@ -81,9 +81,10 @@ def enrolled(store: Store, folder: Path, module: str = "m1", shard: int = 0) -> 
 class Desk:
     """A store, a consumer and one enrolled module m1 with points 0 and 1."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, place: StoreAddress | None = None) -> None:
         self.folder = folder
-        self.store = open_store(folder)
+        self.place = place or StoreAddress(folder)
+        self.store = open_store(self.place)
         self.sender = enrolled(self.store, folder)
         self.clock = DeskClock()
         self.transport = DeskTransport()
@@ -95,6 +96,24 @@ class Desk:
             self.store, keys, self.clock, self.transport, self.tenancy, self.counters
         )
         self.ledger = PointLedger("m1", 0, BOOK)
+
+    def damage(self, *statements: str) -> None:
+        """Changes the store behind the back of its triggers."""
+        store = self.store._connection
+        if self.place.url:
+            store.execute("SET session_replication_role = replica")
+        else:
+            kept = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
+            triggers = store.execute(kept).fetchall()
+            for name, _ in triggers:
+                store.execute(f"DROP TRIGGER {name}")
+        for statement in statements:
+            assert store.execute(statement).rowcount, statement
+        if self.place.url:
+            store.execute("SET session_replication_role = origin")
+        else:
+            for _, trigger in triggers:
+                store.execute(trigger)
 
     def opened(self, charges: int = 0) -> PointLedger:
         """The ledger of point 0, opened, with some charges."""

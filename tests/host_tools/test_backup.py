@@ -12,6 +12,7 @@ import pytest
 
 from host_tools import cli
 from host_tools.backup import archive
+from host_tools.config import StoreAddress
 from host_tools.settlement import commands
 from host_tools.store import database
 from tests.host_tools.desk import BOOK, NOW_S, Desk
@@ -37,7 +38,7 @@ def desk_with_books(folder: Path, charges: int = 5) -> Desk:
 
 def backed_up(desk: Desk, name: str = "one.backup") -> Path:
     file = desk.folder.parent / name
-    archive.take(desk.folder, file, NOW_S)
+    archive.take(desk.place, file, NOW_S)
     return file
 
 
@@ -83,7 +84,7 @@ def test_a_restored_store_has_the_same_books_and_goes_on(tmp_path: Path) -> None
 def test_a_backup_and_what_is_restored_are_for_their_owner_only(tmp_path: Path) -> None:
     desk = desk_with_books(tmp_path / "data")
     file = backed_up(desk)
-    archive.restore(file, tmp_path / "new", NOW_S)
+    archive.restore(file, StoreAddress(tmp_path / "new"), NOW_S)
     for path in (file, tmp_path / "new" / database.FILE):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "new", "one.backup"]
@@ -205,7 +206,7 @@ def test_a_killed_backup_leaves_nothing_under_the_final_name(tmp_path: Path) -> 
     if file.exists():
         assert cli.main(["verify", str(file)]) == 0  # it was quicker
         file.unlink()
-    archive.take(desk.folder, file, NOW_S)  # what lies half made is in nobody's way
+    archive.take(desk.place, file, NOW_S)  # what lies half made is in nobody's way
     assert not new.exists() and cli.main(["verify", str(file)]) == 0
 
 
@@ -327,7 +328,7 @@ def test_a_backup_of_the_first_schema_is_restored_to_the_newest(tmp_path: Path) 
     for _ in range(9):
         made.charge(250)
     first_store(tmp_path / "data", [made], made.state.head)
-    archive.take(tmp_path / "data", tmp_path / "b", NOW_S)
+    archive.take(StoreAddress(tmp_path / "data"), tmp_path / "b", NOW_S)
     assert cli.main(["restore", str(tmp_path / "b"), "--into", str(tmp_path / "new")]) == 0
     with database.opened(tmp_path / "new") as store:
         assert store.fleet.point_known("m1", 0).state == made.state

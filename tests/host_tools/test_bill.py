@@ -24,6 +24,8 @@ from tests.host_tools.bills import document, instant, shipped
 from tests.host_tools.desk import BOOK, Desk
 from tests.host_tools.genuine import ROOT, PointLedger
 
+ON_BOTH = True
+
 CUR = 10**9
 BEIJING = shipped("cn-bj-2012")
 FILES = ROOT / "host_tools/tariff_files"

@@ -1,7 +1,7 @@
 """Closed days: what was booked is sealed, and what comes later is booked later."""
 
 import json
-import sqlite3
+import re
 from pathlib import Path
 
 import pytest
@@ -9,8 +9,11 @@ import pytest
 from host_tools import cli
 from host_tools.settlement import commands, posting
 from host_tools.store import database
+from host_tools.store.sql import BROKEN
 from tests.host_tools.desk import NOW_S, Desk
-from tests.host_tools.test_backup import damage, refusal
+from tests.host_tools.test_backup import refusal
+
+ON_BOTH = True
 
 DATES = ("2026-04-10", "2026-04-11")
 
@@ -27,6 +30,12 @@ def closed(capsys: pytest.CaptureFixture[str], desk: Desk, clock: Path, *words: 
     folder = str(desk.folder)
     assert cli.main(["close", *words, "--data", folder, "--clock", str(clock), "--json"]) == 0
     return json.loads(capsys.readouterr().out)
+
+
+def rows(desk: Desk) -> list[int]:
+    """The numbers of the journal's rows."""
+    found = desk.store._connection.execute("SELECT id FROM entries ORDER BY id").fetchall()
+    return [row_id for (row_id,) in found]
 
 
 def two_days(capsys: pytest.CaptureFixture[str], desk: Desk, clock: Path) -> list[dict]:
@@ -46,7 +55,7 @@ def test_a_day_has_what_was_booked_since_the_last_one_and_foots(
 ) -> None:
     days = two_days(capsys, desk, clock)
     used_ncur = [-state.balance_ncur for state in (desk.ledger.states[3], desk.ledger.state)]
-    assert [day["last_entry"] for day in days] == [3, 5]
+    assert [day["last_entry"] for day in days] == [rows(desk)[2], rows(desk)[4]]
     sides = [
         {row["account"]: (row["debit_ncur"], row["credit_ncur"]) for row in day["accounts"]}
         for day in days
@@ -58,7 +67,7 @@ def test_a_day_has_what_was_booked_since_the_last_one_and_foots(
     for day in sides:
         assert sum(debit - credit for debit, credit in day.values()) == 0
     assert closed(capsys, desk, clock) == days
-    assert cli.main(["verify", str(desk.folder)]) == 0
+    assert cli.main(["verify", "--data", str(desk.folder)]) == 0
 
 
 def test_a_closed_day_is_closed_once_and_in_order(
@@ -79,11 +88,9 @@ def test_a_closed_day_cannot_be_changed_or_opened(
     desk: Desk, clock: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     two_days(capsys, desk, clock)
-    with sqlite3.connect(desk.folder / database.FILE) as store:
-        for statement in ("DELETE FROM days", "UPDATE days SET entry_id = 4"):
-            with pytest.raises(sqlite3.IntegrityError, match="stay closed"):
-                store.execute(statement)
-    store.close()
+    for statement in ("DELETE FROM days", "UPDATE days SET entry_id = 4"):
+        with pytest.raises(BROKEN, match="stay closed"):
+            desk.store._connection.execute(statement)
 
 
 @pytest.mark.parametrize(
@@ -104,8 +111,10 @@ def test_verify_names_the_closed_day_that_was_changed(
     first: int,
 ) -> None:
     days = two_days(capsys, desk, clock)
-    damage(desk.folder / database.FILE, statement)
-    assert cli.main(["verify", str(desk.folder), "--json"]) == 1
+    numbers = [0, *rows(desk)]
+    number = re.compile(r"(?<=id = )\d")  # of a row, counted from 1
+    desk.damage(number.sub(lambda found: str(numbers[int(found[0])]), statement))
+    assert cli.main(["verify", "--data", str(desk.folder), "--json"]) == 1
     found = json.loads(capsys.readouterr().out)["findings"]
     named = [item["where"].split()[1] for item in found if item["kind"] == "day"]
     assert len(days) == 2 and named[0] == str(20553 + first)
@@ -116,10 +125,13 @@ def test_a_day_is_closed_while_settlement_goes_on(
 ) -> None:
     made = desk.opened(charges=2)
     desk.take(made.batch(1, 2))
-    with database.opened(desk.folder) as other, other.instant():
-        day = other.days.sealed(None, 20553, NOW_S)
-        desk.take(made.batch(3, 1))
-    with desk.store.transaction():
-        desk.store.days.add(None, day)
-    assert day.entry_id == 2 and desk.seq() == 3
-    assert cli.main(["verify", str(desk.folder)]) == 0
+    with database.opened(desk.place) as other:
+        with other.transaction():
+            bound = other.days.bound()
+        with other.instant():
+            day = other.days.sealed(None, 20553, bound, NOW_S)
+            desk.take(made.batch(3, 1))
+        with other.transaction():
+            other.days.add(None, day)
+    assert [row_id <= day.entry_id for row_id in rows(desk)] == [True, True, False]
+    assert cli.main(["verify", "--data", str(desk.folder)]) == 0

@@ -5,12 +5,13 @@ from pathlib import Path
 
 from host_tools.settlement import posting, reconcile
 from host_tools.store import database
+from host_tools.store.sql import migrating
 from protocol import cbor, ledger, tariff_book
 from protocol.ledger import Entry, State
 from tests.host_tools.desk import BOOK, NOW_S
 from tests.host_tools.genuine import PointLedger
 
-FIRST = database.MIGRATIONS / "0001_settlement.sql"
+FIRST = migrating.MIGRATIONS / "0001_settlement.sql"
 _MODULE = "INSERT INTO modules (id, shard, epoch, events_seq) VALUES ('m1', 0, 1, 0)"
 _POINT = (
     "INSERT INTO points (id, module, point, label, currency, seq, time_s, register_wh,"

@@ -6,6 +6,7 @@ import pytest
 
 from host_tools import cli
 from host_tools.backup import archive
+from host_tools.config import StoreAddress
 from host_tools.keys import KeyFiles
 from host_tools.settlement import commands, inbox, reconcile
 from host_tools.settlement.consumer import Consumer
@@ -15,12 +16,14 @@ from protocol import codes
 from tests.host_tools.desk import NOW_S, Desk, DeskClock, DeskTransport
 from tests.host_tools.genuine import PointLedger
 
+ON_BOTH = True
+
 
 class Restored(Desk):
     """The desk of a store that was restored beside the old one; module and keys stay."""
 
     def __init__(self, old: Desk, file: Path, folder: Path) -> None:
-        archive.restore(file, folder, NOW_S)
+        archive.restore(file, StoreAddress(folder), NOW_S)
         old.folder.joinpath("keys").rename(folder / "keys")
         self.folder, self.sender, self.ledger = folder, old.sender, old.ledger
         self.store = open_store(folder)
@@ -44,7 +47,7 @@ def older(tmp_path: Path) -> tuple[Desk, PointLedger, Path]:
     made = desk.opened(charges=4)
     desk.take(made.batch(1, 5))
     file = tmp_path / "backup"
-    archive.take(desk.folder, file, NOW_S)
+    archive.take(desk.place, file, NOW_S)
     for _ in range(3):
         made.charge(250)
     desk.take(made.batch(6, 3))

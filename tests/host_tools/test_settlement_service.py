@@ -4,6 +4,7 @@ import random
 import signal
 import sqlite3
 import time
+from pathlib import Path
 
 import pytest
 
@@ -108,10 +109,10 @@ def test_settle_killed_in_mid_batch_leaves_the_identical_ledger(yard: Yard) -> N
         made.charge(250)
     yard.radio.send(made.batch(1, 5))
     settled(yard, 5)
-    lock = sqlite3.connect(yard.store.path, isolation_level=None)
+    lock = sqlite3.connect(yard.store.where, isolation_level=None)
     lock.execute("BEGIN IMMEDIATE")  # settle takes the deliveries and waits for the store
     yard.radio.send(made.batch(6, 5))
-    wal = yard.store.path.with_name(yard.store.path.name + "-wal")
+    wal = Path(f"{yard.store.where}-wal")
     size = wal.stat().st_size
     yard.settle.end(signal.SIGKILL)
     assert wal.stat().st_size == size and yard.seq() == 5

@@ -16,6 +16,7 @@ from host_tools.config import read_settings
 from host_tools.keys import KeyFiles
 from host_tools.settlement import common, topup
 from host_tools.store import database
+from host_tools.store.sql import migrating, sqlite
 from tests.host_tools.desk import BOOK, Desk, enrolled
 from tests.host_tools.genuine import ROOT
 
@@ -28,7 +29,7 @@ def test_migrations_run_once_and_in_order(tmp_path: Path) -> None:
     store.close()
     with sqlite3.connect(tmp_path / database.FILE) as connection:
         rows = connection.execute("SELECT version, name FROM schema_version").fetchall()
-        scripts = sorted(path.stem for path in database.MIGRATIONS.glob("*.sql"))
+        scripts = sorted(path.stem for path in migrating.MIGRATIONS.glob("*.sql"))
         assert rows == [(int(name[:4]), name) for name in scripts]
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
@@ -39,7 +40,7 @@ def test_a_newer_store_is_refused_in_one_line(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / database.FILE) as connection:
         connection.execute("INSERT INTO schema_version VALUES (99, 'later')")
     connection.close()
-    newest = max(int(path.name[:4]) for path in database.MIGRATIONS.glob("*.sql"))
+    newest = max(int(path.name[:4]) for path in migrating.MIGRATIONS.glob("*.sql"))
     line = f"schema 99 is newer than this program's {newest}; update it"
     with pytest.raises(Refused, match=line):
         database.open_store(tmp_path)
@@ -51,11 +52,11 @@ def test_a_failed_migration_leaves_nothing_behind(
     scripts = tmp_path / "migrations"
     scripts.mkdir()
     (scripts / "0001_half.sql").write_text("CREATE TABLE a (b INTEGER);\nCREATE TABLE a (b);\n")
-    monkeypatch.setattr(database, "MIGRATIONS", scripts)
+    monkeypatch.setattr(migrating, "MIGRATIONS", scripts)
     with pytest.raises(Refused):
         database.open_store(tmp_path / "data")
     with sqlite3.connect(tmp_path / "data" / database.FILE) as connection:
-        assert database.version_of(connection) == 0
+        assert sqlite.version_of(connection) == 0
         tables = connection.execute("SELECT name FROM sqlite_master WHERE name = 'a'").fetchall()
         assert tables == []
     connection.close()
@@ -198,7 +199,7 @@ def test_a_broken_store_is_one_line(
     assert "not a Gridpurse store" in capsys.readouterr().err
     (tmp_path / database.FILE).unlink()
     database.open_store(tmp_path).close()
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 0)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 0)
     lock = sqlite3.connect(tmp_path / database.FILE, isolation_level=None)
     lock.execute("BEGIN EXCLUSIVE")
     words = ["modules", "--add", "m1", "--point", "0", "--tariff", TARIFF]
@@ -215,7 +216,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(desk: Desk) -> None:
     connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(sqlite3.OperationalError) as caught:
         desk.take(*(made.batch(seq, 50) for seq in range(2, 400, 50)))
-    assert "the disk is full" in str(database.explained(caught.value, desk.store.path))
+    assert "the disk is full" in str(sqlite.explained(caught.value, desk.store.where))
     assert desk.seq() == 1
     assert desk.transport.acknowledged == 1  # the broker still has the rest
     connection.execute("PRAGMA max_page_count = 1000000")

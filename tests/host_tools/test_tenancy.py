@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from host_tools.settlement.tenancy import LEASE_MS, Tenancy, WorkerFiles
+from host_tools.settlement.tenancy import LEASE_MS, Tenancy
 from host_tools.store.database import Store, open_store
 from host_tools.store.held import Overtaken
+from host_tools.store.sql.worker_files import WorkerFiles
 from tests.host_tools.desk import DeskClock
 
 

@@ -1,7 +1,6 @@
 """The trial balance: both sides of every account, in each currency and group."""
 
 import json
-import sqlite3
 
 import pytest
 
@@ -10,6 +9,8 @@ from host_tools.settlement import commands, posting, reconcile
 from host_tools.store import database
 from protocol.units import NCUR_MAX
 from tests.host_tools.desk import NOW_S, Desk
+
+ON_BOTH = True
 
 
 def paid(desk: Desk, point: int, reference: str, amount_ncur: int) -> int:
@@ -80,12 +81,7 @@ def test_a_trial_balance_that_is_off_is_told_and_exits_with_1(
     desk: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     charged(desk)
-    desk.store.close()
-    with sqlite3.connect(desk.folder / database.FILE) as store:
-        store.execute("DROP TRIGGER entries_stay")
-        store.execute("UPDATE entries SET contra = 77 WHERE seq = 3")
-    store.close()
-    desk.store = database.open_store(desk.folder)
+    desk.damage("UPDATE entries SET contra = 77 WHERE seq = 3")
     assert cli.main(["trial", "--data", str(desk.folder)]) == 1
     said = capsys.readouterr().out
     assert "CNY: debits less credits are 借贷差" in said
@@ -94,7 +90,7 @@ def test_a_trial_balance_that_is_off_is_told_and_exits_with_1(
 
 def test_what_is_read_together_is_of_one_instant_while_others_write(desk: Desk) -> None:
     charged(desk)
-    with database.opened(desk.folder) as reader, reader.instant():
+    with database.opened(desk.place) as reader, reader.instant():
         before = reader.ledgers.accounts()
         desk.ledger.charge(250)
         desk.take(desk.ledger.batch(7, 1))  # is not kept out

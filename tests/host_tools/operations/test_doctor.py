@@ -137,7 +137,7 @@ def test_a_folder_that_others_may_read_is_a_warning_with_the_command(tmp_path: P
 
 def test_leases_lag_commands_and_differences_are_those_of_the_store(desk: Desk) -> None:
     settings = read_settings(None, {"GRIDPURSE_DATA_DIR": str(desk.folder)})
-    with closing(figures.read_only(desk.folder)) as link:
+    with closing(figures.read_only(desk.place)) as link:
 
         def leases(ticks_ms: int, *shards: int) -> str:
             return checks_store.leases(link, replace(settings, shards=shards), ticks_ms).level

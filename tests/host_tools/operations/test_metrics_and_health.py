@@ -48,7 +48,7 @@ def samples(text: str) -> dict[str, str]:
 
 def scraped(desk: Desk) -> dict[str, str]:
     shown = metrics.text(
-        desk.counters, figures.of_store(desk.folder), desk.clock.now_s(), desk.clock.ticks_ms()
+        desk.counters, figures.of_store(desk.place), desk.clock.now_s(), desk.clock.ticks_ms()
     )
     return samples(shown)
 
@@ -100,17 +100,17 @@ def test_a_histogram_is_cumulative_and_its_sum_is_exact() -> None:
 
 
 def test_open_differences_and_the_newest_reading_are_those_of_the_store(desk: Desk) -> None:
-    assert figures.of_store(desk.folder).newest_s is None
+    assert figures.of_store(desk.place).newest_s is None
     made = desk.opened(charges=2)
     desk.take(made.batch(1, 3))
     point = desk.store.fleet.point_known("m1", 0)
     with desk.store.transaction():
         desk.store.ledgers.differ(point.id, "unexplained", "x", 3, (1, 2), NOW_S)
-    found = figures.of_store(desk.folder)
+    found = figures.of_store(desk.place)
     assert found.newest_s == made.state.time_s > START_S
     assert found.differences_open == {"unexplained": 1}
     with pytest.raises(sqlite3.OperationalError):
-        figures.read_only(desk.folder).execute("DELETE FROM parked")
+        figures.read_only(desk.place).execute("DELETE FROM parked")
 
 
 # The pages
@@ -118,7 +118,7 @@ def test_open_differences_and_the_newest_reading_are_those_of_the_store(desk: De
 
 @contextmanager
 def served(desk: Desk) -> Iterator[web.Server]:
-    server = web.Server(HOST, 0, web.Pages(desk.counters, desk.clock, desk.folder))
+    server = web.Server(HOST, 0, web.Pages(desk.counters, desk.clock, desk.place))
     server.begin()
     try:
         yield server
@@ -169,7 +169,7 @@ def test_clients_that_say_nothing_do_not_stop_the_pages_end(desk: Desk) -> None:
 
 def test_a_port_in_use_is_one_line(desk: Desk) -> None:
     with served(desk) as server, pytest.raises(Refused, match=r"http 127.0.0.1:\d+: .*\[http\]"):
-        web.Server(HOST, server.server_port, web.Pages(Counters(), desk.clock, desk.folder))
+        web.Server(HOST, server.server_port, web.Pages(Counters(), desk.clock, desk.place))
 
 
 # The log
@@ -282,7 +282,10 @@ def test_every_variable_is_in_the_operators_page_and_every_one_there_exists() ->
     table = page.split("## Configuration")[1].split("\n## ")[0]
     shown = set(re.findall(rf"`({PREFIX}[A-Z_]+)", table))
     source = (ROOT / "host_tools/config.py").read_text(encoding="utf-8")
-    asked = set(re.findall(rf'"({PREFIX}[A-Z_]+)"', source)) | {f"{PREFIX}BROKER_PASSWORD"}
+    asked = set(re.findall(rf'"({PREFIX}[A-Z_]+)"', source)) | {
+        f"{PREFIX}BROKER_PASSWORD",
+        f"{PREFIX}STORE_PASSWORD",
+    }
     assert shown == asked
 
 

@@ -59,7 +59,7 @@ def test_sigterm_while_the_commit_waits_ends_after_it_with_its_acknowledgement(
         made.charge(250)
     yard.radio.send(made.batch(1, 5))
     by_deadline(lambda: yard.radio.settled(0) >= 5, "acknowledgement")
-    lock = sqlite3.connect(yard.store.path, isolation_level=None)
+    lock = sqlite3.connect(yard.store.where, isolation_level=None)
     lock.execute("BEGIN IMMEDIATE")
     yard.radio.send(made.batch(6, 5))
 

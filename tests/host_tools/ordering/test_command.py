@@ -12,6 +12,8 @@ from tests.host_tools.desk import BOOK
 from tests.host_tools.genuine import ROOT
 from tests.host_tools.ordering.orderly import file_of
 
+ON_BOTH = True
+
 CUR = NCUR_PER_CUR
 TARIFFS = ROOT / "host_tools" / "tariff_files"
 NEWER = TARIFFS / "cn-zj-tou.toml"

@@ -15,6 +15,8 @@ from host_tools.store import orders
 from protocol import cbor, codes
 from tests.firmware.test_update import FILES, Site
 
+ON_BOTH = True
+
 BUNDLE = bundle(dict(FILES), "0.2.0")
 
 

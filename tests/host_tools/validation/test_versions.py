@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from host_tools import Refused
-from host_tools.store.database import statements
+from host_tools.store.sql.migrating import statements
 from host_tools.validation import review
 from host_tools.validation.findings import DROP, FLAG, HOLD, REVIEW, Finding
 from host_tools.validation.limits import Limits
