@@ -32,7 +32,7 @@ _STREAM = "$MQTT_msgs"
 _PULL = [
     *(
         f"$JS.API.CONSUMER.{what}.{_STREAM}.*"
-        for what in ("INFO", "DELETE", "DURABLE.CREATE", "MSG.NEXT")
+        for what in ("INFO", "DELETE", "DURABLE.CREATE", "RESET", "MSG.NEXT")
     ),
     f"$JS.ACK.{_STREAM}.>",
     f"$MQTT.msgs.{topics.DOWN}.>",

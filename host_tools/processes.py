@@ -34,16 +34,30 @@ def die_with_parent(number: signal.Signals = signal.SIGKILL) -> Callable[[], Non
     return ask
 
 
+def ours(*words: str) -> list[str]:
+    """The command line of `gridpurse WORDS`."""
+    return [sys.executable, "-m", "host_tools.cli", *words]
+
+
 class Program:
-    """`gridpurse WORDS` as a process of its own, which ends with us; its words go into a log."""
+    """A process that ends with us, by `dies_by`; its words go into a log."""
 
     def __init__(
-        self, name: str, words: list[str], log: Path, environ: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: list[str],
+        log: Path,
+        environ: Mapping[str, str] | None = None,
+        *,
+        user: int | None = None,
+        dies_by: signal.Signals = signal.SIGKILL,
     ) -> None:
         self.name = name
-        self._command = [sys.executable, "-m", "host_tools.cli", *words]
-        self._environ = {**os.environ, **(environ or {})}
         self.log = log
+        self._command = command
+        self._environ = {**os.environ, **(environ or {})}
+        self._as = user
+        self._dies_by = dies_by
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -54,14 +68,17 @@ class Program:
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own program
+            self._process = subprocess.Popen(  # noqa: S603 - as whoever made this object says
                 self._command,
                 env=self._environ,
+                user=self._as,
+                group=self._as,
+                extra_groups=None if self._as is None else [],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=die_with_parent(),  # noqa: PLW1509 - it calls two system calls
+                preexec_fn=die_with_parent(self._dies_by),  # noqa: PLW1509 - two system calls
             )
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:

@@ -1,7 +1,7 @@
 """All processes of the trial cluster: nodes, workers, and modules if wanted.
 
 They end with the process that started them, and in order when it stops them: modules, then
-workers, which finish the batch in hand, then nodes.
+workers, which finish the batch in hand, then the store's server and the nodes.
 """
 
 import signal
@@ -12,11 +12,12 @@ from pathlib import Path
 from host_tools import tariffs
 from host_tools.broker import BrokerUser, new_password
 from host_tools.clock import SystemClock
+from host_tools.cluster import postgres
 from host_tools.cluster.nodes import Nodes, answers, wait_for
-from host_tools.config import DEFAULT_FILE, MQTT, NATS, BrokerAddress
+from host_tools.config import DEFAULT_FILE, MQTT, NATS, BrokerAddress, StoreAddress
 from host_tools.files import PRIVATE, write_whole
 from host_tools.keys import KeyFiles
-from host_tools.processes import Program
+from host_tools.processes import Program, ours
 from host_tools.settlement import enrol
 from host_tools.settlement.service import KEYS_FOLDER
 from host_tools.setup import SECRET
@@ -27,6 +28,8 @@ WORKERS = 2
 SHARDS = 4
 RESTART_S = 2  # between two starts of one program
 DATA = "data"
+POSTGRES = "postgres"
+STORE_SECRET = "store.secret"  # noqa: S105 - the name of a file
 MODULES_FILE = "modules.toml"  # the configuration that modules are simulated by
 TARIFF = Path(__file__).parents[1] / "tariff_files" / "cn-bj-2012.toml"
 
@@ -41,6 +44,11 @@ port = {port}
 fallbacks = "{fallbacks}"
 user = "{user}"
 password_file = "{secret}"
+{store}"""
+_STORE = """
+[store]
+url = "{url}"
+password_file = "{secret}"
 """
 
 
@@ -53,8 +61,8 @@ class Worker(Program):
             "GRIDPURSE_HTTP_PORT": str(http_port),
             "GRIDPURSE_SHARDS_MAX": str(-(-SHARDS // WORKERS)),
         }
-        words = ["settle", "--config", str(data / DEFAULT_FILE)]
-        super().__init__(name, words, data.parent / f"{name}.log", {**environ, **own})
+        command = ours("settle", "--config", str(data / DEFAULT_FILE))
+        super().__init__(name, command, data.parent / f"{name}.log", {**environ, **own})
 
     def serves(self) -> bool:
         """True when the nodes deliver it all of its shards."""
@@ -62,32 +70,53 @@ class Worker(Program):
 
 
 class Cluster:
-    """`environ` is added to the workers' environment."""
+    """`server` is the folder of PostgreSQL's binaries, None for SQLite; `environ` is added to the
+    workers' environment."""
 
     def __init__(
-        self, folder: Path, ports: Iterator[int], environ: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        ports: Iterator[int],
+        server: Path | None = None,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.data = folder / DATA
         self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        secret = self.data / SECRET
-        if not secret.exists():
-            write_whole(secret, new_password(), PRIVATE)
-        self.nodes = Nodes(folder, ports, secret.read_text(encoding="utf-8").strip())
+        self.nodes = Nodes(folder, ports, _kept(self.data / SECRET))
         self.workers = [
             Worker(f"worker-{number}", self.data, next(ports), environ or {})
             for number in range(1, WORKERS + 1)
         ]
         self.modules: Program | None = None
+        self.postgres = None
+        if server is not None:
+            secret = _kept(self.data / STORE_SECRET)
+            self.postgres = postgres.Server(server, folder / POSTGRES, next(ports), secret)
         self._started_s: dict[str, float] = {}
+
+    @property
+    def store(self) -> StoreAddress:
+        if self.postgres is None:
+            return StoreAddress(self.data)
+        return StoreAddress(self.data, self.postgres.url, self.postgres.password)
+
+    def open(self) -> None:
+        """The store's server, if it has one, takes connections then."""
+        if self.postgres is not None:
+            self.postgres.prepare()
+            self.postgres.start()
+            wait_for(self.postgres.answers, self.postgres.name, self.postgres.log)
 
     def start(self, modules: int = 0) -> None:
         """Refused in one line when something will not run."""
+        self.open()
         self.launch(self._enrolled(modules))
         if modules:
-            words = ["simulate", "--config", str(self.data / MODULES_FILE), "--auto-close"]
-            words += ["--module", *(_module(number) for number in range(modules))]
-            self.modules = Program("modules", words, self.folder / "modules.log")
+            names = [_module(number) for number in range(modules)]
+            config = str(self.data / MODULES_FILE)
+            command = ours("simulate", "--config", config, "--auto-close", "--module", *names)
+            self.modules = Program("modules", command, self.folder / "modules.log")
             self.modules.start()
 
     def launch(self, users: Iterable[BrokerUser]) -> None:
@@ -114,19 +143,21 @@ class Cluster:
     def running(self) -> list[tuple[str, int, Callable[[], None]]]:
         """(name, pid or 0, what starts it again) of all that should run."""
         found = [(node.name, node.broker.pid, node.broker.restart) for node in self.nodes.all]
-        programs = [*self.workers, *([self.modules] if self.modules else [])]
-        return found + [(each.name, each.pid, each.start) for each in programs]
+        programs = [self.postgres, *self.workers, self.modules]
+        return found + [(each.name, each.pid, each.start) for each in programs if each]
 
     def stop(self) -> None:
         if self.modules is not None:
             self.modules.end(signal.SIGINT)
         for worker in self.workers:
             worker.end()
+        if self.postgres is not None:
+            self.postgres.end(signal.SIGINT)  # PostgreSQL's own fast shutdown
         self.nodes.stop()
 
     def _enrolled(self, modules: int) -> list[BrokerUser]:
         """Who may log in at the nodes: every module of the store, so many at least."""
-        store = open_store(self.data)
+        store = open_store(self.store)
         try:
             book = tariffs.read_book(TARIFF)
             keys, now_s = KeyFiles(self.data / KEYS_FOLDER), SystemClock().now_s()
@@ -140,7 +171,9 @@ class Cluster:
             store.close()
 
     def _write_config(self, name: str, kind: str, address: BrokerAddress) -> None:
+        url = "" if self.postgres is None else self.postgres.url
         text = _CONFIG.format(
+            store="" if not url else _STORE.format(url=url, secret=STORE_SECRET),
             shards=list(range(SHARDS)),
             kind=kind,
             host=address.host,
@@ -150,6 +183,13 @@ class Cluster:
             secret=SECRET,
         )
         write_whole(self.data / name, text, PRIVATE)
+
+
+def _kept(secret: Path) -> str:
+    """The password in a file, made the first time."""
+    if not secret.exists():
+        write_whole(secret, new_password(), PRIVATE)
+    return secret.read_text(encoding="utf-8").strip()
 
 
 def _module(number: int) -> str:

@@ -11,13 +11,15 @@ from pathlib import Path
 
 from host_tools import Refused
 from host_tools.broker import HOST, free_port
-from host_tools.cluster.cluster import SHARDS, Cluster
+from host_tools.cluster.cluster import DATA, POSTGRES, SHARDS, Cluster
+from host_tools.cluster.postgres import binaries, reachable
 from host_tools.processes import until_interrupted
 from host_tools.store.database import FILE
 
 FOLDER = Path("build/cluster")
 PORT = 14200
-PORTS = 14
+PORTS = 15
+AUTO = "auto"
 MODULES_MAX = 8
 LOOK_S = 0.5
 
@@ -28,6 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--port", type=int, default=PORT, help=f"the first of {PORTS} ports ({PORT}); 0: any free"
     )
     parser.add_argument(
+        "--postgres",
+        choices=(AUTO, "no"),
+        default=AUTO,
+        help="auto: the store is PostgreSQL where it is installed; no: SQLite",
+    )
+    parser.add_argument(
         "--modules", type=int, default=0, help=f"virtual modules to run too, 0 to {MODULES_MAX}"
     )
 
@@ -35,10 +43,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     if not 0 <= arguments.modules <= MODULES_MAX:
         raise Refused(f"--modules {arguments.modules}: must be 0 to {MODULES_MAX}")
-    cluster = Cluster(arguments.folder.resolve(), _ports(arguments.port))
+    folder: Path = arguments.folder.resolve()
+    server = _server(folder, arguments.postgres == AUTO)
+    cluster = Cluster(folder, _ports(arguments.port), server)
     asyncio.run(until_interrupted(_play(cluster, arguments.modules)))
     print("cluster: stopped 已停止")
     return 0
+
+
+def _server(folder: Path, wanted: bool) -> Path | None:
+    """PostgreSQL's binaries, None for SQLite. A folder keeps the store that it has."""
+    found = binaries()
+    if (folder / DATA / FILE).exists():
+        return None
+    if (folder / POSTGRES).exists():
+        if found is None:
+            raise Refused(f"{folder / POSTGRES}: PostgreSQL is not installed any more; install it")
+        return found
+    if not wanted:
+        return None
+    if found is None:
+        print("no PostgreSQL here: the store is SQLite 未安装 PostgreSQL，使用 SQLite")
+    elif not reachable(folder):
+        print(f"{folder}: not open to nobody, as whom root runs PostgreSQL: the store is SQLite")
+        return None
+    return found
 
 
 def _ports(first: int) -> Iterator[int]:
@@ -73,7 +102,10 @@ def _told(cluster: Cluster) -> Iterator[str]:
         )
     for worker in cluster.workers:
         yield f"{worker.name}  pid {worker.pid}  http://{HOST}:{worker.http_port}/metrics"
-    yield f"store     SQLite {cluster.data / FILE}, {SHARDS} shards 分片"
+    if cluster.postgres is None:
+        yield f"store     SQLite {cluster.data / FILE}, {SHARDS} shards 分片"
+    else:
+        yield f"postgres  pid {cluster.postgres.pid}  {cluster.postgres.url}, {SHARDS} shards 分片"
     if cluster.modules is not None:
         yield f"modules   pid {cluster.modules.pid}  {cluster.modules.log}"
     yield f"logs 日志: {cluster.folder}"

@@ -16,7 +16,7 @@ from host_tools.demo import cast
 from host_tools.files import PRIVATE, write_whole
 from host_tools.flashing.device_code import PACKAGES
 from host_tools.keys import KeyFiles
-from host_tools.processes import Program
+from host_tools.processes import Program, ours
 from host_tools.provisioning.module_files import module_files
 from host_tools.settlement import enrol
 from host_tools.settlement.service import KEYS_FOLDER
@@ -74,8 +74,8 @@ class World:
         self._exits.callback(self.broker.kill)
         self.store = open_store(self.data)
         self._exits.callback(self.store.close)
-        words = ["settle", "--config", str(self._write_config())]
-        self.settlement = Program("settle", words, self.folder / "settle.log")
+        command = ours("settle", "--config", str(self._write_config()))
+        self.settlement = Program("settle", command, self.folder / "settle.log")
         self._exits.callback(self.settlement.end)
         keys = KeyFiles(self.data / KEYS_FOLDER)
         try:

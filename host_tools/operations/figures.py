@@ -40,7 +40,7 @@ def read_only(store: StoreAddress) -> Connection:
 def newest_s(connection: Connection) -> int | None:
     row = connection.execute(
         "SELECT MAX(time_s) FROM"
-        " (SELECT kind, time_s FROM entries ORDER BY id DESC LIMIT ?) WHERE kind = ?",
+        " (SELECT kind, time_s FROM entries ORDER BY id DESC LIMIT ?) AS newest WHERE kind = ?",
         (NEWEST_ROWS, ledger.CHARGE),
     ).fetchone()
     return None if row[0] is None else int(row[0])

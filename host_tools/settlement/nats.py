@@ -49,6 +49,7 @@ class Connection:
         self._out = bytearray()
         self._messages: list[Message] = []
         self._asked = 0
+        self.version: tuple[int, ...] = ()  # of nats-server: major, minor
         self._pinged_ms = 0  # 0: no ping is under way
         self._ping_due_ms = _now_ms() + PING_MS
         try:
@@ -84,6 +85,8 @@ class Connection:
             offer = json.loads(told.removeprefix(b"INFO "))
         except ValueError as error:
             raise Unavailable(_FOREIGN) from error
+        words = str(offer.get("version", "")).split(".")
+        self.version = tuple(int(word) for word in words[:2] if word.isdigit())
         if broker.ca_file is None:
             if offer.get("tls_required"):
                 raise Unavailable(f"{broker.where}: wants TLS; name its CA as [broker] ca_file")

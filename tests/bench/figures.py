@@ -135,6 +135,7 @@ TARGETS["settlement proof"] = {
     "cluster_recovery_s_max": ("s", REPORTED, 0),
     "cluster_sent_again": ("readings", REPORTED, 0),
     "cluster_readings_s": ("readings/s", REPORTED, 0),
+    "cluster_on_postgres": ("stores", REPORTED, 0),
     "soak_s": ("s", ">=", 3600),
     "soak_points": ("points", ">=", 2000),
     "soak_readings": ("readings", REPORTED, 0),

@@ -48,7 +48,7 @@ _LASTS = (
     "SELECT MAX(rowid) FROM topups",
 )
 # All that an entry says, without which row it lies in and when it came.
-_LEDGERS = (
+LEDGERS = (
     "SELECT point_id, epoch, from_s, contra, charged_ncur, topups_ncur, head, said_head, seq,"
     " kind, time_s, quality, register_wh, energy_wh, version, period, used_wh, amount_ncur,"
     " number, channel, balance_ncur FROM entries ORDER BY point_id, seq"
@@ -73,7 +73,7 @@ def differences(restored: Path, truth: Path) -> int:
 
 def ledgers_unlike(one: Path, other: Path) -> int:
     with archive.read_only(one) as copy, archive.read_only(other) as store:
-        return unlike(copy.execute(_LEDGERS), store.execute(_LEDGERS))
+        return unlike(copy.execute(LEDGERS), store.execute(LEDGERS))
 
 
 def entries(path: Path) -> int:
