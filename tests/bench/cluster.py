@@ -144,7 +144,7 @@ def run(
             watch = Watch(store)
             watch.start()
             address = scene.cluster.nodes.address
-            running = lanes.Fleet(address, made / "single", SHARDS, count, rate)
+            running = lanes.Fleet(address, (made / "single", SHARDS, 0, count), rate)
             scene.killed_while(running, kill_s)
             acknowledged, again, took_ms = running.result()
             end_s = time.monotonic() + SETTLED_S_MAX

@@ -110,7 +110,7 @@ class Lane(threading.Thread):
 
 
 def pace(
-    broker: BrokerAddress, messages: Iterable[tuple[str, bytes]], rate: int
+    broker: BrokerAddress, pairs: Iterable[tuple[str, bytes]], rate: int
 ) -> tuple[int, int, int]:
     """Publishes so many a second, later all the faster. -> (acknowledged, sent again, ms)."""
     lanes = [Lane(number, broker) for number in range(LANES)]
@@ -118,7 +118,7 @@ def pace(
         lane.start()
     started_s = time.monotonic()
     tick = threading.Event()
-    for sent, (topic, payload) in enumerate(messages):
+    for sent, (topic, payload) in enumerate(pairs):
         while sent >= (time.monotonic() - started_s) * rate:
             tick.wait(TICK_S)
         lanes[hash(topic) % LANES].waiting.append((topic, payload))  # a module has one connection
@@ -130,23 +130,22 @@ def pace(
     return sum(lane.acknowledged for lane in lanes), sum(lane.again for lane in lanes), took_ms
 
 
-def _run(
-    broker: BrokerAddress, path: Path, shards: int, count: int, rate: int, told: Connection
-) -> None:
-    found = islice(fleet.written(path), count)
-    told.send(
-        pace(broker, ((fleet.topic_of(number, shards), data) for number, data in found), rate)
-    )
+def messages(path: Path, shards: int, first: int, last: int) -> Iterator[tuple[str, bytes]]:
+    """(topic, payload) of a fleet's file, from one message to another."""
+    for number, data in islice(fleet.written(path), first, last):
+        yield fleet.topic_of(number, shards), data
+
+
+def _run(broker: BrokerAddress, what: tuple[Path, int, int, int], rate: int, told: Connection):
+    told.send(pace(broker, messages(*what), rate))
 
 
 class Fleet:
-    """The process. `result` waits for its end."""
+    """The process; `what` is of `messages`. `result` waits for its end."""
 
-    def __init__(
-        self, broker: BrokerAddress, path: Path, shards: int, count: int, rate: int
-    ) -> None:
+    def __init__(self, broker: BrokerAddress, what: tuple[Path, int, int, int], rate: int) -> None:
         self._told, told = multiprocessing.Pipe(duplex=False)
-        arguments = (broker, path, shards, count, rate, told)
+        arguments = (broker, what, rate, told)
         self.process = multiprocessing.Process(target=_run, args=arguments, daemon=True)
         self.process.start()
         told.close()
