@@ -5,8 +5,11 @@ catches up when it is started again.
 """
 
 import http.client
+import secrets
+import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +22,19 @@ from host_tools.mqtt_client import MqttClient
 
 NODES = 3
 READY_S_MAX = 30
+PORTS_FROM, PORTS_END = 15000, 32000
 LOOK_S = 0.1
+
+
+def unused_ports() -> Iterator[int]:
+    """Ports nobody uses now. A node that is down keeps its own: they lie below those that systems
+    give to whoever connects."""
+    first = secrets.randbelow(PORTS_END - PORTS_FROM)
+    for place in range(PORTS_END - PORTS_FROM):
+        port = PORTS_FROM + (first + place) % (PORTS_END - PORTS_FROM)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((HOST, port))
+            yield port
 
 
 def answers(port: int, path: str) -> bool:

@@ -5,13 +5,13 @@ Prints what runs where and how to look at it, starts again what dies, stops all 
 
 import argparse
 import asyncio
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 from host_tools import Refused
-from host_tools.broker import HOST, free_port
+from host_tools.broker import HOST
 from host_tools.cluster.cluster import DATA, POSTGRES, SHARDS, Cluster
+from host_tools.cluster.nodes import unused_ports
 from host_tools.cluster.postgres import binaries, reachable
 from host_tools.processes import until_interrupted
 from host_tools.store.database import FILE
@@ -75,7 +75,7 @@ def _ports(first: int) -> Iterator[int]:
         raise Refused(f"--port {first}: must be 1024 to {65536 - PORTS}, or 0")
     if first:
         return iter(range(first, first + PORTS))
-    return (free_port() for _ in itertools.count())
+    return unused_ports()
 
 
 async def _play(cluster: Cluster, modules: int) -> None:

@@ -10,7 +10,6 @@ and started again. What the nodes acknowledged must be settled, once, and the le
 that one worker makes of the same messages without a broker, byte for byte.
 """
 
-import itertools
 import os
 import shutil
 import sqlite3
@@ -21,9 +20,9 @@ from contextlib import closing
 from pathlib import Path
 
 from host_tools.backup import archive, moving
-from host_tools.broker import free_port
 from host_tools.cluster import postgres
 from host_tools.cluster.cluster import SHARDS, Cluster
+from host_tools.cluster.nodes import unused_ports
 from host_tools.config import PREFIX, StoreAddress
 from host_tools.operations.figures import read_only
 from host_tools.store.database import FILE, open_store
@@ -72,9 +71,8 @@ class Scene:
     def __init__(self, made: Path, folder: Path, server: Path | None) -> None:
         clock = folder / "clock"
         clock.write_bytes((fleet.NOW_S * 1000).to_bytes(8, "little"))
-        ports = (free_port() for _ in itertools.count())
         environ = {f"{PREFIX}CLOCK_FILE": str(clock)}
-        self.cluster = Cluster(folder, ports, server, environ)
+        self.cluster = Cluster(folder, unused_ports(), server, environ)
         (self.cluster.data / archive.KEYS).symlink_to(made / fleet.KEYS)
         self.kills = 0
         self._fleet_store = made / fleet.STORE / FILE

@@ -1,6 +1,5 @@
 """Nodes that die, fall silent, or live while another one that mattered has died."""
 
-import itertools
 import socket
 import threading
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from host_tools.broker import HOST, Broker, free_port
-from host_tools.cluster.nodes import Nodes, greeted
+from host_tools.cluster.nodes import Nodes, greeted, unused_ports
 from host_tools.config import NATS, BrokerAddress
 from host_tools.settlement import jetstream, nats
 from host_tools.settlement.jetstream import JetStreamTransport
@@ -120,7 +119,7 @@ def test_a_consumer_without_messages_is_not_missed(
 
 
 def test_mqtt_sessions_go_on_at_another_node_and_lose_nothing(tmp_path: Path) -> None:
-    nodes = Nodes(tmp_path, (free_port() for _ in itertools.count()), "secret")
+    nodes = Nodes(tmp_path, unused_ports(), "secret")
     try:
         nodes.start([])
         transport = MqttTransport(nodes.address)
