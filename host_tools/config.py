@@ -286,6 +286,12 @@ def _store(table: _Table, base: Path, environ: Mapping[str, str]) -> tuple[str, 
     table.finish()
     if not url:
         return "", ""
+    check_url(url)
+    return url, environ.get(STORE_PASSWORD, "") or _password(path, "store")
+
+
+def check_url(url: str) -> None:
+    """Refused for what cannot be the URL of a store, without telling it: it may hold a secret."""
     if not url.startswith(POSTGRESQL):
         raise Refused("store.url: must begin with postgresql://; without it the store is SQLite")
     try:
@@ -294,7 +300,6 @@ def _store(table: _Table, base: Path, environ: Mapping[str, str]) -> tuple[str, 
         raise Refused("store.url: is not a URL; write postgresql://user@host/database") from error
     if open_word:
         raise Refused("store.url: must not hold the password; put it into store.password_file")
-    return url, environ.get(STORE_PASSWORD, "") or _password(path, "store")
 
 
 def _password(path: Path | None, whose: str) -> str:

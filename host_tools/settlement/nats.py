@@ -21,6 +21,7 @@ from protocol.units import Unavailable
 CONNECT_S_MAX = 5
 SEND_S_MAX = 30
 PIECE_BYTES = 262144
+PIECES_MAX = 16
 LINE_BYTES_MAX = 65536
 PING_MS = 2000
 SILENT_MS = 10000  # without an answer to a ping: the node is gone, or as good as gone
@@ -151,7 +152,8 @@ class Connection:
                     return item.payload
 
     def messages(self, most: int, wait_ms: int) -> list[Message]:
-        """Up to `most` messages that have come; waits for the first one only."""
+        """Up to `most` messages that have come, or PIECES_MAX pieces of them; waits for the first
+        one only."""
         end_ms = _now_ms() + wait_ms
         if not self._messages:
             self._parse()
@@ -168,6 +170,10 @@ class Connection:
                 raise Unavailable("the broker does not answer any more")
             elif now_ms >= end_ms:
                 break
+        for _ in range(PIECES_MAX):  # what waits in the socket belongs to the same batch
+            if len(self._messages) >= most or not self._fill():
+                break
+            self._parse()
         out = self._messages[:most]
         del self._messages[:most]
         return out
@@ -181,18 +187,19 @@ class Connection:
             self.flush()
         return now_ms
 
-    def _fill(self) -> None:
-        """Reads what is there, one piece."""
+    def _fill(self) -> bool:
+        """Reads what is there, one piece; False when it is nothing."""
         try:
             piece = self._socket.recv(PIECE_BYTES)
         except (BlockingIOError, ssl.SSLWantReadError):  # or only a part of a TLS record
-            return
+            return False
         except OSError as error:
             raise Unavailable(f"receiving: {error}") from error
         if not piece:
             raise Unavailable("the broker closed the connection")
         self._in = self._in[self._at :] + piece
         self._at = 0
+        return True
 
     def _wait_for(self, word: bytes) -> bytes:
         """The line that begins with a word; used before any message can come."""

@@ -41,7 +41,7 @@ class Tenancy:
         now_ms = self._store.leases.now_ms(self._clock.ticks_ms())
         with self._store.transaction(beside=True):
             for _, claim in sorted(before.items()):
-                if not self._renewed(claim, now_ms):
+                if not self._renewed([claim], now_ms):
                     del self.claims[claim.shard]
             for shard in self._shards:
                 if shard not in self.claims and len(self.claims) < self._most:
@@ -57,9 +57,9 @@ class Tenancy:
     def confirm(self) -> None:
         """Inside the transaction of a batch: all is still ours, or Overtaken."""
         now_ms = self._store.leases.now_ms(self._clock.ticks_ms())
-        for _, claim in sorted(self.claims.items()):
-            if not self._renewed(claim, now_ms):
-                raise Overtaken(f"shard {claim.shard} has another owner")
+        if not self._renewed(list(self.claims.values()), now_ms):
+            shards = ", ".join(str(shard) for shard in sorted(self.claims))
+            raise Overtaken(f"a shard of {shards} has another owner")
 
     def reading(self) -> None:
         """We read from the broker now: nothing of an owner before us is left there."""
@@ -90,6 +90,6 @@ class Tenancy:
         if held is not None and self._presence is not None and self._presence.gone(held[0]):
             self._store.leases.give_up(shard, *held)
 
-    def _renewed(self, claim: Claim, now_ms: int) -> bool:
-        whose = claim.shard, self._owner, claim.generation
-        return self._store.leases.renew(*whose, now_ms, LEASE_MS)
+    def _renewed(self, claims: list[Claim], now_ms: int) -> bool:
+        held = sorted((claim.shard, claim.generation) for claim in claims)
+        return self._store.leases.renew(self._owner, held, now_ms + LEASE_MS)

@@ -1,1 +1,1 @@
-"""The settlement store: one SQLite file, opened through `database.open_store`."""
+"""The settlement store, on SQLite or PostgreSQL, opened through `database.open_store`."""

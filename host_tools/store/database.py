@@ -56,6 +56,7 @@ class Store:
             self.ledgers.begin()
             yield
             self.ledgers.write()
+            self.intake.write()
             self._database.commit()
             done = True
         finally:
@@ -83,6 +84,7 @@ class Store:
         """Part of a transaction that is undone alone when the block raises."""
         self.ledgers.write()
         self._held.step()
+        mark = self.intake.mark()
         self._connection.execute("SAVEPOINT step")
         try:
             yield
@@ -90,7 +92,7 @@ class Store:
             self._held.step_done()
         except BaseException:
             self.ledgers.forget()
-            self.intake.forget()
+            self.intake.undo(mark)
             self._held.undo()
             if self._connection.in_transaction:  # a full disk has already undone everything
                 self._connection.execute("ROLLBACK TO step")
@@ -105,7 +107,8 @@ class Store:
 
     def make_room(self, now_s: int) -> None:
         """For a worker, now and then: prepares the journal for what comes next."""
-        self._database.make_room(now_s)
+        if self._database.make_room(now_s):
+            self.ledgers.renumber()
 
     def presence(self, owner: str) -> Presence:
         """Tells others that a worker lives, and it which others do not."""

@@ -1,15 +1,24 @@
 """What arrives besides money: rejects, batches that came too early, and events. All bounded."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 from host_tools.store.held import Held
 from host_tools.store.records import Event, Parked, Reject
-from host_tools.store.sql import Connection
+from host_tools.store.sql import Connection, Row
 
 REJECTS_MAX = 100000
 REJECT_BYTES_MAX = 256
 PARKED_MAX = 64  # batches of one module
 
+_AGAIN = "UPDATE rejects SET last_s = ?, count = count + ? WHERE digest = ? AND reason = ?"
+# Two workers may refuse the same bytes for the first time.
+_REFUSED = (
+    "INSERT INTO rejects (source, first_s, last_s, topic, module, reason, detail, digest, bytes,"
+    " size, count) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+    " WHERE NOT EXISTS (SELECT 1 FROM rejects WHERE digest = ? AND reason = ?)"
+    " ON CONFLICT (digest, reason) DO UPDATE SET count = rejects.count + excluded.count"
+)
 _EVENT = "SELECT seq, kind, time_s, quality, code, point, args FROM events"
 
 
@@ -17,10 +26,12 @@ class Intake:
     def __init__(self, connection: Connection, held: Held) -> None:
         self._connection = connection
         self._held = held
+        self._refused: list[Row] = []  # in this transaction, as _REFUSED has them
         self._waiting: set[tuple[str, int]] | None = None  # streams with batches, for the owner
 
     def forget(self) -> None:
-        """What is remembered of the store is read anew."""
+        """What waits is dropped, and what is remembered of the store read anew."""
+        self._refused.clear()
         self._waiting = None
 
     def reject(
@@ -33,29 +44,37 @@ class Intake:
         digest: bytes,
         data: bytes,
         now_s: int,
-    ) -> bool:
-        """Counts a refused message; True when it is the first of its kind.
+    ) -> None:
+        """Counts a refused message; it waits in memory until the transaction ends."""
+        kept = data[:REJECT_BYTES_MAX]
+        first = (source, now_s, now_s, topic, module, reason, detail, digest, kept, len(data))
+        self._refused.append(first)
 
-        The oldest rows go once there are REJECTS_MAX.
-        """
-        cursor = self._connection.execute(
-            "UPDATE rejects SET last_s = ?, count = count + 1 WHERE digest = ? AND reason = ?",
-            (now_s, digest, reason),
+    def write(self) -> None:
+        """Brings the store up to date with what waits. The oldest rows go at REJECTS_MAX."""
+        if not self._refused:
+            return
+        first = {(row[7], row[5]): row for row in reversed(self._refused)}
+        counts = Counter((row[7], row[5]) for row in self._refused)
+        known = [(first[key][2], counts[key], *key) for key in sorted(first)]  # one order for all
+        self._connection.executemany(_AGAIN, known)
+        new = ((*row, counts[key], *key) for key, row in reversed(first.items()))
+        self._connection.executemany(_REFUSED, new)
+        self._connection.execute(
+            "DELETE FROM rejects WHERE id <= (SELECT MAX(id) FROM rejects) - ?", (REJECTS_MAX,)
         )
-        if cursor.rowcount:
-            return False
-        values = (now_s, now_s, topic, module, reason, detail, digest)
-        cursor = self._connection.execute(
-            "INSERT INTO rejects (source, first_s, last_s, topic, module, reason, detail, digest,"
-            " bytes, size, count) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)"
-            " ON CONFLICT (digest, reason) DO UPDATE SET count = rejects.count + 1 RETURNING id",
-            (source, *values, data[:REJECT_BYTES_MAX], len(data)),
-        )
-        (row_id,) = cursor.fetchone()
-        self._connection.execute("DELETE FROM rejects WHERE id <= ?", (row_id - REJECTS_MAX,))
-        return True
+        self._refused.clear()
+
+    def mark(self) -> int:
+        """Where a part begins that may be undone alone."""
+        return len(self._refused)
+
+    def undo(self, mark: int) -> None:
+        del self._refused[mark:]
+        self._waiting = None
 
     def rejects(self, module: str | None = None) -> list[Reject]:
+        self.write()
         rows = self._connection.execute(
             "SELECT source, first_s, last_s, topic, module, reason, detail, size, count"
             " FROM rejects WHERE module = ? OR CAST(? AS TEXT) IS NULL ORDER BY id",
@@ -65,6 +84,7 @@ class Intake:
 
     def rejected(self, module: str) -> int:
         """How many messages of a module were refused, repetitions included."""
+        self.write()
         row = self._connection.execute(
             "SELECT COALESCE(SUM(count), 0) FROM rejects WHERE module = ?", (module,)
         ).fetchone()

@@ -61,13 +61,15 @@ class Leases:
             (generation, shard, owner, generation),
         )
 
-    def renew(self, shard: int, owner: str, generation: int, now_ms: int, life_ms: int) -> bool:
-        """Extends a lease; False when another owner has taken the shard."""
-        cursor = self._connection.execute(
+    def renew(self, owner: str, held: list[tuple[int, int]], until_ms: int) -> bool:
+        """Extends leases (shard, generation); False when another owner has taken one of them."""
+        if not held:
+            return True
+        cursor = self._connection.executemany(
             "UPDATE leases SET until_ms = ? WHERE shard = ? AND owner = ? AND generation = ?",
-            (now_ms + life_ms, shard, owner, generation),
+            [(until_ms, shard, owner, generation) for shard, generation in held],
         )
-        return cursor.rowcount == 1
+        return cursor.rowcount == len(held)
 
     def give_up(self, shard: int, owner: str, generation: int) -> None:
         """Lets the next one in at once."""

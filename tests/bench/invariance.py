@@ -14,6 +14,7 @@ import sqlite3
 import sys
 import tempfile
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from host_tools.settlement.tenancy import LEASE_MS, Tenancy
 from host_tools.settlement.transport import Claim, Delivery
 from host_tools.store.database import FILE, Store, open_store
 from host_tools.store.held import Overtaken
-from host_tools.store.sql import sqlite
+from host_tools.store.sql.sqlite import SqliteDatabase
 from protocol import topics
 from protocol.messages import EVENT_STREAM
 from tests.bench import figures
@@ -147,23 +148,35 @@ class Week:
             reference = f"{module} {number} {count}"
             return commands.pay(store, point, reference, 5000 * count, START_S).number
 
+    def asked(self, *questions: str) -> list[list[tuple[object, ...]]]:
+        """The answers of the store."""
+        connection = sqlite3.connect(self.folder / FILE)
+        rows = [connection.execute(question).fetchall() for question in questions]
+        connection.close()
+        return rows
+
+    def mortal(self) -> SqliteDatabase:
+        """A worker's own way to the store: `left` statements of its connection until it dies."""
+        path = self.folder / FILE
+        connection = sqlite3.connect(path, factory=Mortal, isolation_level=None)
+        connection.execute("PRAGMA synchronous = OFF")  # nobody cuts the power here
+        connection.execute("PRAGMA foreign_keys = ON")
+        return SqliteDatabase(connection, path)
+
+    def leases_end(self, clock: DeskClock) -> None:
+        clock.ms += LEASE_MS + 1
+
     def lacking(self) -> list[tuple[str, int]]:
         """The streams that are not settled to their end."""
-        with sqlite3.connect(self.folder / FILE) as connection:
-            rows = connection.execute(
-                "SELECT p.module, p.point, e.seq FROM points p JOIN entries e ON e.id = p.last_id"
-                " UNION ALL SELECT id, ?, events_seq FROM modules",
-                (EVENT_STREAM,),
-            ).fetchall()
-        connection.close()
+        (rows,) = self.asked(
+            "SELECT p.module, p.point, e.seq FROM points p JOIN entries e ON e.id = p.last_id"
+            f" UNION ALL SELECT id, {EVENT_STREAM}, events_seq FROM modules"
+        )
         known = {(module, stream): seq for module, stream, seq in rows}
         return [key for key, seq in self.last.items() if known.get(key, 0) < seq]
 
     def truth(self) -> bytes:
-        connection = sqlite3.connect(self.folder / FILE)
-        rows = [connection.execute(question).fetchall() for question in _TRUTH]
-        connection.close()
-        return repr(rows).encode()
+        return repr(self.asked(*_TRUTH)).encode()
 
 
 class Post:
@@ -240,11 +253,9 @@ class Worker:
     """One worker, from its birth to its death."""
 
     def __init__(self, week: Week, post: Post, clock: DeskClock, name: str, most: int) -> None:
-        path = week.folder / FILE
-        self.connection = sqlite3.connect(path, factory=Mortal, isolation_level=None)
-        self.connection.execute("PRAGMA synchronous = OFF")  # nobody cuts the power here
-        self.connection.execute("PRAGMA foreign_keys = ON")
-        store = Store(sqlite.SqliteDatabase(self.connection, path))
+        database = week.mortal()
+        self.connection = database.connection
+        store = Store(database)
         keys = KeyFiles(week.folder / "keys")
         self.letters = Letters(post)
         self.tenancy = Tenancy(store, clock, name, tuple(range(SHARDS)), most)
@@ -317,7 +328,7 @@ class Crew:
 
     def _replace(self, place: int) -> None:
         """Time goes by, and another one takes the place and its shards."""
-        self.clock.ms += LEASE_MS + 1
+        self.week.leases_end(self.clock)
         self.workers[place] = self._worker()
         for other in self.workers:
             other.look()
@@ -329,10 +340,17 @@ class Crew:
         return bool(lacking)
 
 
-def history(seed: int, workers: int) -> tuple[bool, int, int]:
-    """(same ledgers, deaths, overtaken) of one history with so many workers."""
+def history(
+    seed: int, workers: int, moved: Callable[[Week], Week] | None = None
+) -> tuple[bool, int, int]:
+    """(same ledgers, deaths, overtaken) of one history with so many workers.
+
+    `moved` takes the week to another database.
+    """
     with tempfile.TemporaryDirectory() as folder:
         week, wanted = reference(seed, Path(folder))
+        if moved is not None:
+            week = moved(week)
         crew = Crew(week, workers, random.Random(seed * 10 + workers), True)
         crew.settle()
         return week.truth() == wanted, crew.deaths, crew.overtaken

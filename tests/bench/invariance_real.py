@@ -40,8 +40,13 @@ class Scene:
         shards = ",".join(str(shard) for shard in range(invariance.SHARDS))
         worker = Settle(self.week.folder, address, NOW_S, shards)
         worker.shards_max = -(-invariance.SHARDS // workers)
+        worker.more = self.variables()
         worker.start(wait=False)
         return worker
+
+    def variables(self) -> dict[str, str]:
+        """What a worker is told besides."""
+        return {}
 
     def pour(self, pairs: list[tuple[str, bytes]]) -> None:
         try:

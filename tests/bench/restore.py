@@ -27,6 +27,7 @@ from host_tools.settlement.consumer import Consumer
 from host_tools.settlement.tenancy import Tenancy
 from host_tools.settlement.transport import Delivery
 from host_tools.store import database
+from host_tools.store.sql import sqlite
 from tests.bench import drain, figures, fleet, pouring
 from tests.host_tools.genuine import Settle, by_deadline
 
@@ -64,7 +65,7 @@ def unlike(one: Rows, other: Rows) -> int:
 def differences(restored: Path, truth: Path) -> int:
     """Rows of a restored store that are not those of the other one, and what is not sound."""
     with archive.read_only(restored) as copy, archive.read_only(truth) as store:
-        found = check.check(copy).found
+        found = check.check(sqlite.SqliteDatabase(copy, restored)).found
         for journal, last in zip(_JOURNALS, _LASTS, strict=True):
             upto = copy.execute(last).fetchone()
             found += unlike(copy.execute(journal, upto), store.execute(journal, upto))

@@ -12,6 +12,7 @@ PARTS = {
     "proof": (
         "invariance",
         "invariance_real",
+        "invariance_postgres",
         "golden_bills",
         "vee",
         "restore",

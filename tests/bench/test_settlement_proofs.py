@@ -1,7 +1,9 @@
 """Short runs of the settlement's proofs, and proof that they would notice."""
 
+import functools
 import importlib
 import sqlite3
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,8 +13,19 @@ from host_tools.settlement import inbox, jetstream, nats
 from host_tools.settlement.tenancy import Tenancy
 from host_tools.store.database import FILE
 from host_tools.store.sql import sqlite
-from tests.bench import drain, fleet, invariance, invariance_real, pouring, restore, settlement
+from tests.bench import (
+    drain,
+    drain_postgres,
+    fleet,
+    invariance,
+    invariance_postgres,
+    invariance_real,
+    pouring,
+    restore,
+    settlement,
+)
 from tests.host_tools.genuine import Settle, by_deadline
+from tests.postgres import Server
 
 
 def test_a_few_hostile_histories_leave_the_ledgers_of_one_worker() -> None:
@@ -25,6 +38,35 @@ def test_a_few_hostile_histories_leave_the_ledgers_of_one_worker() -> None:
 def test_real_workers_and_brokers_that_are_killed_leave_the_same_ledgers(kind: str) -> None:
     same, kills = invariance_real.run(7, kind, 2)
     assert same and kills > 0
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    made = Server()
+    made.begin()
+    yield made
+    made.end()
+
+
+@pytest.mark.parametrize("workers", [2, 7])
+def test_workers_on_postgresql_leave_the_ledgers_of_one_on_sqlite(
+    server: Server, workers: int
+) -> None:
+    moved = functools.partial(invariance_postgres.moved, server)
+    assert invariance.history(3, workers, moved)[0]
+
+
+def test_a_database_server_that_is_killed_leaves_the_same_ledgers(server: Server) -> None:
+    same, kills = invariance_postgres.run(server, 2001, NATS, 2)
+    assert same and kills > 0
+
+
+def test_a_small_fleet_drains_whole_by_two_workers_on_postgresql(
+    server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    made = fleet.made(tmp_path_factory.mktemp("fleet") / "made", meters=51, intervals=4)
+    url = drain_postgres.prepared(server, made)
+    assert drain_postgres.drained(server, url, 51 * fleet.BATCHES, made) > 0
 
 
 def test_without_fences_a_stalled_worker_changes_the_ledgers_and_the_proof_sees_it(

@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.host_tools.desk import Desk, Yard
-from tests.postgres import Server
-
-SQLITE, POSTGRESQL = "sqlite", "postgresql"
+from tests.postgres import POSTGRESQL, SQLITE, Server
 
 
 @pytest.fixture(scope="session")

@@ -327,7 +327,7 @@ def test_a_backup_of_the_first_schema_is_restored_to_the_newest(tmp_path: Path) 
     made.open()
     for _ in range(9):
         made.charge(250)
-    first_store(tmp_path / "data", [made], made.state.head)
+    first_store(StoreAddress(tmp_path / "data"), [made], made.state.head)
     archive.take(StoreAddress(tmp_path / "data"), tmp_path / "b", NOW_S)
     assert cli.main(["restore", str(tmp_path / "b"), "--into", str(tmp_path / "new")]) == 0
     with database.opened(tmp_path / "new") as store:

@@ -51,7 +51,7 @@ CREATE FUNCTION entry_numbers(lowest BIGINT, wanted BIGINT) RETURNS BIGINT LANGU
   -- The first of so many numbers that nobody else will use, above all given out before.
   DECLARE first BIGINT;
   BEGIN
-    PERFORM pg_advisory_xact_lock(''numbers_of_entries''::regclass::oid::bigint);
+    PERFORM pg_advisory_xact_lock(26980, 2);
     SELECT GREATEST(last_value, lowest) INTO first FROM numbers_of_entries;
     PERFORM setval(''numbers_of_entries'', first + wanted);
     RETURN first;

@@ -7,6 +7,7 @@ one of FAILURES; `explained` of the database makes one line with a remedy of it.
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from host_tools import Refused
@@ -109,8 +110,12 @@ class Database(Protocol):
     def alter(self, rows: list[Row]) -> None:
         """Rows of points, as ALTER has them."""
 
-    def make_room(self, now_s: int) -> None:
-        """Prepares the journal for what comes next, outside a transaction."""
+    def make_room(self, now_s: int) -> bool:
+        """Prepares the journal for what comes next, outside a transaction. True when rows from
+        now on belong into another part of it."""
+
+    def shrinking(self, table: str) -> AbstractContextManager[None]:
+        """Rows of a table that only grows may be deleted in the block, inside a transaction."""
 
     def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Any]:
         """Rows of a long answer, one by one, inside a transaction."""

@@ -29,7 +29,7 @@ from host_tools.store.sql.binary import copied, int8s
 from host_tools.store.sql.months import name_of, number_of
 from host_tools.store.sql.postgres_connection import PostgresConnection
 
-WRITE = 0x67726964  # advisory locks: who writes, who numbers
+WRITE = "26980, 1"  # the advisory lock of who writes; `26980, 2` is that of who numbers rows
 _COPY = f"COPY entries ({', '.join(ENTRY_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
 _MOVE = (
     "UPDATE points SET last_id = moved.last_id"
@@ -37,6 +37,8 @@ _MOVE = (
     " WHERE points.id = moved.id AND points.last_id = moved.was"
 )
 NUMBERS = 1 << 20  # journal rows numbered at a time
+NEXT_MONTH_S = 27 * 86400
+AGAIN_S = 600
 
 
 class PostgresDatabase:
@@ -49,6 +51,7 @@ class PostgresDatabase:
         self.where = address.shown
         self._attendances: list[Attendance] = []
         self._months: set[int] = set()  # that have their part of the journal
+        self._month = self._again_s = 0
 
     def begin(self, beside: bool) -> None:
         shared = "_shared" if beside else ""
@@ -90,17 +93,21 @@ class PostgresDatabase:
     def alter(self, rows: list[Row]) -> None:
         self.connection.executemany(ALTER, rows)
 
-    def make_room(self, now_s: int) -> None:
+    def make_room(self, now_s: int) -> bool:
         """A part of the journal for this month and the next; what has none goes to the default."""
-        for month in (now_s, now_s + 27 * 86400):
+        for month in (now_s, now_s + NEXT_MONTH_S):
             first, end = number_of(month), number_of(month, 1)
-            if first in self._months:
+            if first in self._months or now_s < self._again_s:
                 continue
             try:
                 self._make_part(name_of(month), first, end)
-            except Interrupted:  # somebody reads: another time
-                return
-            self._months.add(first)
+                self._months.add(first)
+            except Lost:
+                raise
+            except Interrupted:  # somebody reads all of it, and writers must not wait for that
+                self._again_s = now_s + AGAIN_S
+        before, self._month = self._month, number_of(now_s)
+        return self._month != before
 
     def _make_part(self, name: str, first: int, end: int) -> None:
         """Unless it is there, or rows of that time lie in the default part already."""
@@ -109,7 +116,7 @@ class PostgresDatabase:
             return
         try:
             self.begin(beside=False)
-            execute("SET LOCAL lock_timeout = '2s'")
+            execute("SET LOCAL lock_timeout = '200ms'")
             late = execute(
                 "SELECT 1 FROM entries_other WHERE id >= ? AND id < ? LIMIT 1", (first, end)
             ).fetchone()
@@ -122,6 +129,12 @@ class PostgresDatabase:
         finally:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
+
+    @contextmanager
+    def shrinking(self, table: str) -> Iterator[None]:
+        self.connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER {table}_remain")
+        yield
+        self.connection.execute(f"ALTER TABLE {table} ENABLE TRIGGER {table}_remain")
 
     def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Any]:
         return self.connection.stream(sql, parameters)

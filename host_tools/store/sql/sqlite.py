@@ -7,6 +7,7 @@ The cost is one sync a batch, not one a reading. A writer waits for another one 
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,18 @@ class SqliteDatabase:
     def alter(self, rows: list[Row]) -> None:
         self.connection.executemany(ALTER, rows)
 
-    def make_room(self, now_s: int) -> None:
-        """Nothing: a table of SQLite has no parts."""
+    def make_room(self, now_s: int) -> bool:
+        return False  # a table of SQLite has no parts
+
+    @contextmanager
+    def shrinking(self, table: str) -> Iterator[None]:
+        name, sql = self.connection.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name = ?",
+            (f"{table}_remain",),
+        ).fetchone()
+        self.connection.execute(f"DROP TRIGGER {name}")
+        yield
+        self.connection.execute(sql)
 
     def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Any]:
         return self.connection.execute(sql, parameters)

@@ -10,8 +10,6 @@ from host_tools.ordering import relay
 from host_tools.store.orders import Record
 from protocol import cbor, codes
 
-ON_BOTH = True
-
 NOW_S = 1_800_000_000
 RECONNECTS = (fee.PERMIT, fee.CLOSE)
 

@@ -9,8 +9,6 @@ from host_tools.store import orders
 from protocol import codes
 from tests.host_tools.ordering.orderly import file_of
 
-ON_BOTH = True
-
 TRIP = ("relay", "m1", 0, "trip", "--cause", "safety", "--expires", "2h")
 CONTRACT = ("relay", "m1", 0, "trip", "--cause", "contract", "--expires", "2h")
 PERMIT = ("relay", "m1", 0, "permit")
