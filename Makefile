@@ -9,7 +9,7 @@ DEVICE_FILES = $(shell find protocol firmware boards -name '*.py' | sort)
 DEMO_FLAGS := $(if $(filter live,$(DEMO)),--live)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check device-image proof-chain bench-module proof-module \
+.PHONY: help setup demo cluster test check device-image proof-chain bench-module proof-module \
 	bench-settlement proof-settlement clean
 
 help: ## list the targets
@@ -20,6 +20,9 @@ setup: $(STAMP) ## install everything into .venv; needs the network once, PYTHON
 
 demo: $(STAMP) ## three modules, a broker and settlement play the story and prove it; DEMO=live goes on
 	@$(BIN)/gridpurse demo $(DEMO_FLAGS)
+
+cluster: $(STAMP) ## three broker nodes, two workers and MODULES=n virtual modules on this machine, for trial
+	@$(BIN)/gridpurse cluster --modules $(or $(MODULES),0)
 
 test: $(STAMP) ## every test, on CPython and on MicroPython; ARGS="-k name" selects
 	@$(BIN)/python -m pytest -n $(or $(JOBS),auto) --dist loadfile --no-loadscope-reorder \

@@ -2,7 +2,7 @@
 
 Every module may write its own `u` topic, leave its will on `w` and read its own `d`, nothing else;
 the host may use all three, and tell Home Assistant of its points. Ends with the process that
-started it. A real fleet runs its own.
+started it. A real fleet runs its own. A `Seat` makes it a node of a cluster on this machine.
 """
 
 import json
@@ -32,12 +32,13 @@ _STREAM = "$MQTT_msgs"
 _PULL = [
     *(
         f"$JS.API.CONSUMER.{what}.{_STREAM}.*"
-        for what in ("INFO", "DELETE", "DURABLE.CREATE", "MSG.NEXT")
+        for what in ("INFO", "DELETE", "DURABLE.CREATE", "RESET", "MSG.NEXT")
     ),
     f"$JS.ACK.{_STREAM}.>",
     f"$MQTT.msgs.{topics.DOWN}.>",
 ]
 _INBOX = "_INBOX.gridpurse.>"
+_ROUTE_USER = "node"
 # What the host did not acknowledge comes again after this long, also when the host died.
 ACK_WAIT_S = 2
 START_S_MAX = 10
@@ -51,6 +52,17 @@ class BrokerUser:
     module: str
     shard: int
     password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A node's place in its cluster. Every message is on the disks of all its nodes."""
+
+    name: str
+    route_port: int  # for the other nodes
+    watch_port: int  # HTTP, for who looks: /healthz /jsz /varz
+    route_ports: tuple[int, ...]  # of all nodes
+    password: str = field(repr=False)  # among the nodes
 
 
 def new_password() -> str:
@@ -68,11 +80,17 @@ class Broker:
     """One nats-server with its own folder. `start` returns once it takes connections."""
 
     def __init__(
-        self, folder: Path, port: int, host_password: str = "", nats_port: int = 0
+        self,
+        folder: Path,
+        port: int,
+        host_password: str = "",
+        nats_port: int = 0,
+        seat: Seat | None = None,
     ) -> None:
         self._folder = folder
         self._port = port
         self._nats_port = nats_port
+        self._seat = seat
         self._host_password = host_password or new_password()
         self.users: tuple[BrokerUser, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
@@ -107,6 +125,12 @@ class Broker:
                 preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509
             )
         self._wait(process)
+
+    @property
+    def pid(self) -> int:
+        """0 while it does not run."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else 0
 
     def stop(self) -> None:
         """Orderly; what it took is on disk."""
@@ -162,18 +186,29 @@ class Broker:
     def _write_config(self) -> Path:
         path = self._folder / "nats.conf"
         password = self._host_password
-        text = config_text(self._folder, self._port, password, self.users, self._nats_port)
+        text = config_text(
+            self._folder, self._port, password, self.users, self._nats_port, self._seat
+        )
         write_whole(path, text, PRIVATE)
         return path
 
 
 def config_text(
-    folder: Path, port: int, host_password: str, users: Iterable[BrokerUser], nats_port: int = 0
+    folder: Path,
+    port: int,
+    host_password: str,
+    users: Iterable[BrokerUser],
+    nats_port: int = 0,
+    seat: Seat | None = None,
 ) -> str:
     """nats-server's configuration; a topic u/0/m is its subject u.0.m.
 
     A subscription needs a subject both bare and with `.>`; QoS 1 also needs `$MQTT.sub.>`.
     """
+    name, replicas, synced = "gridpurse", "", ""
+    if seat is not None:
+        name, synced = seat.name, ", sync_interval: always"
+        replicas = f", stream_replicas: {len(seat.route_ports)}"
     logins = [
         _login(HOST_USER, host_password, [*_ALL, *_PULL], [*_ALL, _INBOX]),
         *(
@@ -187,14 +222,31 @@ def config_text(
         ),
     ]
     joined = "\n    ".join(logins)
-    return f"""server_name: gridpurse
+    store_dir = json.dumps(str(folder / "jetstream"))
+    return f"""server_name: {name}
 listen: "{HOST}:{nats_port or -1}"
-jetstream {{ store_dir: {json.dumps(str(folder / "jetstream"))}, max_mem: 64MB, max_file: 1GB }}
-mqtt {{ listen: "{HOST}:{port}", max_ack_pending: 2000, ack_wait: "{ACK_WAIT_S}s" }}
+jetstream {{ store_dir: {store_dir}, max_mem: 64MB, max_file: 1GB{synced} }}
+mqtt {{ listen: "{HOST}:{port}", max_ack_pending: 2000, ack_wait: "{ACK_WAIT_S}s"{replicas} }}
 authorization {{
   users = [
     {joined}
   ]
+}}
+{"" if seat is None else _cluster(seat)}"""
+
+
+def _cluster(seat: Seat) -> str:
+    routes = [
+        f"nats-route://{_ROUTE_USER}:{seat.password}@{HOST}:{port}"
+        for port in seat.route_ports
+        if port != seat.route_port
+    ]
+    return f"""http: "{HOST}:{seat.watch_port}"
+cluster {{
+  name: gridpurse
+  listen: "{HOST}:{seat.route_port}"
+  authorization {{ user: {_ROUTE_USER}, password: {json.dumps(seat.password)}, timeout: 5 }}
+  routes = {json.dumps(routes)}
 }}
 """
 

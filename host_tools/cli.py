@@ -10,6 +10,7 @@ from collections.abc import Callable
 from host_tools import Refused, setup, simulate
 from host_tools.backup import command as backup
 from host_tools.billing import command as bill
+from host_tools.cluster import run as cluster
 from host_tools.demo import run as demo
 from host_tools.exchange import bridge, export, readings
 from host_tools.flashing import device_image
@@ -46,6 +47,11 @@ COMMANDS: dict[
     "setup": ("prepare the folder of a new host", setup.add_arguments, setup.run),
     "simulate": ("run virtual modules at this desk", simulate.add_arguments, simulate.run),
     "settle": ("settle what modules send", service.add_arguments, service.run),
+    "cluster": (
+        "broker nodes and workers of a trial, all here",
+        cluster.add_arguments,
+        cluster.run,
+    ),
     "doctor": ("check that all is in place", doctor.add_arguments, doctor.run),
     "topup": ("credit a payment to a service point", topup.add_arguments, topup.run),
     "command": ("order something of a module", command.add_arguments, command.run),

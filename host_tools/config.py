@@ -6,6 +6,8 @@
     [broker]
     host = "127.0.0.1"           GRIDPURSE_BROKER_HOST
     port = 1883                  GRIDPURSE_BROKER_PORT
+    fallbacks = "b2:1883"        GRIDPURSE_BROKER_FALLBACKS   the cluster's other nodes, in turn
+    ca_file = "ca.pem"           GRIDPURSE_BROKER_CA_FILE     TLS; trusts nobody else
     user = "host"                GRIDPURSE_BROKER_USER
     password_file = "secret"     GRIDPURSE_BROKER_PASSWORD_FILE, or ..._PASSWORD itself
     kind = "mqtt"                GRIDPURSE_BROKER_KIND    "nats": pull from JetStream at `port`
@@ -26,14 +28,15 @@ Relative paths in the file are relative to it. Every error is one line: file, ke
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from host_tools import Refused
+from host_tools import Refused, tls
 from host_tools.clock import Clock, FileClock, SystemClock
-from protocol import topics
+from protocol import places, topics
+from protocol.units import Malformed
 
 DEFAULT_FILE = "gridpurse.toml"
 MQTT = "mqtt"
@@ -48,11 +51,29 @@ LIKE = 0.7  # how much a variable must look like one of ours to be taken for a s
 
 @dataclass(frozen=True, slots=True)
 class BrokerAddress:
+    """Where a broker is and who we are there; `fallbacks` are other nodes of the same cluster."""
+
     host: str
     port: int
     user: str = ""
     password: str = field(default="", repr=False)
     kind: str = "mqtt"
+    fallbacks: tuple[tuple[str, int], ...] = ()
+    ca_file: Path | None = None  # None: no TLS
+
+    @property
+    def where(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    @property
+    def fallbacks_text(self) -> str:
+        """As settings of host and module write them."""
+        return ",".join(f"{host}:{port}" for host, port in self.fallbacks)
+
+    def turned(self) -> "BrokerAddress":
+        """The same cluster with its next node in front."""
+        (host, port), *others = (*self.fallbacks, (self.host, self.port))
+        return replace(self, host=host, port=port, fallbacks=tuple(others))
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,9 +266,17 @@ def _broker(table: _Table, base: Path, environ: Mapping[str, str]) -> BrokerAddr
     user = table.text("user", "GRIDPURSE_BROKER_USER", "")
     path = table.path("password_file", "GRIDPURSE_BROKER_PASSWORD_FILE", base, "")
     kind = table.choice("kind", "GRIDPURSE_BROKER_KIND", MQTT, NATS)
+    listed = table.text("fallbacks", "GRIDPURSE_BROKER_FALLBACKS", "")
+    try:
+        fallbacks = places.all_of("[broker] fallbacks", listed)
+    except Malformed as error:
+        raise Refused(error.detail) from error
+    ca_file = table.path("ca_file", "GRIDPURSE_BROKER_CA_FILE", base, "")
+    if ca_file:
+        tls.trusting(ca_file)
     table.finish()
     password = environ.get(PASSWORD, "") or _password(path, "broker")
-    return BrokerAddress(host, port, user, password, kind)
+    return BrokerAddress(host, port, user, password, kind, fallbacks, ca_file)
 
 
 def _store(table: _Table, base: Path, environ: Mapping[str, str]) -> tuple[str, str]:

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,32 @@ def only_one(folder: Path) -> Iterator[None]:
         yield
 
 
+def broker_users(data: Path, store: Store) -> list[BrokerUser]:
+    """Every module of the store, with the password that it has or gets now."""
+    users = []
+    for module in store.fleet.modules():
+        path = _password_path(data, module.id)
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            write_whole(path, new_password(), PRIVATE)
+        users.append(BrokerUser(module.id, module.shard, _password(path)))
+    return users
+
+
+def _password_path(data: Path, module: str) -> Path:
+    return data / PASSWORDS_FOLDER / f"{module}.secret"
+
+
+def _password(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(
+            f"{path}: no password of {path.stem} at the broker; write it there (mode 0600),"
+            " or use --broker"
+        ) from error
+
+
 class Scene:
     """What runs together: perhaps a broker, and modules in one time."""
 
@@ -137,35 +164,17 @@ class Scene:
                 f"--broker: serves {HOST} and user {HOST_USER} with a password file;"
                 " configure that under [broker], or leave --broker out"
             )
-        users = []
-        for module in store.fleet.modules():
-            path = self._password_path(module.id)
-            if not path.exists():
-                path.parent.mkdir(mode=0o700, exist_ok=True)
-                write_whole(path, new_password(), PRIVATE)
-            users.append(BrokerUser(module.id, module.shard, self._login(module.id).password))
         with ExitStack() as exits:
             broker = Broker(self.data / BROKER_FOLDER, address.port, address.password)
             exits.callback(broker.stop)
-            broker.start(users)
+            broker.start(broker_users(self.data, store))
             print(f"broker: {HOST}:{address.port}, its log is {broker.log}", flush=True)
             yield
 
-    def _password_path(self, module: str) -> Path:
-        return self.data / PASSWORDS_FOLDER / f"{module}.secret"
-
     def _login(self, module: str) -> BrokerAddress:
         """What a module logs in with."""
-        path = self._password_path(module)
-        try:
-            password = path.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise Refused(
-                f"{path}: no password of {module} at the broker; write it there (mode 0600),"
-                " or use --broker"
-            ) from error
-        address = self.settings.broker
-        return BrokerAddress(address.host, address.port, module, password)
+        password = _password(_password_path(self.data, module))
+        return replace(self.settings.broker, user=module, password=password)
 
     def _introduce(self, ahead: bool) -> None:
         for each in self.modules:

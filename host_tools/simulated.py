@@ -274,6 +274,7 @@ class Simulated:
         new = old._replace(
             broker_host=self._login.host,
             broker_port=self._login.port,
+            broker_fallbacks=self._login.fallbacks_text,
             broker_user=self._login.user,
             broker_password=self._login.password,
         )

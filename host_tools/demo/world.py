@@ -4,9 +4,6 @@
 settlement reads it from a file, so host and modules live in the same hours.
 """
 
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -19,7 +16,7 @@ from host_tools.demo import cast
 from host_tools.files import PRIVATE, write_whole
 from host_tools.flashing.device_code import PACKAGES
 from host_tools.keys import KeyFiles
-from host_tools.processes import die_with_parent
+from host_tools.processes import Program, ours
 from host_tools.provisioning.module_files import module_files
 from host_tools.settlement import enrol
 from host_tools.settlement.service import KEYS_FOLDER
@@ -35,38 +32,6 @@ from protocol.units import NO_RELAY
 
 LOCKSTEP = 0
 OPTIONS = Options(baud=BAUD, heap_bytes=176 * 1024, heap_probe_every=20)
-SETTLE_STOP_S = 10
-
-
-class Settlement:
-    """`gridpurse settle` as its own process."""
-
-    def __init__(self, folder: Path, config: Path) -> None:
-        self._log = folder / "settle.log"
-        self._config = config
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "host_tools.cli", "settle", "--config", str(self._config)]
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own program
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                preexec_fn=die_with_parent(),  # noqa: PLW1509 - it calls two system calls
-            )
-
-    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
-        process, self._process = self._process, None
-        if process:
-            process.send_signal(number)
-            try:
-                process.wait(SETTLE_STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 class World:
@@ -109,7 +74,8 @@ class World:
         self._exits.callback(self.broker.kill)
         self.store = open_store(self.data)
         self._exits.callback(self.store.close)
-        self.settlement = Settlement(self.folder, self._write_config())
+        command = ours("settle", "--config", str(self._write_config()))
+        self.settlement = Program("settle", command, self.folder / "settle.log")
         self._exits.callback(self.settlement.end)
         keys = KeyFiles(self.data / KEYS_FOLDER)
         try:

@@ -13,7 +13,6 @@ from contextlib import closing
 from dataclasses import dataclass
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from host_tools import Refused
@@ -21,6 +20,7 @@ from host_tools.config import BrokerAddress
 from host_tools.exchange.bills_csv import decimal
 from host_tools.exchange.readings_csv import utc
 from host_tools.exchange.records import named
+from host_tools.mqtt_client import MqttClient
 from protocol import topics
 from protocol.units import BAD_FIELD, POINTS_MAX, Malformed
 
@@ -135,11 +135,9 @@ class Link:
 
     def __init__(self, broker: BrokerAddress, will: Message | None = None) -> None:
         self.fresh = threading.Event()
-        self._where = f"broker {broker.host}:{broker.port}"
+        self._where = f"broker {broker.where}"
         self._answer: queue.Queue[ReasonCode] = queue.Queue()
-        self._client = client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=CLIENT)
-        if broker.user:
-            client.username_pw_set(broker.user, broker.password)
+        self._client = client = MqttClient(broker, CLIENT)
         if will is not None:
             client.will_set(will.topic, will.payload, qos=1, retain=True)
         client.on_connect = self._connected

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
 
 from host_tools import Refused
 from host_tools.config import DEFAULT_FILE, NATS, BrokerAddress, Settings
+from host_tools.mqtt_client import MqttClient
 from host_tools.operations.finding import Finding, fail, ok, warn
 from host_tools.settlement import nats
 from host_tools.settlement.jetstream import STREAM
@@ -73,7 +73,7 @@ def folder(path: Path) -> Finding:
 
 def broker(address: BrokerAddress, shards: tuple[int, ...]) -> Finding:
     """Reachable, logs us in, and lets us read the first shard."""
-    where = f"{address.host}:{address.port}"
+    where = address.where
     try:
         why = _nats(address) if address.kind == NATS else _mqtt(address, shards[0])
     except OSError as error:
@@ -115,10 +115,8 @@ def _nats(address: BrokerAddress) -> str:
 def _mqtt(address: BrokerAddress, shard: int) -> str:
     """Why not; empty when it does. Under a name of its own, so that no worker is cut off."""
     said: list[str] = []
-    client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"gp-doctor-{os.getpid()}")
+    client = MqttClient(address, f"gp-doctor-{os.getpid()}")
     client.connect_timeout = WAIT_S
-    if address.user:
-        client.username_pw_set(address.user, address.password)
 
     def connected(_client: paho.Client, _data: Any, _flags: Any, reason: Any, _more: Any) -> None:
         if reason.is_failure:

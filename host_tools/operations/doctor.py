@@ -78,7 +78,10 @@ def examined(arguments: argparse.Namespace) -> Iterator[Finding]:
         yield checks_machine.disk(settings.data_dir)
     clock, now_s = checks_machine.clock(settings)
     yield clock
-    yield checks_machine.broker(settings.broker, settings.shards)
+    node = settings.broker
+    for _ in range(1 + len(node.fallbacks)):
+        yield checks_machine.broker(node, settings.shards)
+        node = node.turned()
     if settings.data_dir.is_dir():
         yield from _of_store(settings, now_s, arguments.quick)
 

@@ -5,8 +5,10 @@ has acknowledged it. Each owner of a shard has a consumer of its own, named afte
 it starts where the one before it stopped, and that one is deleted, which shuts out an owner that
 was overtaken. Within one consumer and connection messages come in order and without a gap, so
 acknowledging the last one of a batch acknowledges all before it. After a broken connection we
-cannot know what was lost on the way, and begin a consumer anew at the last acknowledgement.
+cannot know what was lost on the way, and reset the consumer to its last acknowledgement.
 We ask for no more than CREDITS messages ahead: a burst stays on the broker's disk.
+In a cluster every failure leads to the next node. The node that serves a consumer may die while
+ours lives, and our requests with it: it is missed by the heartbeats that they ask for.
 """
 
 import json
@@ -26,12 +28,19 @@ QOS1_HEAD = b"NATS/1.0\r\nNmqtt-Pub:1\r\n\r\n"
 CREDITS = 10000  # messages asked for and not yet come, of one shard
 ACK_WAIT_S = 60
 PULL_S = 20  # an open request; the broker says when it ends it
-ANSWER_MS = 5000
+HEARTBEAT_MS = 1000  # of a consumer that has nothing for us; well within nats.PING_MS
+KEPT_MS = 30000  # consumers of owners before us, for nodes that are away
+MISSED_MAX = 2  # signs of life of the node without a word of a consumer
+ANSWER_MS = 2000
 RETRY_MS = 1000
+ROUNDS_QUIET = 60  # of trying all nodes in vain, one in so many is told
 NAMES_MAX = 200000  # topics remembered
-_NS_PER_S = 1000000000
+_NS_PER_MS = 1000000
+_NS_PER_S = 1000 * _NS_PER_MS
 _NOT_FOUND = (10014, 10059)  # JetStream error codes: consumer, stream
-_SIDES = ("a", "b")  # two names a generation: one is made before the other is deleted
+_SINCE = (2, 14)  # nats-server has consumers that can be reset
+
+_Told = dict[str, dict[str, Any]]
 
 log = logging.getLogger(__name__)
 
@@ -39,20 +48,24 @@ log = logging.getLogger(__name__)
 class _Reader:
     """The consumer of one shard on one connection."""
 
-    def __init__(self, claim: Claim, sid: int, inbox: str) -> None:
+    def __init__(self, claim: Claim, name: str, inbox: str) -> None:
         self.claim = claim
-        self.sid = sid
+        self.name = name
         self.inbox = inbox
-        self.name = ""
+        self.before: list[str] = []  # consumers of owners before us that are not yet ended
+        self.made_ms = _now_ms()
         self.coming = 0  # asked for and not yet come
         self.sequence = 0  # of the consumer: every delivery counts one
+        self.missed = 0  # how often the node showed that it lives since the consumer did
 
 
 class JetStreamTransport:
     """All shards on one connection."""
 
     def __init__(self, broker: BrokerAddress, owner: str = "settle") -> None:
-        self._broker = broker
+        self._broker = broker  # the node in front is the one we use or try
+        self._nodes = 1 + len(broker.fallbacks)
+        self._tried = 0  # nodes in vain, since one has served us
         self._owner = owner
         self._inbox = ""  # another one for every connection: late answers are nobody's
         self._connections = 0
@@ -80,7 +93,8 @@ class JetStreamTransport:
         return set(self._claims)
 
     def ready(self) -> bool:
-        return len(self._readers) == len(self._claims)
+        readers = self._readers.values()
+        return len(readers) == len(self._claims) and not any(each.before for each in readers)
 
     def backlog(self) -> int:
         """What the stream held behind the last message of each shard."""
@@ -106,6 +120,8 @@ class JetStreamTransport:
                 out = self._delivered(found)
             except Unavailable as error:
                 self._drop(str(error))
+                if _now_ms() >= end_ms:
+                    return []
         return out
 
     def acknowledge(self, deliveries: list[Delivery]) -> None:
@@ -146,8 +162,12 @@ class JetStreamTransport:
                 nats.wait(min(wait_ms, max(0, end_ms - _now_ms())))
                 if wait_ms > end_ms - _now_ms():
                     return None
-            self._retry_ms = _now_ms() + RETRY_MS
+            self._tried += 1
+            if self._tried % self._nodes == 0:
+                self._retry_ms = _now_ms() + RETRY_MS
             self._link = nats.Connection(self._broker)
+            if self._link.version < _SINCE:
+                self._refusal = f"{self._broker.where}: nats-server must be 2.14 or newer"
             self._connections += 1
             self._inbox = f"_INBOX.gridpurse.{self._owner}.{self._connections}"
             self._link.subscribe(f"{self._inbox}.>", 0)
@@ -155,38 +175,52 @@ class JetStreamTransport:
             known = {reader.claim.shard for reader in self._readers.values()}
             claim = next(item for shard, item in self._claims.items() if shard not in known)
             self._begin(self._link, claim)
+        self._tried = 0
         return self._link
 
     def _drop(self, why: str, told: bool = True) -> None:
         """Gives the connection up; whatever was not acknowledged comes again."""
         if told:
-            log.warning("broker %s:%d: %s", self._broker.host, self._broker.port, why)
+            rounds = max(0, self._tried - 1) // self._nodes
+            level = logging.DEBUG if rounds % ROUNDS_QUIET else logging.WARNING
+            log.log(level, "broker %s: %s", self._broker.where, why)
+            self._broker = self._broker.turned()
         if self._link is not None:
             self._link.close()
         self._link = None
         self._readers.clear()
 
     def _begin(self, link: nats.Connection, claim: Claim) -> None:
-        """Makes the consumer of a claim, from where the newest one before it stopped."""
-        floor, olds = 0, []
+        """The consumer of a claim, from where it or the newest one before it stopped."""
+        found = {}
         for generation in range(max(1, claim.since), claim.generation + 1):
-            for side in _SIDES:
-                name = f"gp-settle-{claim.shard}-{generation}{side}"
-                found = self._ask_api(link, "INFO", name, {})
-                if "ack_floor" in found:
-                    olds.append(name)
-                    floor = max(floor, found["ack_floor"]["stream_seq"])
-        if not olds and claim.made:
+            name = f"gp-settle-{claim.shard}-{generation}"
+            told = self._ask_api(link, "INFO", name, {})
+            if "ack_floor" in told:
+                found[name] = told
+        if not found and claim.made:
             log.warning("shard %d has another reader", claim.shard)
             del self._claims[claim.shard]
             return
-        mine = [f"gp-settle-{claim.shard}-{claim.generation}{side}" for side in _SIDES]
-        name = next((item for item in mine if item not in olds), "")
-        if not name:  # died between making one and deleting the other
-            name = mine[0]
-            olds.remove(name)
-            self._ask_api(link, "DELETE", name, {})
-        reader = _Reader(claim, claim.shard + 1, f"{self._inbox}.{name}")
+        name = f"gp-settle-{claim.shard}-{claim.generation}"
+        if name in found:
+            told = self._ask_api(link, "RESET", name, {})  # to its last acknowledgement
+        else:
+            floors = [each["ack_floor"]["stream_seq"] for each in found.values()]
+            told = self._made(link, claim.shard, name, max(floors, default=0))
+        if "error" in told:
+            raise Unavailable(f"shard {claim.shard}: {told['error'].get('description')}")
+        reader = _Reader(claim, name, f"{self._inbox}.{name}")
+        reader.sequence = told["delivered"]["consumer_seq"]
+        reader.before = [each for each in found if each != name]
+        self._shut_out(link, reader, told)
+        # A will is only shown, so it may be lost: an ordinary subscription will do.
+        link.subscribe(f"{topics.WILL}.{claim.shard}.*", _will_sid(claim.shard))
+        self._readers[b"%d" % claim.shard] = reader
+        self._claims[claim.shard] = claim._replace(made=True)
+
+    def _made(self, link: nats.Connection, shard: int, name: str, floor: int) -> _Told:
+        """A new consumer, behind a sequence of the stream."""
         start: dict[str, object] = {"deliver_policy": "all"}
         if floor:
             start = {"deliver_policy": "by_start_sequence", "opt_start_seq": floor + 1}
@@ -196,30 +230,33 @@ class JetStreamTransport:
             "ack_policy": "all",
             "ack_wait": ACK_WAIT_S * _NS_PER_S,
             "max_ack_pending": 4 * CREDITS,
-            "filter_subject": f"{PREFIX}{topics.UP}.{claim.shard}.*",
+            "filter_subject": f"{PREFIX}{topics.UP}.{shard}.*",
             "replay_policy": "instant",
         }
         body: dict[str, object] = {"stream_name": STREAM, "config": config, "action": "create"}
-        made = self._ask_api(link, "DURABLE.CREATE", name, body)
-        if "error" in made:
-            raise Unavailable(f"shard {claim.shard}: {made['error'].get('description')}")
-        for old in olds:
-            self._ask_api(link, "DELETE", old, {})
-        reader.name = name
-        # A will is only shown, so it may be lost: an ordinary subscription will do.
-        link.subscribe(f"{topics.WILL}.{claim.shard}.*", _will_sid(claim.shard))
-        self._readers[b"%d" % claim.shard] = reader
-        self._claims[claim.shard] = claim._replace(since=claim.generation, made=True)
+        return self._ask_api(link, "DURABLE.CREATE", name, body)
+
+    def _shut_out(self, link: nats.Connection, reader: _Reader, told: _Told) -> None:
+        """Ends the consumers before ours once every node knows ours: a node that does not yet
+        would find nobody interested in what waits, and drop it."""
+        nodes: Any = told.get("cluster", {}).get("replicas", [])
+        if all(node["current"] for node in nodes) or _now_ms() > reader.made_ms + KEPT_MS:
+            for name in reader.before:
+                self._ask_api(link, "DELETE", name, {})
+            reader.before = []
+            claim = self._claims.get(reader.claim.shard)
+            if claim is not None:
+                self._claims[claim.shard] = claim._replace(since=claim.generation)
 
     def _ask_api(
         self, link: nats.Connection, what: str, name: str, body: dict[str, object]
-    ) -> dict[str, dict[str, int]]:
+    ) -> _Told:
         subject = f"$JS.API.CONSUMER.{what}.{STREAM}.{name}"
         data = json.dumps(body).encode() if body else b""
         answer = link.request(subject, data, ANSWER_MS, self._inbox)
         if not answer:
-            raise Unavailable("JetStream is off; add jetstream {} to the broker's configuration")
-        found: dict[str, dict[str, int]] = json.loads(answer)
+            raise Unavailable("JetStream is off, or its cluster has no leader now")
+        found: _Told = json.loads(answer)
         error = found.get("error", {}).get("err_code", 0)
         if error and error not in _NOT_FOUND:
             raise Unavailable(f"{subject}: {found['error'].get('description')}")
@@ -230,7 +267,11 @@ class JetStreamTransport:
         if reader.coming > CREDITS // 2:
             return
         batch = CREDITS - reader.coming
-        body = b'{"batch":%d,"expires":%d}' % (batch, PULL_S * _NS_PER_S)
+        body = b'{"batch":%d,"expires":%d,"idle_heartbeat":%d}' % (
+            batch,
+            PULL_S * _NS_PER_S,
+            HEARTBEAT_MS * _NS_PER_MS,
+        )
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{reader.name}"
         link.publish(subject, body, f"{reader.inbox}.{reader.claim.shard}")
         reader.coming += batch
@@ -256,6 +297,7 @@ class JetStreamTransport:
                     reader = None
                     continue
             reader.coming -= 1
+            reader.missed = 0
             reader.sequence += 1
             if int(words[6]) != reader.sequence:
                 raise Unavailable("a message was lost on the way")
@@ -271,6 +313,9 @@ class JetStreamTransport:
 
     def _told(self, subject: bytes, head: bytes, payload: bytes, out: list[Delivery]) -> None:
         """A will, or what the broker says about a request: how much of it will not come."""
+        if not subject:
+            self._look_at_readers()
+            return
         if subject.startswith(b"w."):
             out.append(Delivery(self._named(subject), payload, None))
             return
@@ -278,6 +323,7 @@ class JetStreamTransport:
         status = head[9:12]
         if reader is None or not status.isdigit():
             return
+        reader.missed = 0
         if status in (b"408", b"409") and b"Nats-Pending-Messages: " in head:
             pending = head.split(b"Nats-Pending-Messages: ")[1].split(b"\r\n")[0]
             reader.coming = max(0, reader.coming - int(pending))
@@ -287,6 +333,16 @@ class JetStreamTransport:
         elif status != b"100":
             said = head.split(b"\r\n")[0].decode("utf-8", "replace")
             raise Unavailable(f"shard {reader.claim.shard}: {said}")
+
+    def _look_at_readers(self) -> None:
+        """The node lives; so must the one that leads each consumer, which said so in between."""
+        for reader in self._readers.values():
+            if reader.missed == MISSED_MAX:
+                raise Unavailable(f"shard {reader.claim.shard}: nobody serves its consumer")
+            reader.missed += 1
+            if reader.before and self._link is not None:
+                told = self._ask_api(self._link, "INFO", reader.name, {})
+                self._shut_out(self._link, reader, told)
 
 
 def _will_sid(shard: int) -> int:

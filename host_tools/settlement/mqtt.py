@@ -2,21 +2,23 @@
 
 The broker keeps a shard's messages in the session of its fixed client id while its owner changes,
 and a new owner's connection ends the old one's. paho runs without its thread: we read for it in
-large pieces, and all it writes during a batch leaves in one.
+large pieces, and all it writes during a batch leaves in one. In a cluster every failure leads to
+the next node, which knows the session as well.
 """
 
 import logging
 import select
 import socket
+import ssl
 import struct
 import time
 from datetime import timedelta
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
 
 from host_tools.config import BrokerAddress
+from host_tools.mqtt_client import MqttClient
 from host_tools.settlement.transport import Claim, Delivery, shard_of
 from protocol import topics
 
@@ -24,6 +26,7 @@ QUEUE_MAX = 20000  # messages of ours that wait for a broker that has gone
 KEEPALIVE_S = 30
 CONNECT_S_MAX = 5
 RETRY_MS = 1000
+ROUNDS_QUIET = 60  # of trying all nodes in vain, one in so many is told
 PIECE_BYTES = 262144
 REFUSED_CODES_FROM = 0x80
 NAMES_MAX = 200000  # topics remembered
@@ -51,7 +54,7 @@ class _Link:
         """Takes in what has come; the end of the connection shows when all before it is read."""
         try:
             piece = self._plain.recv(PIECE_BYTES)
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantReadError):  # or only a part of a TLS record
             return
         except OSError:
             piece = b""
@@ -96,8 +99,8 @@ class _Link:
         self._plain.close()
 
 
-class _Client(paho.Client):
-    """paho over a `_Link`; `_create_socket` is the one private name that we rely on."""
+class _Client(MqttClient):
+    """paho over a `_Link`."""
 
     link: _Link | None = None
 
@@ -112,6 +115,8 @@ class _Session:
 
     def __init__(self, shard: int, broker: BrokerAddress, inbound: list[Delivery]) -> None:
         self.shard = shard
+        self._broker = broker  # the node in front is the one we use or try
+        self._tried = 0  # nodes in vain, since one has served us
         self._inbound = inbound
         self._connection = 0
         self._names: dict[bytes, str] = {}
@@ -119,20 +124,19 @@ class _Session:
         self._stopping = False
         self.ready = False
         self.refusal = ""
-        self.client = _Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=f"gp-settle-{shard}",
-            clean_session=False,
-            manual_ack=True,
-        )
-        if broker.user:
-            self.client.username_pw_set(broker.user, broker.password)
+        name = f"gp-settle-{shard}"
+        self.client = _Client(broker, name, clean_session=False, manual_ack=True)
         self.client.connect_timeout = CONNECT_S_MAX
         self.client.max_queued_messages_set(QUEUE_MAX)
         self.client.on_connect = self._on_connect
         self.client.on_disconnect = self._on_disconnect
         self.client.on_subscribe = self._on_subscribe
         self.client.on_message = self._on_message
+        self._use(broker)
+
+    def _use(self, broker: BrokerAddress) -> None:
+        """The next connection goes to the node in front."""
+        self._broker = broker
         self.client.connect_async(broker.host, broker.port, keepalive=KEEPALIVE_S)
 
     def serve(self) -> _Link | None:
@@ -140,11 +144,18 @@ class _Session:
         if self.client.socket() is None:
             if _now_ms() < self._retry_ms:
                 return None
-            self._retry_ms = _now_ms() + RETRY_MS
+            if self._tried or self._connection:
+                self._use(self._broker.turned())
+            self._tried += 1
+            if self._tried % (1 + len(self._broker.fallbacks)) == 0:
+                self._retry_ms = _now_ms() + RETRY_MS
             try:
                 self.client.reconnect()
-            except OSError:
-                log.warning("no broker for shard %d; trying again", self.shard)
+            except OSError as error:
+                rounds = (self._tried - 1) // (1 + len(self._broker.fallbacks))
+                level = logging.DEBUG if rounds % ROUNDS_QUIET else logging.WARNING
+                where = self._broker.where
+                log.log(level, "no broker for shard %d at %s: %s", self.shard, where, error)
                 return None
         self.client.loop_misc()
         self.flush()
@@ -214,6 +225,7 @@ class _Session:
                 f"{' and '.join(self._topics())}; give this user that permission"
             )
         self.ready = True
+        self._tried = 0
 
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         token = (self.shard, self._connection, message.mid)

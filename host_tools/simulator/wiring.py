@@ -75,6 +75,7 @@ def module_settings(
         shard=shard,
         broker_host=login.host,
         broker_port=login.port,
+        broker_fallbacks=login.fallbacks_text,
         broker_user=login.user,
         broker_password=login.password,
         keepalive_s=KEEPALIVE_S,

@@ -141,6 +141,21 @@ TARGETS["settlement proof"] = {
     "restore_difference": ("rows", "==", 0),
     "restore_backups_under_load": ("backups", ">=", 3),
     "restore_entries": ("entries", REPORTED, 0),
+    "cluster_readings": ("readings", ">=", 1_200_000),
+    "cluster_lost": ("readings", "==", 0),
+    "cluster_double": ("readings", "==", 0),
+    "cluster_differences": ("entries", "==", 0),
+    "cluster_kills": ("kills", ">=", 29),
+    "cluster_recovery_s_max": ("s", REPORTED, 0),
+    "cluster_sent_again": ("readings", REPORTED, 0),
+    "cluster_readings_s": ("readings/s", REPORTED, 0),
+    "cluster_on_postgres": ("stores", REPORTED, 0),
+    "soak_s": ("s", ">=", 3600),
+    "soak_points": ("points", ">=", 2000),
+    "soak_readings": ("readings", REPORTED, 0),
+    "soak_readings_s": ("readings/s", ">=", 100),
+    "soak_rss_kib": ("KiB", REPORTED, 0),
+    "soak_rss_slope_kib_per_h": ("KiB/h", "<=", 1024),
 }
 for part in ("journal", "disk"):
     for network in ("online", "offline"):

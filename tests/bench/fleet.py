@@ -121,8 +121,8 @@ def name_of(number: int) -> str:
     return f"m{number:05d}"
 
 
-def topic_of(number: int) -> str:
-    return topics.up(SHARD, name_of(number))
+def topic_of(number: int, shards: int = 1) -> str:
+    return topics.up(number % shards, name_of(number))
 
 
 def key_of(module: str) -> RootKey:
@@ -142,9 +142,15 @@ def written(path: Path) -> Iterator[tuple[int, bytes]]:
             yield number, file.read(length)
 
 
-def made(folder: Path = FOLDER, meters: int = METERS, intervals: int = INTERVALS) -> Path:
+def made(
+    folder: Path = FOLDER,
+    meters: int = METERS,
+    intervals: int = INTERVALS,
+    shards: int = 1,
+    batches: int = BATCHES,
+) -> Path:
     """The folder of the fleet: `single`, `batch8`, `keys` and a `store` with settled openings."""
-    told = hashlib.sha256(repr((meters, intervals, BATCHES)).encode())
+    told = hashlib.sha256(repr((meters, intervals, batches, shards)).encode())
     for source in SOURCES:
         path = figures.ROOT / source
         for file in sorted(path.rglob("*.*")) if path.is_dir() else [path]:
@@ -157,38 +163,38 @@ def made(folder: Path = FOLDER, meters: int = METERS, intervals: int = INTERVALS
     (folder / KEYS).mkdir(parents=True)
     found = books()
     fleet = [Meter(number, found[number % len(found)]) for number in range(meters)]
-    _enrol(folder, fleet, found)
+    _enrol(folder, fleet, found, shards)
     after = [meter.state for meter in fleet]
     _write(folder / "single", fleet, intervals, 1)
     for meter, state in zip(fleet, after, strict=True):
         meter.state = state
-    _write(folder / "batch8", fleet, BATCHES, BATCH)
+    _write(folder / "batch8", fleet, batches, BATCH)
     mark.write_text(told.hexdigest(), encoding="utf-8")
     return folder
 
 
-def _enrol(folder: Path, fleet: list[Meter], books: list[object]) -> None:
+def _enrol(folder: Path, fleet: list[Meter], books: list[object], shards: int) -> None:
     """Modules, points and keys at once, where the command would sync each of them to disk."""
     store = open_store(folder / STORE)
     keys = KeyFiles(folder / KEYS)
     with store.transaction():
         for book in books:
             store.fleet.store_book(str(book.version), book, START_S)
-        for meter in fleet:
+        for number, meter in enumerate(fleet):
             path = folder / KEYS / f"{meter.module}.key"
             path.write_bytes(key_of(meter.module).reveal())
             path.chmod(0o600)
-            store.fleet.add_module(meter.module, SHARD)
+            store.fleet.add_module(meter.module, number % shards)
             point_id = store.fleet.add_point(meter.module, 0, "", meter.book.currency)
             store.fleet.assign(point_id, meter.book.version, 0)
-    tenancy = Tenancy(store, Standing(), "fleet", (SHARD,))
+    tenancy = Tenancy(store, Standing(), "fleet", tuple(range(shards)))
     tenancy.look()
     consumer = consuming.Consumer(store, keys, Standing(), Nowhere(), tenancy)
     for start in range(0, len(fleet), 1000):
         consumer.consume(
             [
-                Delivery(topics.up(SHARD, meter.module), meter.opened(), (0, 0, 0))
-                for meter in fleet[start : start + 1000]
+                Delivery(topic_of(number, shards), fleet[number].opened(), (0, 0, 0))
+                for number in range(start, min(start + 1000, len(fleet)))
             ]
         )
     tenancy.leave()

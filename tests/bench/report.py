@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.bench import figures
 
 SOURCES = ("protocol", "firmware", "boards", "host_tools", "tests/bench")
-PART_S = 3600
+PART_S = 7200
 
 
 def fingerprint() -> str:

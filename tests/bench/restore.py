@@ -49,7 +49,7 @@ _LASTS = (
     "SELECT MAX(rowid) FROM topups",
 )
 # All that an entry says, without which row it lies in and when it came.
-_LEDGERS = (
+LEDGERS = (
     "SELECT point_id, epoch, from_s, contra, charged_ncur, topups_ncur, head, said_head, seq,"
     " kind, time_s, quality, register_wh, energy_wh, version, period, used_wh, amount_ncur,"
     " number, channel, balance_ncur FROM entries ORDER BY point_id, seq"
@@ -74,7 +74,7 @@ def differences(restored: Path, truth: Path) -> int:
 
 def ledgers_unlike(one: Path, other: Path) -> int:
     with archive.read_only(one) as copy, archive.read_only(other) as store:
-        return unlike(copy.execute(_LEDGERS), store.execute(_LEDGERS))
+        return unlike(copy.execute(LEDGERS), store.execute(LEDGERS))
 
 
 def entries(path: Path) -> int:
@@ -84,18 +84,18 @@ def entries(path: Path) -> int:
     return int(last)
 
 
-def settled_on(folder: Path, made: Path, messages: int) -> None:
+def settled_on(folder: Path, made: Path, messages: int, shards: int = 1) -> None:
     """Settles the fleet's messages in a store, the known and the new, as if sent again."""
     folder.joinpath(archive.KEYS).symlink_to(made / fleet.KEYS)
     store = database.open_store(folder)
-    tenancy = Tenancy(store, fleet.Standing(), "again", (fleet.SHARD,))
+    tenancy = Tenancy(store, fleet.Standing(), "again", tuple(range(shards)))
     tenancy.look()
     keys = KeyFiles(made / fleet.KEYS)
     consumer = Consumer(store, keys, fleet.Standing(), fleet.Nowhere(), tenancy)
     found = islice(fleet.written(made / "single"), messages)
     while batch := list(islice(found, BATCH)):
         consumer.consume(
-            [Delivery(fleet.topic_of(number), data, (0, 0, 0)) for number, data in batch]
+            [Delivery(fleet.topic_of(number, shards), data, (0, 0, 0)) for number, data in batch]
         )
     tenancy.leave()
     store.close()

@@ -16,6 +16,8 @@ PARTS = {
         "golden_bills",
         "vee",
         "restore",
+        "cluster",
+        "soak",
     ),
 }
 REPORT = Report("settlement", PARTS, {"bench": "settlement bench", "proof": "settlement proof"})

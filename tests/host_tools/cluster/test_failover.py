@@ -1,0 +1,142 @@
+"""Nodes that die, fall silent, or live while another one that mattered has died."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from host_tools.broker import HOST, Broker, free_port
+from host_tools.cluster.nodes import Nodes, greeted, unused_ports
+from host_tools.config import NATS, BrokerAddress
+from host_tools.settlement import jetstream, nats
+from host_tools.settlement.jetstream import JetStreamTransport
+from host_tools.settlement.mqtt import MqttTransport
+from host_tools.settlement.transport import Claim, Transport
+from protocol.units import Unavailable
+from tests.bench import pouring
+from tests.host_tools.genuine import HANG_S, by_deadline
+
+CLAIM = Claim(0, 1, 1)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    made = Broker(tmp_path, free_port(), nats_port=free_port())
+    made.start([])
+    assert greeted(made.address)
+    yield made
+    made.kill()
+
+
+@pytest.fixture
+def silent() -> Iterator[BrokerAddress]:
+    """Greets like nats-server and says nothing more."""
+    with socket.create_server((HOST, 0)) as server:
+        links = []
+
+        def greet() -> None:
+            link, _ = server.accept()
+            links.append(link)
+            link.sendall(b'INFO {"headers":true}\r\n')
+            link.recv(4096)
+            link.sendall(b"PONG\r\n")
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        yield BrokerAddress(HOST, server.getsockname()[1], kind=NATS)
+        thread.join()
+        for link in links:
+            link.close()
+
+
+def until_ready(transport: Transport) -> None:
+    by_deadline(lambda: transport.take(1, 50) == [] and transport.ready(), "ready")
+
+
+def test_a_node_that_fell_silent_is_noticed(
+    silent: BrokerAddress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats, "PING_MS", 20)
+    monkeypatch.setattr(nats, "SILENT_MS", 100)
+    link = nats.Connection(silent)
+    with pytest.raises(Unavailable, match="does not answer any more"):
+        link.messages(1, HANG_S * 1000)
+    link.close()
+
+
+def test_a_node_that_answers_no_request_is_left_for_the_next(
+    silent: BrokerAddress, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jetstream, "ANSWER_MS", 500)
+    near = broker.nats_address
+    address = BrokerAddress(
+        silent.host, silent.port, near.user, near.password, NATS, ((near.host, near.port),)
+    )
+    transport = JetStreamTransport(address)
+    transport.open(CLAIM)
+    until_ready(transport)
+    pouring.pour(broker.address, [("u/0/m1", b"x")], "modules")
+    assert [each.topic for each in transport.take(10, HANG_S * 1000)] == ["u/0/m1"]
+    transport.stop()
+
+
+class Deaf(JetStreamTransport):
+    """Its requests are lost, as those are that a node had when it died."""
+
+    def _ask(self, link: nats.Connection, reader: object) -> None: ...
+
+
+def test_a_consumer_that_nobody_serves_is_missed_though_the_node_lives(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(nats, "PING_MS", 20)
+    transport = Deaf(broker.nats_address)
+    transport.open(CLAIM)
+    until_ready(transport)
+    by_deadline(
+        lambda: (
+            transport.take(1, 50) == [] and "shard 0: nobody serves its consumer" in caplog.text
+        ),
+        "the line",
+    )
+    transport.stop()
+
+
+def test_a_consumer_without_messages_is_not_missed(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(nats, "PING_MS", 400)
+    monkeypatch.setattr(jetstream, "HEARTBEAT_MS", 100)
+    transport = JetStreamTransport(broker.nats_address)
+    transport.open(CLAIM)
+    until_ready(transport)
+    for _ in range(20):  # five pings
+        assert transport.take(1, 100) == []
+    assert caplog.text == ""
+    transport.stop()
+
+
+def test_mqtt_sessions_go_on_at_another_node_and_lose_nothing(tmp_path: Path) -> None:
+    nodes = Nodes(tmp_path, unused_ports(), "secret")
+    try:
+        nodes.start([])
+        transport = MqttTransport(nodes.address)
+        transport.open(CLAIM)
+        until_ready(transport)
+        wanted = {f"u/0/m{number}" for number in range(200)}
+        pouring.pour(nodes.address, [(topic, b"x") for topic in sorted(wanted)], "modules")
+        nodes.all[0].broker.kill()  # with what it had sent us and we did not acknowledge
+        seen: set[str] = set()
+
+        def all_seen() -> bool:
+            deliveries = transport.take(100, 100)
+            transport.acknowledge(deliveries)
+            seen.update(each.topic for each in deliveries)
+            return seen == wanted
+
+        by_deadline(all_seen, "all messages")
+        transport.stop()
+    finally:
+        nodes.stop()
