@@ -84,6 +84,11 @@ class _Link:
             finally:
                 self._plain.setblocking(False)
 
+    def end(self) -> None:
+        """Nothing comes or goes any more; what has come can still be read."""
+        self._out.clear()
+        self._ended = True
+
     def setblocking(self, _blocking: bool) -> None:
         self._plain.setblocking(False)
 
@@ -181,7 +186,9 @@ class _Session:
                 self.client.link.flush()
             except OSError as error:
                 log.warning("shard %d: broker does not take what we send: %s", self.shard, error)
-                self.client.link.close()
+                self.client.link.end()
+                while self.client.socket() is not None:  # reads what came before, then the end
+                    self.client.loop_read()
 
     def stop(self) -> None:
         self._stopping = True

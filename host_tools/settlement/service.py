@@ -178,32 +178,37 @@ def _loop(
                 consumer.send_due()
                 due_ms = clock.ticks_ms() + settings.poll_ms
             between.turn(len(deliveries), tenancy.claims)
+            if transport.refusal():
+                raise Refused(transport.refusal())
+            shards = tuple(sorted(tenancy.claims))
+            counters.shards, counters.connected = shards, transport.ready()
+            counters.backlog = transport.backlog()
+            if shards != told and counters.connected:
+                tenancy.reading()
+                told = shards
+                names = ",".join(str(shard) for shard in shards) or "none"
+                where = f"{settings.broker.host}:{settings.broker.port}"
+                print(f"settle ready: shards {names} at {where}, {store.where}", flush=True)
+            pause_ms = RETRY_MS
         except Overtaken as error:
             counters.overtaken += 1
             log.warning("%s", error)
             look_ms = clock.ticks_ms()
-            continue
         except Interrupted as error:
             log.warning("%s", error)
-            tenancy.forget()  # asking for them anew makes the broker repeat what was in hand
             look_ms = clock.ticks_ms()
+            _give_up(transport, tenancy)
             if isinstance(error, Lost) and not _reconnected(store, stop, pause_ms):
                 pause_ms = min(2 * pause_ms, RETRY_MS_MAX)
-            continue
-        pause_ms = RETRY_MS
-        if transport.refusal():
-            raise Refused(transport.refusal())
-        shards = tuple(sorted(tenancy.claims))
-        counters.shards, counters.connected = shards, transport.ready()
-        counters.backlog = transport.backlog()
-        if shards != told and counters.connected:
-            told = shards
-            tenancy.reading()
-            names = ",".join(str(shard) for shard in shards) or "none"
-            where = f"{settings.broker.host}:{settings.broker.port}"
-            print(f"settle ready: shards {names} at {where}, {store.where}", flush=True)
     consumer.finish()
     log.info("stopped after the batch in hand")
+
+
+def _give_up(transport: Transport, tenancy: Tenancy) -> None:
+    """Leases are asked for anew, and the broker repeats what was in hand to whoever has them."""
+    tenancy.forget()
+    for shard in transport.shards():
+        transport.shut(shard)
 
 
 def _reconnected(store: Store, stop: Stop, pause_ms: int) -> bool:

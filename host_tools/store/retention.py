@@ -3,10 +3,12 @@
 Entries of the ledger, which the readings are part of, stay for ever: every chain is folded from
 its first entry, and a corrected reading re-rates from it. Forgotten are events that modules told
 and messages that were refused. A module with something open keeps all it has told: an open
-difference may need it, and so may a command or an update under way. Its newest record stays.
+difference may need it, and so may a command or an update under way. Its newest record stays, and
+whatever tells what became of an update or of settings.
 """
 
 from host_tools.store.database import Store
+from protocol import codes, messages
 
 _OPEN = (
     "SELECT p.module FROM differences d JOIN points p ON p.id = d.point_id"
@@ -17,6 +19,7 @@ _OPEN = (
 _EVENTS = (
     f"FROM events WHERE arrived_s < ? AND module NOT IN ({_OPEN})"  # noqa: S608 - all ours
     " AND seq < (SELECT m.events_seq FROM modules m WHERE m.id = events.module)"
+    f" AND NOT (kind = {messages.EVENTS} AND code IN ({codes.UPDATED}, {codes.CONFIG_SET}))"
 )
 _REJECTS = "FROM rejects WHERE last_s < ?"
 

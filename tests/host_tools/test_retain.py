@@ -25,14 +25,20 @@ def told(capsys: pytest.CaptureFixture[str], desk: Desk, at_s: int, *words: str)
     return json.loads(capsys.readouterr().out)
 
 
+def happened() -> list[list[object]]:
+    """Four events, of which the third tells of an update."""
+    out: list[list[object]] = [[NOW_S, 0, 1, 255, [seq]] for seq in (1, 2, 3)]
+    out.insert(2, [NOW_S, 0, codes.UPDATED, 255, [0, 1, 0]])
+    return out
+
+
 def with_evidence(desk: Desk) -> list[object]:
-    """Three events, one refused message, two entries; nothing open. What the books are."""
+    """Four events, one refused message, two entries; nothing open. What the books are."""
     with desk.store.transaction():
         for order in desk.store.payments.open_commands("m1"):
             desk.store.payments.command_ended(order, "done", codes.DONE, 0, NOW_S)
-    happened = [[NOW_S, 0, 1, 255, [seq]] for seq in (1, 2, 3)]
     made = desk.opened(charges=1)
-    desk.take(made.batch(1, 2), desk.sender.events(1, *happened), b"noise")
+    desk.take(made.batch(1, 2), desk.sender.events(1, *happened()), b"noise")
     return desk.journal()
 
 
@@ -50,11 +56,11 @@ def test_old_evidence_of_closed_days_is_forgotten_and_no_entry(
     retain = ("retain", "--months", "13")
     assert told(capsys, desk, NOW_S + 400 * DAY_S, *retain)["events"] == 0  # too young
     rehearsed = told(capsys, desk, LATER_S, *retain, "--dry-run")
-    assert kept(desk) == ([1, 2, 3], 1)
+    assert kept(desk) == ([1, 2, 3, 4], 1)
     done = told(capsys, desk, LATER_S, *retain)
     assert (done["events"], done["rejects"]) == (rehearsed["events"], rehearsed["rejects"])
     assert (done["events"], done["rejects"]) == (2, 1)
-    assert kept(desk) == ([3], 0)  # the newest record stays
+    assert kept(desk) == ([3, 4], 0)
     assert desk.journal() == books
     assert cli.main(["verify", "--data", str(desk.folder)]) == 0
     with pytest.raises(BROKEN, match="append-only"):
@@ -67,11 +73,11 @@ def test_what_is_told_again_is_known_where_it_can_still_be_compared(
     with_evidence(desk)
     told(capsys, desk, NOW_S + DAY_S, "close", "2026-04-12")
     told(capsys, desk, LATER_S, "retain", "--months", "13")
-    happened = [[NOW_S, 0, 1, 255, [seq]] for seq in (1, 2, 3)]
-    desk.take(desk.sender.events(1, *happened))
+    desk.take(desk.sender.events(1, *happened()))
     assert desk.reasons() == []
-    happened[2][4] = [99]
-    desk.take(desk.sender.events(1, *happened))
+    others = happened()
+    others[3][4] = [99]
+    desk.take(desk.sender.events(1, *others))
     assert len(desk.reasons()) == 1
 
 
@@ -87,7 +93,7 @@ def test_a_module_with_something_open_keeps_all_it_has_told(
             desk.store.ledgers.differ(1, "tamper", "cover", 2, (1, 0), NOW_S)
     told(capsys, desk, NOW_S + DAY_S, "close", "2026-04-12")
     told(capsys, desk, LATER_S, "retain", "--months", "13")
-    assert kept(desk) == ([1, 2, 3], 0)
+    assert kept(desk) == ([1, 2, 3, 4], 0)
 
 
 def test_nothing_is_forgotten_before_its_day_is_closed(
@@ -101,4 +107,4 @@ def test_nothing_is_forgotten_before_its_day_is_closed(
     assert "must be 13 or more" in capsys.readouterr().err
     told(capsys, desk, NOW_S - DAY_S, "close", "2026-04-10")  # before any of it came
     assert told(capsys, desk, LATER_S, "retain", "--months", "13")["events"] == 0
-    assert kept(desk) == ([1, 2, 3], 1)
+    assert kept(desk) == ([1, 2, 3, 4], 1)
