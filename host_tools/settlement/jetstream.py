@@ -5,7 +5,8 @@ has acknowledged it. Each owner of a shard has a consumer of its own, named afte
 it starts where the one before it stopped, and that one is deleted, which shuts out an owner that
 was overtaken. Within one consumer and connection messages come in order and without a gap, so
 acknowledging the last one of a batch acknowledges all before it. After a broken connection we
-cannot know what was lost on the way, and reset the consumer to its last acknowledgement.
+cannot know what was lost on the way, and reset the consumer to its last acknowledgement; what we
+had settled by then is skipped when it comes again.
 We ask for no more than CREDITS messages ahead: a burst stays on the broker's disk.
 In a cluster every failure leads to the next node. The node that serves a consumer may die while
 ours lives, and our requests with it: it is missed by the heartbeats that they ask for.
@@ -56,6 +57,8 @@ class _Reader:
         self.made_ms = _now_ms()
         self.coming = 0  # asked for and not yet come
         self.sequence = 0  # of the consumer: every delivery counts one
+        self.settled: tuple[int, int] | None = None  # what comes again up to here is skipped
+        self.skipped = b""
         self.missed = 0  # how often the node showed that it lives since the consumer did
 
 
@@ -76,13 +79,17 @@ class JetStreamTransport:
         self._retry_ms = 0
         self._refusal = ""
         self._pending: dict[int, int] = {}  # of each shard, as the broker said last
+        # Of each consumer: (sequence in the stream, when it came there) of the last one settled.
+        self._settled: dict[bytes, tuple[int, int]] = {}
 
     def open(self, claim: Claim) -> None:
         self._claims[claim.shard] = claim
         self._drop("", told=False)
 
     def shut(self, shard: int) -> None:
-        if self._claims.pop(shard, None) is not None:
+        claim = self._claims.pop(shard, None)
+        if claim is not None:
+            self._settled.pop(_name_of(claim).encode(), None)
             self._drop("", told=False)
 
     def stop(self) -> None:
@@ -132,7 +139,9 @@ class JetStreamTransport:
             if token is not None:
                 last[token[1]] = token
         for made, key, reply in last.values():
-            self._pending[int(key.split(b"-")[2])] = int(reply.rsplit(b".", 1)[1])
+            words = reply.split(b".")
+            self._pending[int(key.split(b"-")[2])] = int(words[8])
+            self._settled[key] = int(words[5]), int(words[7])
             if self._link is not None and made is self._link:
                 self._link.publish(reply, b"")
         self.flush()
@@ -194,7 +203,7 @@ class JetStreamTransport:
         """The consumer of a claim, from where it or the newest one before it stopped."""
         found = {}
         for generation in range(max(1, claim.since), claim.generation + 1):
-            name = f"gp-settle-{claim.shard}-{generation}"
+            name = _name_of(claim._replace(generation=generation))
             told = self._ask_api(link, "INFO", name, {})
             if "ack_floor" in told:
                 found[name] = told
@@ -202,7 +211,7 @@ class JetStreamTransport:
             log.warning("shard %d has another reader", claim.shard)
             del self._claims[claim.shard]
             return
-        name = f"gp-settle-{claim.shard}-{claim.generation}"
+        name = _name_of(claim)
         if name in found:
             told = self._ask_api(link, "RESET", name, {})  # to its last acknowledgement
         else:
@@ -212,6 +221,7 @@ class JetStreamTransport:
             raise Unavailable(f"shard {claim.shard}: {told['error'].get('description')}")
         reader = _Reader(claim, name, f"{self._inbox}.{name}")
         reader.sequence = told["delivered"]["consumer_seq"]
+        reader.settled = self._settled.get(name.encode())
         reader.before = [each for each in found if each != name]
         self._shut_out(link, reader, told)
         # A will is only shown, so it may be lost: an ordinary subscription will do.
@@ -301,8 +311,23 @@ class JetStreamTransport:
             reader.sequence += 1
             if int(words[6]) != reader.sequence:
                 raise Unavailable("a message was lost on the way")
+            if reader.settled is not None:
+                # The time tells it from another one: a broker that lost its last messages in a
+                # power cut gives their numbers to the next.
+                if int(words[5]) <= reader.settled[0] and int(words[7]) <= reader.settled[1]:
+                    reader.skipped = reply
+                    continue
+                reader.settled = None
             out.append(Delivery(name, payload, (link, key, reply)))
+        self._acknowledge_again()
         return out
+
+    def _acknowledge_again(self) -> None:
+        """What was settled, and whose acknowledgement a broken connection has lost."""
+        for reader in self._readers.values():
+            if reader.skipped and self._link is not None:
+                self._link.publish(reader.skipped, b"")
+                reader.skipped = b""
 
     def _named(self, subject: bytes) -> str:
         if len(self._names) >= NAMES_MAX:
@@ -343,6 +368,10 @@ class JetStreamTransport:
             if reader.before and self._link is not None:
                 told = self._ask_api(self._link, "INFO", reader.name, {})
                 self._shut_out(self._link, reader, told)
+
+
+def _name_of(claim: Claim) -> str:
+    return f"gp-settle-{claim.shard}-{claim.generation}"
 
 
 def _will_sid(shard: int) -> int:

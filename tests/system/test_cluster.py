@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,10 +21,11 @@ NODES, WORKERS = 3, 2
 class Trial:
     """The command as a process; what it has printed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store: str) -> None:
         self.folder = folder
         self.out = folder / "out"
         words = ["cluster", "--folder", str(folder / "cluster"), "--port", "0", "--modules", "1"]
+        words += ["--postgres", store]
         with self.out.open("wb") as out:
             self.process = subprocess.Popen([*CLI, *words], cwd=ROOT, stdout=out, stderr=out)
 
@@ -50,11 +52,15 @@ class Trial:
 
 
 @pytest.fixture
-def trial(tmp_path: Path) -> Iterator[Trial]:
-    made = Trial(tmp_path)
-    yield made
-    made.process.kill()
-    made.process.wait()
+def trial(request: pytest.FixtureRequest) -> Iterator[Trial]:
+    with tempfile.TemporaryDirectory(prefix="gridpurse-") as folder:
+        Path(folder).chmod(0o755)  # the user whom root runs PostgreSQL as has to come through
+        made = Trial(Path(folder), request.param)
+        yield made
+        made.process.kill()
+        made.process.wait()
+        for pid in made.pids().values():
+            by_deadline(lambda pid=pid: gone(pid), "the end of all")
 
 
 def gone(pid: int) -> bool:
@@ -65,12 +71,13 @@ def gone(pid: int) -> bool:
     return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
 
 
+@pytest.mark.parametrize("trial", ["auto"], indirect=True)
 def test_a_module_settles_through_killed_nodes_and_workers_and_ctrl_c_ends_all(
     trial: Trial,
 ) -> None:
     trial.until("cluster ready")
     first = trial.pids()
-    assert len(first) == NODES + WORKERS + 1
+    assert len(first) == NODES + WORKERS + 2
     for name in ("worker-1", "node-2"):
         os.kill(first[name], signal.SIGKILL)
         trial.until(f"{name}: had ended, started again")
@@ -82,8 +89,10 @@ def test_a_module_settles_through_killed_nodes_and_workers_and_ctrl_c_ends_all(
     assert all(gone(pid) for pid in (*first.values(), *trial.pids().values()))
 
 
+@pytest.mark.parametrize("trial", ["no"], indirect=True)
 def test_nothing_outlives_a_cluster_that_is_killed(trial: Trial) -> None:
     trial.until("cluster ready")
+    assert "store     SQLite" in trial.text()
     trial.process.kill()
     trial.process.wait()
     for name, pid in trial.pids().items():

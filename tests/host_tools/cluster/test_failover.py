@@ -118,6 +118,44 @@ def test_a_consumer_without_messages_is_not_missed(
     transport.stop()
 
 
+def test_what_was_settled_when_the_connection_broke_does_not_come_again(broker: Broker) -> None:
+    transport = JetStreamTransport(broker.nats_address)
+    transport.open(CLAIM)
+    until_ready(transport)
+    topics = [f"u/0/m{number}" for number in range(100)]
+    pouring.pour(broker.address, [(topic, b"x") for topic in topics], "modules")
+    taken = []
+    while len(taken) < len(topics):
+        taken += transport.take(100, 1000)
+    assert transport._link is not None
+    transport._link.close()
+    transport.acknowledge(taken[:40])  # settled, and the broker never learns of it
+    again: list[str] = []
+    while len(again) < 60:
+        deliveries = transport.take(100, 1000)
+        again += [each.topic for each in deliveries]
+        transport.acknowledge(deliveries)
+    assert again == topics[40:]
+    pouring.pour(broker.address, [("u/0/last", b"x")], "modules")
+    assert [each.topic for each in transport.take(100, HANG_S * 1000)] == ["u/0/last"]
+    transport.stop()
+
+
+def test_a_number_that_the_broker_gave_out_twice_is_not_skipped(broker: Broker) -> None:
+    transport = JetStreamTransport(broker.nats_address)
+    transport.open(CLAIM)
+    until_ready(transport)
+    pouring.pour(broker.address, [("u/0/m1", b"x")], "modules")
+    (first,) = transport.take(1, HANG_S * 1000)
+    transport.acknowledge([first])
+    (key, (sequence, came_ns)) = next(iter(transport._settled.items()))
+    transport._settled[key] = (sequence + 5, came_ns)  # those five were lost in a power cut
+    transport._drop("")
+    pouring.pour(broker.address, [("u/0/m2", b"x")], "modules")
+    assert [each.topic for each in transport.take(1, HANG_S * 1000)] == ["u/0/m2"]
+    transport.stop()
+
+
 def test_mqtt_sessions_go_on_at_another_node_and_lose_nothing(tmp_path: Path) -> None:
     nodes = Nodes(tmp_path, unused_ports(), "secret")
     try:
