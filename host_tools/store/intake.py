@@ -11,12 +11,13 @@ REJECTS_MAX = 100000
 REJECT_BYTES_MAX = 256
 PARKED_MAX = 64  # batches of one module
 
+ASKED = 64  # at a time
+_KNOWN = f"SELECT digest, reason FROM rejects WHERE digest IN ({', '.join('?' * ASKED)})"  # noqa: S608
 _AGAIN = "UPDATE rejects SET last_s = ?, count = count + ? WHERE digest = ? AND reason = ?"
 # Two workers may refuse the same bytes for the first time.
 _REFUSED = (
     "INSERT INTO rejects (source, first_s, last_s, topic, module, reason, detail, digest, bytes,"
-    " size, count) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
-    " WHERE NOT EXISTS (SELECT 1 FROM rejects WHERE digest = ? AND reason = ?)"
+    " size, count) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (digest, reason) DO UPDATE SET count = rejects.count + excluded.count"
 )
 _EVENT = "SELECT seq, kind, time_s, quality, code, point, args FROM events"
@@ -56,14 +57,25 @@ class Intake:
             return
         first = {(row[7], row[5]): row for row in reversed(self._refused)}
         counts = Counter((row[7], row[5]) for row in self._refused)
-        known = [(first[key][2], counts[key], *key) for key in sorted(first)]  # one order for all
-        self._connection.executemany(_AGAIN, known)
-        new = ((*row, counts[key], *key) for key, row in reversed(first.items()))
+        known = self._known(sorted(first))  # one order for all workers
+        again = [(first[key][2], counts[key], *key) for key in known]
+        self._connection.executemany(_AGAIN, again)
+        fresh = first.keys() - set(known)
+        new = [(*row, counts[key]) for key, row in reversed(first.items()) if key in fresh]
         self._connection.executemany(_REFUSED, new)
         self._connection.execute(
             "DELETE FROM rejects WHERE id <= (SELECT MAX(id) FROM rejects) - ?", (REJECTS_MAX,)
         )
         self._refused.clear()
+
+    def _known(self, keys: list[tuple[bytes, int]]) -> list[tuple[bytes, int]]:
+        """Those of the refused that have a row already."""
+        found: set[tuple[bytes, int]] = set()
+        for start in range(0, len(keys), ASKED):
+            digests = [digest for digest, _ in keys[start : start + ASKED]]
+            digests += digests[-1:] * (ASKED - len(digests))  # one statement for all
+            found.update(self._connection.execute(_KNOWN, digests).fetchall())
+        return [key for key in keys if key in found]
 
     def mark(self) -> int:
         """Where a part begins that may be undone alone."""
