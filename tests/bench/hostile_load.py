@@ -199,7 +199,8 @@ def settled(pairs: list[Pair], good: int, hostile: Hostile, made: Path) -> Outco
             consumer.finish()
             transport.stop()
             store.close()
-            return Outcome(rate, *_counted(store.path), seen.lines, _ledgers(store.path))
+            path = Path(store.where)
+            return Outcome(rate, *_counted(path), seen.lines, _ledgers(path))
         finally:
             refusals.removeHandler(seen)
             refusals.propagate = True

@@ -14,7 +14,6 @@ the end. On a machine with more memory than that the file stays in the page cach
 import gc
 import random
 import shutil
-import sqlite3
 import tempfile
 import time
 from bisect import bisect_right
@@ -28,8 +27,8 @@ from host_tools.settlement.consumer import Consumer
 from host_tools.settlement.pricing import Prices
 from host_tools.settlement.tenancy import Tenancy
 from host_tools.settlement.transport import Delivery
-from host_tools.store import ledgers
 from host_tools.store.database import FILE, open_store
+from host_tools.store.sql import Row, sqlite
 from protocol import ledger
 from protocol.units import SYNCHRONISED
 from tests.bench import drain, fleet
@@ -58,7 +57,9 @@ class Filler:
             (*point.state[:6], *point.state[9:], point.last_id) for point in self._points
         ]
         self._last_id = max(point.last_id for point in self._points)
-        self._connection = sqlite3.connect(folder / FILE, isolation_level=None)
+        path = folder / FILE
+        self._database = sqlite.SqliteDatabase(sqlite.connected(path), path)
+        self._connection = self._database.connection
         # A store that is lost when the machine stops is filled again.
         self._connection.execute("PRAGMA synchronous = OFF")
 
@@ -66,7 +67,7 @@ class Filler:
         """Until the journal has so many rows, or as many more as make a whole interval."""
         while self._last_id < rows:
             self._connection.execute("BEGIN")
-            self._connection.executemany(ledgers._INSERT, self._interval())
+            self._database.append(self._interval())
             self._connection.execute("COMMIT")
         moved = [
             (line[-1], point.id) for line, point in zip(self._lines, self._points, strict=True)
@@ -86,7 +87,7 @@ class Filler:
             meter.state = ledger.State(*state)
             yield meter
 
-    def _interval(self) -> list[ledgers.Row]:
+    def _interval(self) -> list[Row]:
         """The journal rows of the next interval of every point."""
         from_s = self._time_s
         rates = {
@@ -179,7 +180,7 @@ class Grown:
     def entries(self) -> int:
         """Rows of the journal, which are numbered without a gap."""
         with self.store.transaction():
-            return self.store.ledgers.next_id() - 1
+            return self.store.ledgers.next_id(1, fleet.NOW_S) - 1
 
 
 def measure(

@@ -115,8 +115,9 @@ def test_a_filled_journal_is_what_the_modules_would_have_entered(
     grown = rate_50m.Grown(made, folder / "grown", 40 * 2800, intervals=2)  # all tiers
     grown.settled()  # as their modules go on: heads and sums are the same
     grown.store.close()
-    with closing(sqlite3.connect(folder / "grown" / FILE)) as connection:
-        found = check.check(connection)
+    path = folder / "grown" / FILE
+    with closing(sqlite.connected(path)) as connection:
+        found = check.check(sqlite.SqliteDatabase(connection, path))
         assert (found.entries, found.findings) == (40 * 2800 + 80, [])
         rows = connection.execute("SELECT * FROM entries WHERE point_id = 7 ORDER BY seq")
         names = [column[0] for column in rows.description]
