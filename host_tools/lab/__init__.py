@@ -1,0 +1,1 @@
+"""A technician's training bench: chips, modules, meters and faults without hardware."""
