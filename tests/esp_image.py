@@ -27,7 +27,7 @@ def program(chip, size, seed=1):
     return body + hashlib.sha256(body).digest()
 
 
-def release(chip="esp32", size=1_400_000, seed=1):
+def release(chip="esp32", size=200_000, seed=1):
     """The .bin of a download page."""
     start = STARTS[chip]
     whole = program(chip, 20_000).ljust(0x8000 - start, b"\xff")

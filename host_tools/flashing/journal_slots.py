@@ -4,7 +4,6 @@ Any slot of either size with a number and a sound checksum counts, wherever it l
 spare a chip that needs none of it than to erase somebody's money.
 """
 
-import struct
 from binascii import crc32
 
 SECTOR = 4096
@@ -26,4 +25,4 @@ def count(flash: bytes) -> int:
 def _sound(slot: bytes) -> bool:
     if slot[:4] == BLANK:
         return False
-    return crc32(slot[:-CRC_BYTES]) == struct.unpack("<I", slot[-CRC_BYTES:])[0]
+    return crc32(slot[:-CRC_BYTES]) == int.from_bytes(slot[-CRC_BYTES:], "little")

@@ -7,6 +7,7 @@ what is flashed is only kept. Sizes in bytes.
 
 import contextlib
 import os
+import select
 import socket
 import tempfile
 import threading
@@ -19,6 +20,7 @@ from esp32_mock_bootloader import server  # type: ignore[import-untyped]
 
 MANUFACTURER = 0x4020  # low 16 bits of a JEDEC identifier; the size is above it
 READ_ID = 0x9F
+WRITE_S = 5
 PAYLOAD_TRIES = 60  # of 50 ms each: one such pause is not the end of a client
 _here = threading.local()  # the flash of the chip that this thread plays
 
@@ -84,9 +86,11 @@ class _Spi(server.SpiPeripheralMock):  # type: ignore[misc]
 
 
 def _send_all(cable: Any, data: bytes) -> None:
-    """A pty takes short writes."""
+    """A pty takes short writes, and none at all when its reader has gone."""
     view = memoryview(data)
     while view:
+        if not select.select([], [cable._master], [], WRITE_S)[1]:
+            raise _Cut
         view = view[os.write(cable._master, view) :]
 
 
@@ -146,7 +150,7 @@ class MockChip:
 
     @property
     def flash(self) -> bytearray:
-        return self._flash.data  # type: ignore[no-any-return]
+        return self._flash.data
 
     def __enter__(self) -> "MockChip":
         self._thread.start()
@@ -163,8 +167,13 @@ class MockChip:
         self._folder.cleanup()
 
     def _plug_in(self) -> None:
-        """A new pty behind the same name, as a USB adapter that comes back."""
-        self._cable = server.PtyMasterTransport.create(track_disconnect=True)
+        """A new pty behind the same name, as a USB adapter that comes back.
+
+        It stays when a client closes it, and so does the session: a chip that nobody reset goes
+        on as it was, with esptool's helper program running.
+        """
+        self._cable = server.PtyMasterTransport.create()
+        os.set_blocking(self._cable._master, False)
         new = Path(f"{self.port}.new")
         new.symlink_to(self._cable.client_path)
         new.replace(self.port)
@@ -192,9 +201,10 @@ class MockChip:
 
     def _accepted(self) -> Any:
         if self._listener is None:
-            return server.BootloaderConnection(pty=self._cable, track_disconnect=True)
+            return server.BootloaderConnection(pty=self._cable)
         try:
             connection, _ = self._listener.accept()
         except TimeoutError:
             return None
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return server.BootloaderConnection(sock=connection, track_disconnect=True)

@@ -23,6 +23,7 @@ from tests import esp_image, scratch
 
 GRIDPURSE = str(Path(sys.executable).with_name("gridpurse"))
 BOARD = "esp32_generic"
+RELEASE_BYTES = 1_700_000  # about what MicroPython for the ESP32 has
 
 
 class Fault(NamedTuple):
@@ -32,9 +33,9 @@ class Fault(NamedTuple):
     exit_code: int
 
 
-def image_file(folder: Path, chip: str = "esp32") -> tuple[Path, str]:
-    """(a release, its SHA-256)."""
-    content = esp_image.release(chip)
+def image_file(folder: Path, chip: str = "esp32", size: int = 200_000) -> tuple[Path, str]:
+    """(a release with an application of that size, its SHA-256)."""
+    content = esp_image.release(chip, size)
     path = folder / f"{chip}.bin"
     path.write_bytes(content)
     return path, hashlib.sha256(content).hexdigest()
@@ -49,7 +50,7 @@ def flash_s() -> int:
     """Seconds, rounded up, from a bare chip to a verified one, the device code built before."""
     subprocess.run([GRIDPURSE, "image", "--board", BOARD], check=True, capture_output=True)
     with tempfile.TemporaryDirectory(dir=scratch.root()) as name, MockChip() as chip:
-        image, sha256 = image_file(Path(name))
+        image, sha256 = image_file(Path(name), size=RELEASE_BYTES)
         began_ns = time.monotonic_ns()
         done = subprocess.run(
             command(chip.port, image, sha256), capture_output=True, text=True, check=True
@@ -93,10 +94,10 @@ def faults() -> Iterator[Fault]:
             yield _fault(kinds.WRONG_CHIP, command(chip.port, image, sha256))
         with MockChip(flash_bytes=1 << 21) as chip:
             yield _fault(kinds.FLASH_SMALL, command(chip.port, image, sha256))
-        with MockChip(trouble=Trouble(drop_after=300_000, drops=-1)) as chip:
+        with MockChip(trouble=Trouble(drop_after=120_000, drops=-1)) as chip:
             yield _fault(kinds.LOST, command(chip.port, image, sha256))
         content = image.read_bytes()
-        odd = next(at for at in range(0x20000, 0x30000) if content[at - 0x1000] & 1)
+        odd = next(at for at in range(0x12000, 0x20000) if content[at - 0x1000] & 1)
         with MockChip(trouble=Trouble(bad_at=odd)) as chip:
             yield _fault(kinds.MISMATCH, command(chip.port, image, sha256))
         with MockChip() as chip:

@@ -109,7 +109,7 @@ def test_what_is_right_already_is_not_written_again(flash):
 
 @pytest.mark.parametrize("pty", (False, True))
 def test_a_cable_that_came_loose_once_is_told_and_the_rest_goes_on(flash, pty):
-    with MockChip(pty=pty, trouble=Trouble(drop_after=300_000)) as chip:
+    with MockChip(pty=pty, trouble=Trouble(drop_after=120_000)) as chip:
         code, report, out, _ = flash(chip)
     assert code == 0 and len(report["retries"]) == 1
     assert "went silent at MicroPython" in report["retries"][0] and "重试一次" in out
@@ -118,8 +118,8 @@ def test_a_cable_that_came_loose_once_is_told_and_the_rest_goes_on(flash, pty):
 
 
 def test_a_bit_that_was_lost_once_is_written_again(flash, releases):
-    odd = 0x20000 + next(
-        at for at, byte in enumerate(releases["esp32"][0].read_bytes()[0x1F000:]) if byte & 1
+    odd = 0x12000 + next(
+        at for at, byte in enumerate(releases["esp32"][0].read_bytes()[0x11000:]) if byte & 1
     )
     with MockChip(trouble=Trouble(bad_at=odd, bad_writes=1)) as chip:
         code, report, _, _ = flash(chip)
@@ -131,7 +131,7 @@ def test_the_ledger_the_settings_and_the_key_of_a_module_in_service_stay(flash, 
         flash(chip)
         own = in_service(chip, tmp_path)
         chip.flash[0x9000:0x9004] = b"wifi"
-        chip.flash[0x20000] ^= 0xFF  # MicroPython is damaged
+        chip.flash[0x12000] ^= 0xFF  # MicroPython is damaged
         code, report, out, _ = flash(chip)
         assert code == 0 and "its money stays" in out and "gridpurse update" in out
         kept = [name for name, result in results(report).items() if result == "kept"]
@@ -198,7 +198,7 @@ def test_a_port_of_another_user_says_how_to_get_it():
 
 
 def test_an_unplugged_cable_leaves_a_report_with_the_step(flash):
-    with MockChip(trouble=Trouble(drop_after=300_000, drops=-1)) as chip:
+    with MockChip(trouble=Trouble(drop_after=120_000, drops=-1)) as chip:
         code, report, _, err = flash(chip)
     assert (code, report["result"], report["fault"]) == (DEVICE, "failed", "connection-lost")
     assert "MicroPython" in err and results(report)["MicroPython"] == "failed"
