@@ -107,7 +107,7 @@ class Chip:
                 try:
                     esptool.write_flash(self._loader, [(offset, data)])
                 except esptool.FatalError as error:
-                    if self._loader.flash_md5sum(offset, len(data)) != _md5(data):
+                    if self._loader.flash_md5sum(offset, len(data)) != md5(data):
                         raise faults.MISMATCH.of(str(error), port=self.port, step=step)
         finally:
             self._talk.progress_to = None
@@ -132,7 +132,7 @@ class Chip:
             raise faults.LOST.of(str(error), port=self.port, step=step)
 
 
-def _md5(data: bytes) -> str:
+def md5(data: bytes) -> str:
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 

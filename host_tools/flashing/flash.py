@@ -5,7 +5,6 @@ module that has a ledger keeps it, its settings and its key: only MicroPython is
 """
 
 import argparse
-import hashlib
 import sys
 import time
 from dataclasses import dataclass
@@ -184,10 +183,9 @@ def _kept(order: Order, found: Chip, record: Record) -> frozenset[str]:
         for row in {ours[LEDGER], there.get(LEDGER, ours[LEDGER])}:
             if row.offset + row.size > found.flash_bytes:
                 continue
-            slots = _slots(found, row.offset, row.size)
-            if not slots:
+            if not _ledger(found, row.offset, row.size):
                 continue
-            step.note = f"{slots} slots: a module in service"
+            step.note = "found: a module in service"
             if any(there.get(name, ours[name]) != ours[name] for name in (LEDGER, VFS)):
                 raise faults.JOURNAL_ELSEWHERE.of(
                     port=order.port, mac=found.mac, where=hex(row.offset), board=order.board.name
@@ -200,16 +198,21 @@ def _kept(order: Order, found: Chip, record: Record) -> frozenset[str]:
     return frozenset()
 
 
-def _slots(found: Chip, offset: int, size: int) -> int:
-    blank = hashlib.md5(b"\xff" * size, usedforsecurity=False).hexdigest()
-    if found.md5(offset, size, "ledger") == blank:
-        return 0  # the usual case, and a chip hashes faster than it is read
-    return journal_slots.count(found.read(offset, size, "ledger"))
+def _ledger(found: Chip, offset: int, size: int) -> bool:
+    """Looks only where something is: a chip hashes faster than it is read."""
+    sector = journal_slots.SECTOR
+    if found.md5(offset, size, "ledger") == chip.md5(b"\xff" * size):
+        return False
+    blank = chip.md5(b"\xff" * sector)
+    return any(
+        found.md5(at, sector, "ledger") != blank
+        and journal_slots.count(found.read(at, sector, "ledger"))
+        for at in range(offset, offset + size, sector)
+    )
 
 
 def _right(found: Chip, region: Region) -> bool:
-    wanted = hashlib.md5(region.data, usedforsecurity=False).hexdigest()
-    return found.md5(region.offset, len(region.data), region.name) == wanted
+    return found.md5(region.offset, len(region.data), region.name) == chip.md5(region.data)
 
 
 def _bring(found: Chip, region: Region, kept: bool, record: Record) -> None:

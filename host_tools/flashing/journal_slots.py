@@ -13,7 +13,7 @@ BLANK = b"\xff\xff\xff\xff"
 
 
 def count(flash: bytes) -> int:
-    """How many slots a journal partition holds."""
+    """How many slots whole sectors of a journal partition hold."""
     return sum(
         _sound(flash[start : start + size])
         for sector in range(0, len(flash), SECTOR)
