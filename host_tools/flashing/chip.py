@@ -141,7 +141,7 @@ def resettable(port: str) -> bool:
     return "://" not in port and not os.path.realpath(port).startswith("/dev/pts/")
 
 
-def _opened(port: str) -> Any:
+def opened(port: str) -> Any:
     try:
         line = serial.serial_for_url(port, ROM_BAUD, exclusive=True, do_not_open=True)
         line.open()
@@ -171,7 +171,7 @@ def connect(port: str, baud: int = BAUD) -> Chip:
 
     talk = _Talk()
     EspLog.instance = talk
-    line = _opened(port)
+    line = opened(port)
     resets = resettable(port)
     try:
         mode = "default-reset" if resets else "no-reset"
