@@ -13,7 +13,7 @@ from host_tools.backup import command as backup
 from host_tools.billing import command as bill
 from host_tools.demo import run as demo
 from host_tools.exchange import readings
-from host_tools.flashing import device_image, flash
+from host_tools.flashing import device_image, flash, label
 from host_tools.maps import command as maps
 from host_tools.operations import doctor
 from host_tools.ordering import command, listing
@@ -55,6 +55,7 @@ COMMANDS: dict[
     "bill": ("the month of a service point", bill.add_arguments, bill.run),
     "image": ("build the flash images of a board", device_image.add_arguments, device_image.run),
     "flash": ("write everything a bare module needs", flash.add_arguments, flash.run),
+    "label": ("print labels of modules", label.add_arguments, label.run),
     "maps": ("check, draft and try meter maps", maps.add_arguments, maps.run),
     "readings": ("check, import or export readings", readings.add_arguments, readings.run),
     "trial": ("debits and credits of every account", trial.add_arguments, trial.run),
