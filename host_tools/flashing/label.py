@@ -99,7 +99,7 @@ def drawn(label: Label) -> str:
         f'shape-rendering="crispEdges"><path d="{path}"/></svg>'
         f'<text x="30" y="6" font-size="3">Gridpurse</text>'
         f'<text x="30" y="12.5" font-size="2.4" fill="#555">module 模块</text>'
-        f'<text x="30" y="16" font-size="2.9" font-weight="bold">'
+        f'<text x="30" y="16" font-size="2.8" font-family="monospace" font-weight="bold">'
         f"{name}</text>"
         f'<text x="30" y="22" font-size="2.4" fill="#555">claim code 认领码</text>'
         f'<text x="30" y="25.5" font-size="2.9" font-family="monospace" textLength="28" '
