@@ -55,7 +55,7 @@ TOO_LARGE = Kind(
     WRONG,
     ("{part}: {size} bytes do not fit into {room}", "{part}：{size} 字节超出分区 {room} 字节"),
     (
-        "use a smaller image, or a board with a larger partition (boards/{board}/partitions.csv)",
+        "use a smaller image, or a board with a larger partition (partitions.csv of {board})",
         "请换用较小的映像或更大的分区",
     ),
 )

@@ -191,8 +191,8 @@ def _kept(order: Order, found: Chip, record: Record) -> frozenset[str]:
                     port=order.port, mac=found.mac, where=hex(row.offset), board=order.board.name
                 )
             record.say(
-                f"its money stays; --erase-journal {found.mac} would erase it, `gridpurse update` "
-                "changes its program  账本、参数与密钥保留；升级程序请用 gridpurse update"
+                f"its money stays; --erase-journal {found.mac} would erase it, `gridpurse command "
+                "update` changes its program  账本、参数与密钥保留"
             )
             return frozenset(KEPT if order.erase_files is None else ("journal",))
     return frozenset()

@@ -27,6 +27,7 @@ OURS = [
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(#[^)\s]*)?\)")
 CODE = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 MAKE = re.compile(r"(?:^|`)make ([a-z-]+)", re.MULTILINE)
+NESTED = ("command", "maps")  # their options belong to a word behind them
 COMMAND = re.compile(r"(?:^|`|bin/)gridpurse ([a-z-]+)", re.MULTILINE)
 OPTION = re.compile(r"(?:^|[ `])(--[a-z-]+)")
 
@@ -205,7 +206,7 @@ def test_every_option_in_a_command_line_exists(
             found = COMMAND.search(line)
             if found is None:
                 continue
-            kind = line[found.end() :].split()[:1] if found[1] == "command" else []
+            kind = line[found.end() :].split()[:1] if found[1] in NESTED else []
             with pytest.raises(SystemExit):
                 cli.main([found[1], *kind, "--help"])
             known = OPTION.findall(capsys.readouterr().out)

@@ -133,7 +133,7 @@ def test_the_ledger_the_settings_and_the_key_of_a_module_in_service_stay(flash, 
         chip.flash[0x9000:0x9004] = b"wifi"
         chip.flash[0x12000] ^= 0xFF  # MicroPython is damaged
         code, report, out, _ = flash(chip)
-        assert code == 0 and "its money stays" in out and "gridpurse update" in out
+        assert code == 0 and "its money stays" in out and "gridpurse command update" in out
         kept = [name for name, result in results(report).items() if result == "kept"]
         assert kept == list(plan.KEPT) and results(report)["MicroPython"] == "written"
         start = plan.board("esp32_generic").rows["journal"].offset
