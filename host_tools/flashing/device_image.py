@@ -12,10 +12,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+from littlefs import LittleFSError
+
 from host_tools.files import write_whole
-from host_tools.flashing import bundle_file, micropython_image, partition_table, web_page
+from host_tools.flashing import (
+    bundle_file,
+    faults,
+    micropython_image,
+    partition_table,
+    web_page,
+)
 from host_tools.flashing.bundle import bundle
 from host_tools.flashing.device_code import BUILD, PACKAGES, ROOT, device_folder
+from host_tools.flashing.partition_table import Partition
 from host_tools.simulator import image
 
 BOARDS = ROOT / "boards"
@@ -110,13 +119,20 @@ def module_files(board: str) -> dict[str, bytes]:
     return {**files, "main.py": (BOARDS / board / "main.py").read_bytes()}
 
 
-def device_image(board: str) -> dict[str, bytes]:
-    """File name -> content."""
-    rows = partition_table.read_rows(BOARDS / board / "partitions.csv")
+def device_image(board: str, rows: dict[str, Partition] | None = None) -> dict[str, bytes]:
+    """File name -> content; a Fault when the program is too large for the board's file system."""
+    if rows is None:
+        rows = partition_table.read_rows(BOARDS / board / "partitions.csv")
+    program, room = module_files(board), rows["vfs"].size
+    try:
+        file_system = image.build_vfs(program, room)
+    except LittleFSError:
+        size = sum(map(len, program.values()))
+        raise faults.TOO_LARGE.of(part="program", size=size, room=room, board=board)
     return {
         TABLE: partition_table.to_binary(rows),
         JOURNAL: image.blank(rows["journal"].size),
-        FILE_SYSTEM: image.build_vfs(module_files(board), rows["vfs"].size),
+        FILE_SYSTEM: file_system,
     }
 
 

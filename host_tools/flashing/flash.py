@@ -98,7 +98,7 @@ def ordered(arguments: argparse.Namespace, record: Record) -> Order:
             arguments.micropython, arguments.sha256, board.name, board.chip, board.rows[plan.APP]
         )
         step.facts |= {"file": str(image.path), "sha256": image.sha256}
-        regions = plan.regions(board, image, plan.images(board))
+        regions = plan.regions(board, image, device_image.device_image(board.name, board.rows))
         step.note = f"SHA-256 {image.sha256[:16]}..., program {device_image.version()}"
     return Order(
         *(arguments.port, board, image, regions, arguments.baud),

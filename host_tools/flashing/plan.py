@@ -7,9 +7,7 @@ settings and key, its Wi-Fi. Offsets and sizes in bytes.
 import importlib
 from dataclasses import dataclass
 
-from littlefs import LittleFSError
-
-from host_tools.flashing import device_image, faults, partition_table
+from host_tools.flashing import partition_table
 from host_tools.flashing.device_image import BOARDS, FILE_SYSTEM, JOURNAL, TABLE
 from host_tools.flashing.micropython_image import MicroPython
 from host_tools.flashing.partition_table import Partition
@@ -52,16 +50,6 @@ def board(name: str) -> Board:
     pins = importlib.import_module(f"boards.{name}.pins")
     rows = partition_table.read_rows(BOARDS / name / "partitions.csv")
     return Board(name, pins.CHIP, pins.FLASH_BYTES, rows)
-
-
-def images(one: Board) -> dict[str, bytes]:
-    """Our own part of the flash by file name; a Fault when the program is too large."""
-    try:
-        return device_image.device_image(one.name)
-    except LittleFSError:
-        room = one.rows[VFS].size
-        size = sum(map(len, device_image.module_files(one.name).values()))
-        raise faults.TOO_LARGE.of(part="vfs", size=size, room=room, board=one.name)
 
 
 def regions(one: Board, image: MicroPython, files: dict[str, bytes]) -> tuple[Region, ...]:
