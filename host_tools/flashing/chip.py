@@ -138,7 +138,7 @@ def md5(data: bytes) -> str:
 
 def resettable(port: str) -> bool:
     """Whether a port has the two lines that put a chip into its boot loader."""
-    return "://" not in port and not os.path.realpath(port).startswith("/dev/pts/")
+    return not port.startswith("socket:") and not os.path.realpath(port).startswith("/dev/pts/")
 
 
 def opened(port: str) -> Any:

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from host_tools.faults import DEVICE, Fault
+from host_tools.faults import DEVICE, WRONG, Fault
 from host_tools.flashing import (
     chip,
     device_image,
@@ -140,6 +140,10 @@ def _once(order: Order, record: Record) -> None:
                     raise faults.MISMATCH.of(port=order.port, step=region.name)
             step.result = "verified"
         found.leave()
+    except Fault as fault:
+        if fault.exit_code == WRONG:  # nothing was written: a module in service goes on
+            found.leave()
+        raise
     finally:
         found.close()
 

@@ -6,7 +6,6 @@ Reads only: there is no function here that writes to a meter. Times in milliseco
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Protocol
 
 from pymodbus.client import ModbusSerialClient, ModbusTcpClient
@@ -39,12 +38,7 @@ class Line(Protocol):
 
     def read(self, function: int, address: int, count: int, unit: int) -> list[int]: ...
     def __enter__(self) -> "Line": ...
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -97,12 +91,7 @@ class Master:
             raise faults.NOT_REACHED.of(line=self._place)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._client.close()  # type: ignore[no-untyped-call]
 
     def _trace(self, sending: bool, data: bytes) -> bytes:
