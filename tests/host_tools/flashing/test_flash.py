@@ -197,8 +197,9 @@ def test_a_port_of_another_user_says_how_to_get_it():
     assert fault.kind is faults.PORT_DENIED and "dialout" in str(fault)
 
 
-def test_an_unplugged_cable_leaves_a_report_with_the_step(flash):
-    with MockChip(trouble=Trouble(drop_after=120_000, drops=-1)) as chip:
+@pytest.mark.parametrize("pty", (False, True))
+def test_an_unplugged_cable_leaves_a_report_with_the_step(flash, pty):
+    with MockChip(pty=pty, trouble=Trouble(drop_after=120_000, drops=-1)) as chip:
         code, report, _, err = flash(chip)
     assert (code, report["result"], report["fault"]) == (DEVICE, "failed", "connection-lost")
     assert "MicroPython" in err and results(report)["MicroPython"] == "failed"
@@ -224,3 +225,19 @@ def test_ctrl_c_ends_it_cleanly_and_the_same_command_goes_on(flash, releases, tm
         assert json.loads(report.read_text(encoding="utf-8"))["result"] == "interrupted"
         code, after, _, _ = flash(chip)
     assert code == 0 and results(after)["boot loader"] == "already right"
+
+
+def test_killed_at_every_step_the_same_command_still_ends_with_the_same_flash(flash, releases):
+    with MockChip() as whole:
+        flash(whole)
+        wanted = bytes(whole.flash)
+    with MockChip() as chip:
+        words = flash_proof.command(chip.port, *releases["esp32"])
+        for step in ("image", "chip", "ledger", *plan.NAMES, "verify"):
+            with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as child:
+                said = (line.startswith(step) for line in child.stdout)
+                assert any(said), step
+                child.kill()
+        code, report, _, _ = flash(chip)
+        assert code == 0 and results(report)["verify"] == "verified"
+        assert bytes(chip.flash) == wanted
