@@ -1,1 +1,1 @@
-"""A technician's training bench: chips, modules, meters and faults without hardware."""
+"""A desk to train on: bare virtual modules with consoles, meters, and faults to be found."""
