@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from host_tools import Refused
 from host_tools.faults import DEVICE, WRONG, Fault
 from host_tools.flashing import (
     chip,
@@ -24,6 +25,7 @@ from host_tools.flashing.chip import Chip
 from host_tools.flashing.plan import KEPT, LEDGER, NAMES, VFS, Region
 from host_tools.flashing.telling import DONE, FAILED, INTERRUPTED, Record
 
+BAUD_MIN, BAUD_MAX = 9600, 3_000_000
 AGAIN_S = 1  # a USB adapter that came loose needs about as long to be back
 
 
@@ -80,6 +82,9 @@ def run(arguments: argparse.Namespace) -> int:
         facts = {"fault": fault.kind.name, "line": str(fault), "detail": fault.detail}
         record.finish(FAILED, **facts)
         raise
+    except Refused as error:
+        record.finish(FAILED, line=str(error))
+        raise
     except KeyboardInterrupt:
         record.finish(INTERRUPTED)
         record.say("interrupted; the same command goes on  已中断，重新执行即可继续")
@@ -92,6 +97,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def ordered(arguments: argparse.Namespace, record: Record) -> Order:
     """Everything that can be known before the chip is looked at."""
+    if not BAUD_MIN <= arguments.baud <= BAUD_MAX:
+        raise Refused(f"--baud {arguments.baud}: must be {BAUD_MIN} to {BAUD_MAX}, such as 115200")
     board = plan.board(arguments.board)
     with record.step("image", "映像") as step:
         image = micropython_image.read(

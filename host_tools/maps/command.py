@@ -15,6 +15,7 @@ from host_tools.settlement.common import decimal, table
 from protocol import cbor
 from protocol.units import Malformed
 
+TIMEOUT_MS_MAX = 60_000
 BIG = 10**9  # decimal() shows billionths
 ENDINGS = {  # of a quantity's name: what a person reads, and how many of ours are one of it
     "wh": ("kWh", 1000),
@@ -148,6 +149,8 @@ def _try(arguments: argparse.Namespace) -> int:
     if not path.suffix:
         path = MAPS / f"{path.name}.toml"
     meter_map = _loaded(path, draft=True)
+    if not 1 <= arguments.timeout_ms <= TIMEOUT_MS_MAX:
+        raise Refused(f"--timeout-ms {arguments.timeout_ms}: must be 1 to {TIMEOUT_MS_MAX}")
     if arguments.write and not arguments.note:
         raise Refused("--note: say who captured it, where and from which meter")
     place = _place(arguments, meter_map)

@@ -197,6 +197,12 @@ def test_a_port_of_another_user_says_how_to_get_it():
     assert fault.kind is faults.PORT_DENIED and "dialout" in str(fault)
 
 
+def test_a_speed_that_no_port_has_is_refused(releases, capsys):
+    words = flash_proof.command("socket://127.0.0.1:9", *releases["esp32"])[1:]
+    assert cli.main([*words, "--baud", "0"]) == WRONG
+    assert "--baud 0: must be" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("pty", (False, True))
 def test_an_unplugged_cable_leaves_a_report_with_the_step(flash, pty):
     with MockChip(pty=pty, trouble=Trouble(drop_after=120_000, drops=-1)) as chip:
