@@ -3,3 +3,5 @@
 
 class Refused(Exception):
     """What a person asked or wrote cannot be done; the text is one line that names the remedy."""
+
+    exit_code = 2

@@ -1,6 +1,7 @@
 """The command `gridpurse`: a table of sub-commands, and how failures become one line.
 
-Exit codes: 0 done, 1 done but something does not agree, 2 refused with one line, 130 interrupted.
+Exit codes: 0 done, 1 done but something does not agree, 2 refused with one line, 3 a device did
+not answer or did not do what it was told (run the same again), 130 interrupted.
 """
 
 import argparse
@@ -13,7 +14,8 @@ from host_tools.billing import command as bill
 from host_tools.cluster import run as cluster
 from host_tools.demo import run as demo
 from host_tools.exchange import bridge, export, readings
-from host_tools.flashing import device_image
+from host_tools.flashing import device_image, flash, label
+from host_tools.maps import command as maps
 from host_tools.operations import doctor
 from host_tools.ordering import command, listing
 from host_tools.settlement import (
@@ -70,6 +72,9 @@ COMMANDS: dict[
     "tariff": ("check, compare, keep and assign tariffs", tariff.add_arguments, tariff.run),
     "bill": ("draft, close and issue months", bill.add_arguments, bill.run),
     "image": ("build the flash images of a board", device_image.add_arguments, device_image.run),
+    "flash": ("write everything a bare module needs", flash.add_arguments, flash.run),
+    "label": ("print labels of modules", label.add_arguments, label.run),
+    "maps": ("check, draft and try meter maps", maps.add_arguments, maps.run),
     "readings": ("check, import or export readings", readings.add_arguments, readings.run),
     "export": ("readings, bills, ledger", export.add_arguments, export.run),
     "bridge": ("show points to other systems", bridge.add_arguments, bridge.run),
@@ -93,16 +98,16 @@ def main(words: list[str] | None = None) -> int:
     try:
         return COMMANDS[arguments.command][2](arguments)
     except Refused as error:
-        line = str(error)
+        line, code = str(error), error.exit_code
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone, `gridpurse ... | head`
         return 0
     except OSError as error:
-        line = f"{error.filename or 'system'}: {error.strerror}"
+        line, code = f"{error.filename or 'system'}: {error.strerror}", Refused.exit_code
     except KeyboardInterrupt:
         return 130
     print(f"gridpurse {arguments.command}: {line}", file=sys.stderr)
-    return 2
+    return code
 
 
 if __name__ == "__main__":

@@ -54,3 +54,15 @@ def to_binary(rows: dict[str, Partition]) -> bytes:
     )
     digest = hashlib.md5(packed, usedforsecurity=False).digest()
     return (packed + MD5_MAGIC + digest).ljust(BYTES, b"\xff")
+
+
+def from_binary(binary: bytes) -> dict[str, Partition]:
+    """Rows of a table that was read from a flash, by name; empty when there is none."""
+    found = {}
+    for at in range(0, len(binary) - ROW.size + 1, ROW.size):
+        magic, kind, subtype, offset, size, name, _ = ROW.unpack_from(binary, at)
+        if magic != ROW_MAGIC:
+            break
+        label = name.rstrip(b"\0").decode("ascii", "replace")
+        found[label] = Partition(label, kind, subtype, offset, size)
+    return found

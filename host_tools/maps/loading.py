@@ -108,9 +108,9 @@ class MeterMap:
     examples: tuple[Example, ...]
 
 
-def load(path: Path) -> MeterMap:
-    """The map in a file; Malformed with all its problems, one a line."""
-    lines, tree = _checked(path)
+def load(path: Path, draft: bool = False) -> MeterMap:
+    """The map in a file; Malformed with all its problems, one a line. A draft has no examples."""
+    lines, tree = _checked(path, draft)
     if lines:
         raise Malformed(BAD_FIELD, "\n".join(lines))
     head = {key: tree[key] for key in HEAD if isinstance(tree[key], str | int)}
@@ -136,12 +136,14 @@ def problems(path: Path) -> list[str]:
     return _checked(path)[0]
 
 
-def _checked(path: Path) -> tuple[list[str], dict[str, Any]]:
+def _checked(path: Path, draft: bool = False) -> tuple[list[str], dict[str, Any]]:
     try:
         tree = _read(path, set())
     except Malformed as error:
         return [error.detail], {}
-    lines = [f"{path.name}: {problem}" for problem in _shape(tree, path.stem)]
+    if draft:
+        tree.setdefault("example", [])
+    lines = [f"{path.name}: {problem}" for problem in _shape(tree, path.stem, draft)]
     if not lines:  # the rest relies on the shape
         lines = [f"{path.name}: {problem}" for problem in _meaning(tree)]
     return lines, tree
@@ -175,7 +177,7 @@ def _merged(under: object, over: object) -> object:
     return over
 
 
-def _shape(tree: dict[str, Any], stem: str) -> Iterator[str]:
+def _shape(tree: dict[str, Any], stem: str, draft: bool) -> Iterator[str]:
     yield from _table("", tree, HEAD, tuple(OPTIONAL))
     if isinstance(tree.get("name"), str) and tree["name"] != stem:
         yield f'name: is "{tree["name"]}"; use "{stem}", as the file'
@@ -184,7 +186,7 @@ def _shape(tree: dict[str, Any], stem: str) -> Iterator[str]:
     for key, fields in (("source", SOURCE), ("example", EXAMPLE)):
         rows = tree.get(key)
         if isinstance(rows, list):
-            if not rows:
+            if not rows and not (draft and key == "example"):
                 yield f"{key}: missing; add {HEAD[key][1]}"
             for number, row in enumerate(rows, 1):
                 if isinstance(row, dict) and row.get("origin") == "constructed":

@@ -468,6 +468,48 @@ CRASHES = {
 }
 
 # Name in firmware/lamp.py: condition, 状态, what to do, 处理.
+# Of firmware/log.py: (what, its numbers, what to do) twice.
+LOGS = {
+    "BOOTED": ("started: reset cause, boot number", "启动：复位原因、启动编号", "-", "-"),
+    "TASK_FAILED": (
+        "a task of the program ended and was started again: how many by now",
+        "任务异常并已重启：累计次数",
+        "let it run; after eight the module restarts and tells `crash`",
+        "可继续运行，多次后模块重启并上报 `crash`",
+    ),
+    "CONNECTED": ("connected to the broker: how often by now", "已连接代理：累计次数", "-", "-"),
+    "REJECTED": (
+        "a message of the host was refused: reason",
+        "拒收主站报文：原因码",
+        "reasons in operator.md; `forged` means another key: provision again",
+        "原因见 operator.md；`forged` 表示密钥不符，须重新配置",
+    ),
+    "METER_FAILED": (
+        "a meter did not answer or answered nonsense: point",
+        "电表无应答或应答错误：用电点",
+        "`gridpurse maps try`; A/B, termination, baud, parity, unit",
+        "用 `gridpurse maps try` 检查 A/B、终端电阻、波特率、校验、地址",
+    ),
+    "CLOCK_STEP": (
+        "the clock was set: before, after",
+        "对时：调整前、调整后",
+        "expected after power-on; otherwise look at the host's clock",
+        "上电后属正常，否则检查主站时钟",
+    ),
+    "TAMPER": (
+        "a protection switch or register rule: point, kind, 1 begin 0 end",
+        "防护告警：用电点、类别、1 开始 0 结束",
+        "look at the site, then have the host clear it",
+        "现场检查后由主站清除",
+    ),
+    "UNCONNECTED": (
+        "no connection to a broker: reason, place in the list of brokers",
+        "未能连接代理：原因、代理序号",
+        "Wi-Fi, address and port, login, certificate, clock",
+        "检查 Wi-Fi、地址端口、用户名口令、证书与时钟",
+    ),
+}
+
 LAMPS = {
     "FINE": ("all well", "正常", "-", "-"),
     "NO_NETWORK": (

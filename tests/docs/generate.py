@@ -15,8 +15,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from boards.esp32 import lights
-from firmware import lamp, prepaid, relay
+from firmware import lamp, log, prepaid, relay
 from host_tools.exchange import meter_file, obis, records
+from host_tools.faults import Kind
+from host_tools.flashing import faults as flash_faults
+from host_tools.maps import faults as map_faults
 from host_tools.ordering import command as ordering
 from host_tools.ordering import fee_control, rollout
 from host_tools.ordering import words as ordered
@@ -253,6 +256,39 @@ def lamps() -> str:
     return table(("code", "light 灯形", "condition", "状态", "what to do 处理"), rows)
 
 
+def log_codes() -> str:
+    rows = []
+    for name, (what, translated, remedy, translated_remedy) in chinese.LOGS.items():
+        cell = "-" if remedy == "-" else f"{remedy}<br>{translated_remedy}"
+        rows.append((getattr(log, name), f"`{name}`", what, translated, cell))
+    return table(("code", "name", "what: numbers", "内容", "what to do 处理"), rows)
+
+
+def device_faults(kinds: Iterable[Kind]) -> str:
+    """Fields of a text are shown in capitals: they stand for what the line says."""
+
+    def plain(text: str) -> str:
+        return re.sub(r"{(\w+)}", lambda found: found[1].upper(), text)
+
+    rows = [
+        (
+            f"`{kind.name}`",
+            kind.exit_code,
+            "<br>".join(
+                plain(text).removeprefix("PORT: ").removeprefix("PORT：") for text in kind.what
+            ),
+            "<br>".join(map(plain, kind.remedy)),
+        )
+        for kind in kinds
+    ]
+    return table(("name", "exit 退出码", "what 现象", "what to do 处理"), rows)
+
+
+def modbus_exceptions() -> str:
+    rows = [(code, *words) for code, words in map_faults.EXCEPTIONS.items()]
+    return table(("code", "exception", "异常"), rows)
+
+
 SETTINGS_HEADS = ("number", "key", "bounds", "meaning", "含义")
 
 
@@ -440,6 +476,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "adjustments": adjustments,
     "obis": obis_codes,
     "meter-file": meter_file_example,
+    "log-codes": log_codes,
+    "faults-flash": lambda: device_faults(flash_faults.KINDS),
+    "faults-maps": lambda: device_faults(map_faults.KINDS),
+    "modbus-exceptions": modbus_exceptions,
     "crashes": lambda: worded(words.CRASHES, chinese.CRASHES),
 }
 

@@ -30,7 +30,9 @@ MAKE = re.compile(r"(?:^|`)make ([a-z-]+)", re.MULTILINE)
 COMMAND = re.compile(r"(?:^|`|bin/)gridpurse ([a-z-]+)", re.MULTILINE)
 OPTION = re.compile(r"(?:^|[ `])(--[a-z-]+)")
 # Each kind of these has its own options.
-OF_KINDS = ("command", "tariff", "bill", "export", "bridge", "review", "differences")
+OF_KINDS = (
+    "command", "tariff", "bill", "export", "bridge", "review", "differences", "maps",
+)
 
 
 def text(path: Path) -> str:

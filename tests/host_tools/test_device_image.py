@@ -1,5 +1,6 @@
 """The flash images of a board, read back by Espressif's own code and by real MicroPython."""
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -11,7 +12,8 @@ import pytest
 from esp_idf_defs.partitions import PartitionTable
 
 from host_tools import cli
-from host_tools.flashing import device_code, device_image, partition_table
+from host_tools.faults import Fault
+from host_tools.flashing import device_code, device_image, faults, partition_table
 from host_tools.simulator import image
 
 BOARDS = device_image.boards()
@@ -128,6 +130,14 @@ def test_the_manifest_says_where_each_file_belongs(made):
         "vfs.bin": rows["vfs"].offset,
     }
     assert (folder / "journal.bin").read_bytes() == b"\xff" * rows["journal"].size
+
+
+def test_a_program_that_does_not_fit_is_one_line_and_no_image():
+    rows = partition_table.read_rows(device_code.ROOT / "boards/esp32_generic/partitions.csv")
+    small = {**rows, "vfs": dataclasses.replace(rows["vfs"], size=0x20000)}
+    with pytest.raises(Fault, match="do not fit into 131072") as raised:
+        device_image.device_image("esp32_generic", small)
+    assert raised.value.kind is faults.TOO_LARGE and "\n" not in str(raised.value)
 
 
 def test_an_unknown_board_is_refused(capsys):
