@@ -102,7 +102,7 @@ def _bills(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
 
 
 def _ledger(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
-    last = journal.last_rows(store)
+    last = store.days.ends()
     if arguments.until is not None:
         wanted = _date("--until", arguments.until).isoformat()
         closed = [day for day in store.days.closed() if date_of(day) == wanted]

@@ -88,7 +88,7 @@ def serve(settings: Settings, stop: Stop) -> None:
         try:
             with _shown(settings, counters, clock):
                 log.info("waiting for broker %s:%d", settings.broker.host, settings.broker.port)
-                between = Between(store, clock, counters)
+                between = Between(store, clock, counters, tenancy)
                 _loop(
                     settings, stop, clock, transport, consumer, tenancy, store, counters, between
                 )

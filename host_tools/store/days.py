@@ -40,19 +40,24 @@ class Days:
         """All closed days, in order."""
         return [ClosedDay(*row) for row in self._connection.execute(f"{_DAY} ORDER BY day")]
 
-    def bound(self) -> tuple[int, int]:
-        """The last rows of the journals now, in a transaction alone; later ones are numbered
-        above these, whoever writes them."""
+    def ends(self) -> tuple[int, int]:
+        """The last rows of the journals at this instant; a worker may still number below them."""
         row = self._connection.execute(
             "SELECT (SELECT COALESCE(MAX(id), 0) FROM entries),"
             " (SELECT COALESCE(MAX(id), 0) FROM postings)"
         ).fetchone()
+        return row[0], row[1]
+
+    def bound(self) -> tuple[int, int]:
+        """The same in a transaction alone; later rows are numbered above these, whoever writes
+        them."""
+        row = self.ends()
         self._connection.execute(
             "INSERT INTO changes VALUES ('closing', ?)"
             " ON CONFLICT (what) DO UPDATE SET number = excluded.number",
             (row[0],),
         )
-        return row[0], row[1]
+        return row
 
     def sealed(
         self, before: ClosedDay | None, day: int, bound: tuple[int, int], now_s: int

@@ -64,15 +64,6 @@ def booked(store: Store, entry_id: int, posting_id: int) -> Iterator[Booked]:
         yield Booked("posting", row_id, time_s, *where, row[8], row[9], rule, None, b"")
 
 
-def last_rows(store: Store) -> tuple[int, int]:
-    """Numbers of the newest row of entries and of postings."""
-    row = store._connection.execute(
-        "SELECT (SELECT COALESCE(MAX(id), 0) FROM entries),"
-        " (SELECT COALESCE(MAX(id), 0) FROM postings)"
-    ).fetchone()
-    return int(row[0]), int(row[1])
-
-
 def _pages(connection: Connection, sql: str, last_id: int) -> Iterator[tuple[Any, ...]]:
     at = 0
     while rows := connection.execute(sql, (at, last_id, _ROWS)).fetchall():

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from host_tools.clock import Clock
 from host_tools.settlement import settle
 from host_tools.settlement.counters import Counters
+from host_tools.settlement.tenancy import Tenancy
 from host_tools.store.database import Store
 from host_tools.validation import closing
 from host_tools.validation.following import Follower
@@ -29,11 +30,11 @@ log = logging.getLogger(__name__)
 class Between:
     """What a worker does for validation while it has little else to do."""
 
-    def __init__(self, store: Store, clock: Clock, counters: Counters) -> None:
+    def __init__(self, store: Store, clock: Clock, counters: Counters, tenancy: Tenancy) -> None:
         self._store = store
         self._clock = clock
         self._counters = counters
-        self._follower = Follower(store, clock.now_s)
+        self._follower = Follower(store, clock.now_s, tenancy.confirm)
         self._due_ms = clock.ticks_ms() + QUIET_MS
         self._latest_ms = clock.ticks_ms() + STARVED_MS
         self._alarmed = 0  # the last difference that was told

@@ -38,6 +38,7 @@ _AT_ONCE = frozenset(
 
 log = logging.getLogger(__name__)
 
+_SEEN = "SELECT COALESCE(SUM(last_id % 1000003), 0) FROM points"
 _WAITING = (
     "SELECT p.module, p.point FROM points p JOIN modules m ON m.id = p.module"
     " JOIN entries e ON e.id = p.last_id LEFT JOIN vee_marks v ON v.point_id = p.id"
@@ -62,12 +63,19 @@ class Done:
 
 
 class Follower:
-    """Follows the points of some shards; `shards` None: of all of them."""
+    """Follows the points of some shards; `shards` None: of all of them. `confirm` is called in
+    every transaction of an owner of shards, who may have been overtaken."""
 
-    def __init__(self, store: Store, now_s: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        now_s: Callable[[], int],
+        confirm: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
         self._now_s = now_s
-        self._seen: object = None  # newest row and shards for which nothing waited
+        self._confirm = confirm
+        self._seen: object = None  # last rows and shards for which nothing waited
         self._waiting: deque[tuple[str, int]] = deque()  # (module, point), as last looked for
         self.refused: dict[tuple[str, int], str] = {}  # points that wait for a person, and why
 
@@ -79,8 +87,8 @@ class Follower:
     def _look(self, shards: Collection[int] | None, module: str | None) -> None:
         """Finds points with entries that are not validated yet."""
         connection = connection_of(self._store)
-        newest = connection.execute("SELECT COALESCE(MAX(id), 0) FROM entries").fetchall()[0][0]
-        looked_for = newest, frozenset(shards or ())
+        # Not the newest row of all: workers number theirs in blocks, so it may be another's.
+        looked_for = connection.execute(_SEEN).fetchall()[0][0], frozenset(shards or ())
         if looked_for == self._seen or (shards is not None and not shards):
             return
         where, values = "", []
@@ -110,6 +118,7 @@ class Follower:
             return done
         try:
             with self._store.transaction():
+                self._confirm()
                 for _ in range(min(len(self._waiting), TURN_POINTS_MAX)):
                     done.add(self._apart(*self._waiting.popleft(), over))
                     if over():

@@ -44,7 +44,7 @@ def test_what_nobody_can_explain_alarms_once(
     judged: Judged, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.ERROR)
-    between = Between(judged.store, judged.desk.clock, Counters())
+    between = Between(judged.store, judged.desk.clock, Counters(), judged.desk.tenancy)
     differ(judged, "unexplained")
     differ(judged, "tariff version behind")
     for _ in range(2):
@@ -65,7 +65,7 @@ def test_a_burst_goes_before_validation(judged: Judged) -> None:
     counters = Counters()
     judged.meter(DAY)
     clock = judged.desk.clock
-    between = Between(judged.store, clock, counters)
+    between = Between(judged.store, clock, counters, judged.desk.tenancy)
     between.turn(0, {0})
     clock.ms += QUIET_MS
     between.turn(BUSY_MESSAGES + 1, {0})
