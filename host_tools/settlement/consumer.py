@@ -10,6 +10,7 @@ from sys import intern
 from typing import NamedTuple, cast
 
 from host_tools import Refused
+from host_tools.care import looking
 from host_tools.clock import Clock
 from host_tools.keys import Keys, PreparedMac
 from host_tools.settlement import commands, inbox, seals
@@ -137,17 +138,20 @@ class Consumer:
         self._refused.clear()
 
     def send_due(self) -> None:
-        """Sends the commands whose time has come."""
-        if not self._store.payments.open_commands():
+        """Sends the commands whose time has come, those of replacements and campaigns included."""
+        store, following = self._store, looking.due(self._store)
+        if not following and not store.payments.open_commands():
             return
-        with self._store.transaction():
+        with store.transaction():
             now_s, ticks_ms = self._clock.now_s(), self._clock.ticks_ms()
             self._tenancy.confirm()
-            due = self._dispatch.due(self._store, self._tenancy.claims, now_s, ticks_ms)
+            if following:
+                looking.look(store, self._tenancy.claims, now_s)
+            due = self._dispatch.due(store, self._tenancy.claims, now_s, ticks_ms)
             for order in due:
-                self._store.payments.command_sent(order.module, order.id)
+                store.payments.command_sent(order.module, order.id)
         for order in due:
-            known = self._store.fleet.module_known(order.module)
+            known = store.fleet.module_known(order.module)
             self._send(known, commands.to_wire(order), AT_LEAST_ONCE)
         self._transport.flush()
 
@@ -226,6 +230,8 @@ class Consumer:
         module = self._store.fleet.module(address.module)
         if module is None:
             raise Malformed(UNKNOWN_MODULE)
+        if module.retired_s is not None:
+            raise Malformed(UNKNOWN_MODULE, "retired")
         if module.shard != address.shard:
             raise Malformed(WRONG_SHARD, f"module belongs to shard {module.shard}")
         return module

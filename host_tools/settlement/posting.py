@@ -15,6 +15,8 @@ FIXED = "fixed revenue"
 ADJUSTMENTS = "adjustments"
 DEBTS = "debts of customers"
 SUSPENSE = "suspense"  # money on a module that the host never issued
+TRANSFER = "transfer between modules"  # on its way to a new module; zero when all has arrived
+WRITE_OFFS = "write-offs"
 
 # As the table `accounts` of the store numbers them.
 CODES = {
@@ -26,6 +28,8 @@ CODES = {
     ADJUSTMENTS: 6,
     DEBTS: 7,
     SUSPENSE: 8,
+    TRANSFER: 31,
+    WRITE_OFFS: 32,
 }
 _CONTRAS = {
     ledger.CHARGE: CODES[ENERGY],
@@ -33,6 +37,7 @@ _CONTRAS = {
     ledger.TOPUP: CODES[IN_FLIGHT],
     ledger.DEBT: CODES[DEBTS],
     ledger.ADJUSTMENT: CODES[ADJUSTMENTS],
+    ledger.TRANSFER: CODES[TRANSFER],
     ledger.OPENING: CODES[ADJUSTMENTS],  # moves no money
 }
 
@@ -41,6 +46,16 @@ Row = tuple[int, int, str, str, int, str, str, int]
 
 def of_payment(point_id: int, time_s: int, amount_ncur: int, currency: str, number: int) -> Row:
     return (point_id, time_s, CASH, IN_FLIGHT, amount_ncur, currency, "payment", number)
+
+
+def moved(
+    point_id: int, time_s: int, pair: tuple[str, str], amount_ncur: int, currency: str, number: int
+) -> list[Row]:
+    """An amount out of the first account into the second; a negative one goes the other way."""
+    if not amount_ncur:
+        return []
+    out, into = pair if amount_ncur > 0 else pair[::-1]
+    return [(point_id, time_s, out, into, abs(amount_ncur), currency, "entry", number)]
 
 
 def contra(kind: int, issued: bool) -> int:

@@ -21,6 +21,8 @@ ACCOUNTS_ZH = {
     posting.ADJUSTMENTS: "调账",
     posting.DEBTS: "客户欠费",
     posting.SUSPENSE: "暂记",
+    posting.TRANSFER: "模块间转账",
+    posting.WRITE_OFFS: "核销",
 }
 HEADS = ("currency", "group", "account", "debit_ncur", "credit_ncur")
 

@@ -1,0 +1,28 @@
+"""Who does something to a module and why: kept with all that cannot be taken back."""
+
+import argparse
+from dataclasses import dataclass
+
+from host_tools import Refused
+
+TEXT_CHARACTERS_MAX = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    who: str
+    why: str
+
+
+def add_person(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--by", required=True, metavar="WHO", help="who does it")
+    parser.add_argument("--reason", required=True, metavar="TEXT", help="why")
+
+
+def person_of(arguments: argparse.Namespace) -> Person:
+    """Refused for texts that are empty, long or not one line."""
+    for name in ("by", "reason"):
+        text = getattr(arguments, name)
+        if not text.strip() or len(text) > TEXT_CHARACTERS_MAX or not text.isprintable():
+            raise Refused(f"--{name}: write 1 to {TEXT_CHARACTERS_MAX} characters on one line")
+    return Person(arguments.by.strip(), arguments.reason.strip())
