@@ -34,18 +34,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
     for name, kind in ALL.items():
         one = kinds.add_parser(name, help=kind.help, description=kind.help)
-        kind.add_arguments(one)
-        one.add_argument("--by", required=True, metavar="WHO", help="who orders it")
-        one.add_argument("--reason", required=True, metavar="TEXT", help="why")
-        one.add_argument("--expires", metavar="WHEN", help="2h, 7d, or a date and time with zone")
-        one.add_argument(
-            "--reference",
-            required=kind.referenced,
-            help="your own number of this order: the same one is queued once",
-        )
-        one.add_argument("--dry-run", action="store_true", help="check, and queue nothing")
-        one.add_argument("--json", action="store_true", help="print JSON")
-        add_store_arguments(one)
+        add_kind(one, kind)
+
+
+def add_kind(parser: argparse.ArgumentParser, kind: Kind) -> None:
+    """The words of one kind of order, and of every order."""
+    kind.add_arguments(parser)
+    parser.add_argument("--by", required=True, metavar="WHO", help="who orders it")
+    parser.add_argument("--reason", required=True, metavar="TEXT", help="why")
+    parser.add_argument("--expires", metavar="WHEN", help="2h, 7d, or a date and time with zone")
+    parser.add_argument(
+        "--reference",
+        required=kind.referenced,
+        help="your own number of this order: the same one is queued once",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="check, and queue nothing")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_store_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -86,6 +91,8 @@ def place(
         if expires_s > now_s + YEAR_S:
             raise Refused(f"--expires {arguments.expires}: must be within a year")
     wanted = kind.order(Asking(arguments, store, now_s, expires_s, data))
+    if store.fleet.module_known(wanted.module).retired_s is not None:
+        raise Refused(f"{wanted.module}: is retired 已退役; it hears nothing any more")
     if wanted.same_id is not None:
         return _told(known, wanted.module, wanted.same_id, wanted.text, wanted.text_zh)
     until_s = expires_s or now_s + wanted.life_s

@@ -10,7 +10,7 @@ from sys import intern
 from typing import NamedTuple, cast
 
 from host_tools import Refused
-from host_tools.care import looking
+from host_tools.care import looking, rekeying
 from host_tools.clock import Clock
 from host_tools.keys import Keys, PreparedMac
 from host_tools.settlement import commands, inbox, seals
@@ -25,6 +25,7 @@ from protocol import messages, topics
 from protocol.messages import Hello, Readings
 from protocol.units import (
     BAD_FIELD,
+    FORGED,
     UNKNOWN_MODULE,
     WRONG_SHARD,
     WRONG_TOPIC,
@@ -36,6 +37,7 @@ AT_LEAST_ONCE = 1
 ACKS_MS = 3000
 ACKS_MAX = 100000
 SENDERS_MAX = 200000  # remembered
+REKEYED_MS = 1000
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +71,7 @@ class Consumer:
         self._dispatch = commands.Dispatch()
         self._prices = Prices()
         self._senders: dict[str, _Sender] = {}
+        self._rekeyed_ms: dict[str | None, int] = {}
         # What was committed and not yet told: {topic: (sender, epoch, {stream: settled sequence})}
         self._acks: dict[str, tuple[_Sender, int, dict[int, int]]] = {}
         self._told_ms = 0
@@ -164,7 +167,23 @@ class Consumer:
             # The topic says who; a message of anybody else is forged under this key.
             return sender, seals.opened(delivery.payload, sender.up)
         except Malformed as refusal:
+            if refusal.reason == FORGED and self._rekeyed(delivery):
+                return self._opened(delivery)
             return None, refusal
+
+    def _rekeyed(self, delivery: Delivery) -> bool:
+        """Whether the module has come to another key; looked up now and then only."""
+        module, ticks_ms = _module_of(delivery.topic), self._clock.ticks_ms()
+        last_ms = self._rekeyed_ms.get(module)
+        if module is None or (last_ms is not None and ticks_ms - last_ms < REKEYED_MS):
+            return False
+        if len(self._rekeyed_ms) >= SENDERS_MAX:
+            self._rekeyed_ms.clear()
+        self._rekeyed_ms[module] = ticks_ms
+        if not rekeying.heard(self._store, self._keys, module, delivery.payload):
+            return False
+        self._senders.pop(delivery.topic, None)
+        return True
 
     def _sender(self, topic: str) -> _Sender:
         """Looks up who speaks on a topic, and remembers those who have a key."""

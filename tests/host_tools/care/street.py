@@ -1,11 +1,16 @@
 """Two modules and one meter at a desk: what they write is genuine, what is lost or late is chosen.
 
-`Module` applies orders as the firmware does; a third ledger, which metered all along, says what the
-customer owes.
+`Module` applies orders as the firmware does; a third ledger, which metered all along, says what
+the customer owes.
 """
 
+import json
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from host_tools import cli
 from host_tools.care import replace
 from host_tools.care.people import Person
 from host_tools.keys import KeyFiles
@@ -114,8 +119,9 @@ class Module:
 class Street:
     """The old and the new module, their host, and the ledger that metered all along."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.desk = Desk(folder)
+        self._capsys = capsys
         self.old, self.new = Module(self.desk, OLD), Module(self.desk, NEW)
         self.modules = {OLD: self.old, NEW: self.new}
         self.truth = PointLedger("truth", 0, BOOK)
@@ -123,6 +129,26 @@ class Street:
     @property
     def store(self) -> Store:
         return self.desk.store
+
+    def run(self, *words: object) -> tuple[int, str, str]:
+        """A sub-command on the store, at the desk's time: exit code, output, error."""
+        clock = self.desk.folder / "clock"
+        clock.write_bytes((self.desk.clock.s * 1000).to_bytes(8, "little"))
+        where = ["--data", str(self.desk.folder), "--clock", str(clock)]
+        code = cli.main([*map(str, words), *where])
+        out = self._capsys.readouterr()
+        return code, out.out, out.err
+
+    def done(self, *words: object) -> Any:
+        """What a sub-command that has to succeed says as JSON."""
+        code, out, err = self.run(*words, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    def refused(self, *words: object) -> str:
+        code, _, err = self.run(*words)
+        assert code == 2 and err.count("\n") == 1, err
+        return err
 
     def pay(self, module: str, amount_cur: int, reference: str) -> None:
         with self.store.transaction():
@@ -184,3 +210,47 @@ class Street:
         for module in (OLD, NEW):
             (row,) = reconcile.reconcile(self.store, self.desk.clock.s, module)
             assert row.reconciled and not row.in_flight, row
+
+
+def used(street: Street, module: str, quarters: int, energy_wh: int = 700) -> None:
+    """The meter goes on under a module, and in the ledger that metered all along."""
+    metering = street.modules[module]
+    for _ in range(quarters):
+        register_wh = metering.state.register_wh + energy_wh
+        metering.charge(register_wh)
+        alike(street, metering.state.time_s, energy_wh)
+
+
+def alike(street: Street, at_s: int, energy_wh: int) -> None:
+    """So much energy up to an instant, and the days that have begun."""
+    truth = street.truth
+    register_wh = truth.state.register_wh + energy_wh
+    truth.enter(ledger.charge(truth.state, BOOK, at_s, SYNCHRONISED, register_wh))
+    for day in range(*ledger.fixed_days_due(truth.state, BOOK, at_s)):
+        truth.enter(ledger.fixed(truth.state, BOOK, SYNCHRONISED, day))
+
+
+def paid(street: Street, module: str, amount_cur: int, reference: str) -> None:
+    street.pay(module, amount_cur, reference)
+    truth = street.truth
+    number = truth.state.mark.highest + 1 | 1
+    what = (truth.state.time_s + 5, 0, number + 1, 1, amount_cur * CUR)
+    truth.enter(ledger.topped_up(truth.state, *what))
+
+
+def begun(street: Street, quarters: int = 8, register_wh: int = 50_000) -> None:
+    """The old module in service with a balance."""
+    street.old.open(OPENED_S, register_wh)
+    street.truth.open(OPENED_S, register_wh)
+    paid(street, OLD, 40, "cash-1")
+    street.settle(NEW)
+    used(street, OLD, quarters)
+    street.old.send()
+
+
+def opened(street: Street, gap_s: int = 700, gap_wh: int = 210) -> None:
+    """The new module begins at the same meter, a while and some energy later."""
+    at_s = street.old.state.time_s + gap_s
+    register_wh = street.old.state.register_wh + gap_wh
+    street.new.open(at_s, register_wh)
+    alike(street, at_s, gap_wh)

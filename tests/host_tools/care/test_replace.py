@@ -1,8 +1,6 @@
 """A module takes over: no watt-hour and no unit is lost or counted twice, however late and cut."""
 
 import random
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -11,59 +9,18 @@ from host_tools.care import replace
 from host_tools.settlement import commands
 from host_tools.store import care
 from protocol import codes, ledger, reading
-from protocol.units import SYNCHRONISED
-from tests.host_tools.care.street import BOOK, CUR, NEW, OLD, OPENED_S, PERSON, Street
-
-
-@pytest.fixture
-def street(tmp_path: Path) -> Iterator[Street]:
-    made = Street(tmp_path)
-    yield made
-    made.store.close()
-
-
-def used(street: Street, module: str, quarters: int, energy_wh: int = 700) -> None:
-    """The meter goes on under a module, and in the ledger that metered all along."""
-    metering = street.modules[module]
-    for _ in range(quarters):
-        register_wh = metering.state.register_wh + energy_wh
-        metering.charge(register_wh)
-        alike(street, metering.state.time_s, energy_wh)
-
-
-def alike(street: Street, at_s: int, energy_wh: int) -> None:
-    """So much energy up to an instant, and the days that have begun."""
-    truth = street.truth
-    register_wh = truth.state.register_wh + energy_wh
-    truth.enter(ledger.charge(truth.state, BOOK, at_s, SYNCHRONISED, register_wh))
-    for day in range(*ledger.fixed_days_due(truth.state, BOOK, at_s)):
-        truth.enter(ledger.fixed(truth.state, BOOK, SYNCHRONISED, day))
-
-
-def paid(street: Street, module: str, amount_cur: int, reference: str) -> None:
-    street.pay(module, amount_cur, reference)
-    truth = street.truth
-    number = truth.state.mark.highest + 1 | 1
-    what = (truth.state.time_s + 5, 0, number + 1, 1, amount_cur * CUR)
-    truth.enter(ledger.topped_up(truth.state, *what))
-
-
-def begun(street: Street, quarters: int = 8, register_wh: int = 50_000) -> None:
-    """The old module in service with a balance."""
-    street.old.open(OPENED_S, register_wh)
-    street.truth.open(OPENED_S, register_wh)
-    paid(street, OLD, 40, "cash-1")
-    street.settle(NEW)
-    used(street, OLD, quarters)
-    street.old.send()
-
-
-def opened(street: Street, gap_s: int = 700, gap_wh: int = 210) -> None:
-    """The new module begins at the same meter, a while and some energy later."""
-    at_s = street.old.state.time_s + gap_s
-    register_wh = street.old.state.register_wh + gap_wh
-    street.new.open(at_s, register_wh)
-    alike(street, at_s, gap_wh)
+from tests.host_tools.care.street import (
+    CUR,
+    NEW,
+    OLD,
+    PERSON,
+    Street,
+    alike,
+    begun,
+    opened,
+    paid,
+    used,
+)  # fmt: skip
 
 
 def test_balance_tier_and_the_energy_in_between_move_in(street: Street) -> None:
