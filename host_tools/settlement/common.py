@@ -61,6 +61,18 @@ HEADS_ZH = {
     "account": "科目",
     "debit": "借方",
     "credit": "贷方",
+    "wave": "批次",
+    "percent": "百分比",
+    "since": "自",
+    "seq": "序号",
+    "time": "时间",
+    "clock": "时钟",
+    "event": "事件",
+    "args": "参数",
+    "missing": "未到",
+    "in_flight": "在途充值",
+    "register_wh": "表码",
+    "metered": "抄表时间",
 }
 
 

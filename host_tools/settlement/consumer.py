@@ -72,6 +72,7 @@ class Consumer:
         self._prices = Prices()
         self._senders: dict[str, _Sender] = {}
         self._rekeyed_ms: dict[str | None, int] = {}
+        self._look_ms = 0
         # What was committed and not yet told: {topic: (sender, epoch, {stream: settled sequence})}
         self._acks: dict[str, tuple[_Sender, int, dict[int, int]]] = {}
         self._told_ms = 0
@@ -142,11 +143,13 @@ class Consumer:
 
     def send_due(self) -> None:
         """Sends the commands whose time has come, those of replacements and campaigns included."""
-        store, following = self._store, looking.due(self._store)
+        store, ticks_ms = self._store, self._clock.ticks_ms()
+        following = ticks_ms >= self._look_ms and looking.due(store)
+        self._look_ms = max(self._look_ms, ticks_ms + looking.EVERY_MS if following else 0)
         if not following and not store.payments.open_commands():
             return
         with store.transaction():
-            now_s, ticks_ms = self._clock.now_s(), self._clock.ticks_ms()
+            now_s = self._clock.now_s()
             self._tenancy.confirm()
             if following:
                 looking.look(store, self._tenancy.claims, now_s)
