@@ -1,6 +1,7 @@
 """An update of many modules: a canary, then waves, halted when too many fail.
 
-A module fails when it refuses the bundle, takes it back, or is silent on trial for TRIAL_S. What
+A module fails when it refuses the bundle, takes it back, gets no further for STALLED_S, or is
+silent on trial for TRIAL_S. What
 each module says is the only measure; nothing is taken for done because it was sent. A wave begins
 when every module before it has confirmed. Runs inside the caller's transaction; each worker moves
 the modules of its own shards, and all of them read the same rows, so it goes on after any kill.
@@ -32,6 +33,7 @@ MEMBERS_ZH = {
     WAITING: "等待", SENDING: "发送中", TRIAL: "试运行", CONFIRMED: "已确认", FAILED: "失败",
     LEFT: "不再尝试",
 }  # fmt: skip
+STALLED_S = 6 * 3600  # without an answer that led further
 TRIAL_S = 7200  # a trial that hears no host is taken back after an hour, and says so then
 UNDER_WAY_MAX = 100  # modules at a time
 LIFE_S = rollout.LIFE_S
@@ -120,6 +122,9 @@ def _told(store: Store, one: Campaign, member: Member, now_s: int) -> Member:
         now = replace(member, state=CONFIRMED, since_s=now_s)
     elif state == rollout.ARMED and now_s - member.since_s > TRIAL_S:
         now = replace(member, state=FAILED, reason="silent on trial 试运行无应答", since_s=now_s)
+    elif state == rollout.SENDING and now_s - _asked_s(store, update) > STALLED_S:
+        _give_up(store, update, now_s)
+        now = replace(member, state=FAILED, reason="no progress 无进展", since_s=now_s)
     elif state not in (rollout.SENDING, rollout.ARMED):
         text = f"{state} {rollout.STATES_ZH[state]}"
         if reason:
@@ -133,6 +138,23 @@ def _told(store: Store, one: Campaign, member: Member, now_s: int) -> Member:
 def _rollout(store: Store, member: Member) -> orders.Rollout:
     found = orders.of(store).rollouts(member.module)
     return next(each for each in found if each.number == member.rollout)
+
+
+def _asked_s(store: Store, update: orders.Rollout) -> int:
+    """When the step under way was asked for, which is when the one before was answered."""
+    order = store.payments.command(update.module, update.command_id)
+    return 0 if order is None else order.issued_s
+
+
+def _give_up(store: Store, update: orders.Rollout, now_s: int) -> None:
+    """Nothing more of it is sent, and what has arrived is thrown away."""
+    wanted = rollout.abort(store, update)
+    what = (update.module, wanted.target, wanted.action, wanted.args)
+    command_id = commands.issue(store, *what, now_s, LIFE_S)
+    for record in wanted.replaces:
+        orders.of(store).withdraw(record, command_id, now_s)
+    if wanted.then is not None:
+        wanted.then(command_id, now_s + LIFE_S)
 
 
 def _go_on(
@@ -179,13 +201,7 @@ def _hold(store: Store, member: Member, now_s: int) -> None:
         return
     update = _rollout(store, member)
     if update.state == rollout.SENDING:
-        wanted = rollout.abort(store, update)
-        what = (member.module, wanted.target, wanted.action, wanted.args)
-        command_id = commands.issue(store, *what, now_s, LIFE_S)
-        for record in wanted.replaces:
-            orders.of(store).withdraw(record, command_id, now_s)
-        if wanted.then is not None:
-            wanted.then(command_id, now_s + LIFE_S)
+        _give_up(store, update, now_s)
     now = replace(member, state=WAITING, rollout=0, reason="halted", since_s=now_s)
     campaigns.of(store).keep(now)
 

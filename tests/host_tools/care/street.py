@@ -145,6 +145,11 @@ class Street:
         assert code == 0, err
         return json.loads(out)
 
+    def rows(self, name: str) -> list[object]:
+        """All rows of a table, but for how often something was sent."""
+        found = self.store._connection.execute(f"SELECT module, id, state FROM {name}")
+        return list(found.fetchall())
+
     def refused(self, *words: object) -> str:
         code, _, err = self.run(*words)
         assert code == 2 and err.count("\n") == 1, err

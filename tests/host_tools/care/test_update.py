@@ -19,7 +19,7 @@ from tests.host_tools.genuine import Sender
 FILES = {"firmware/main.mpy": bytes(2000), "protocol/cbor.mpy": b"c" * 300}
 BUNDLE = bundle(FILES, "0.2.0")
 BY = ("--by", "Li Na", "--reason", "release")
-GOOD, CRASHES, DAMAGED, SILENT = "good", "crashes", "damaged", "silent"
+GOOD, CRASHES, DAMAGED, SILENT, DEAF = "good", "crashes", "damaged", "silent", "deaf"
 
 
 class Module:
@@ -54,6 +54,8 @@ class Module:
         self.say(Result(1, self.seq, OPENED_S, SYNCHRONISED, command_id, status, place))
 
     def take(self, order: Command) -> None:
+        if self.behaves == DEAF:
+            return None
         if order.action != codes.UPDATE:
             return self.answer(order.id, codes.DONE)
         step, *args = order.args
@@ -113,9 +115,14 @@ class Fleet:
         return count
 
     def run(self) -> None:
+        """Until nothing moves any more; what is only said again moves nothing."""
+        before = None
         for _ in range(400):
-            if not self.step() and not self.step():
+            self.step()
+            now = self.street.rows("commands"), self.states(), self.state()
+            if now == before:
                 return
+            before = now
         raise AssertionError("no end")
 
     def states(self) -> dict[str, str]:
@@ -196,6 +203,16 @@ def test_a_module_that_is_silent_on_trial_has_failed(fleet: Fleet) -> None:
     fleet.run()
     assert fleet.states()["u00"] == campaign.TRIAL
     fleet.street.desk.clock.s += campaign.TRIAL_S + 1
+    fleet.run()
+    assert fleet.state() == campaign.HALTED and fleet.states()["u00"] == campaign.FAILED
+
+
+def test_a_module_that_gets_no_further_has_failed(fleet: Fleet) -> None:
+    fleet.modules["u00"].behaves = DEAF
+    fleet.start()
+    fleet.run()
+    assert fleet.states()["u00"] == campaign.SENDING
+    fleet.street.desk.clock.s += campaign.STALLED_S + 1
     fleet.run()
     assert fleet.state() == campaign.HALTED and fleet.states()["u00"] == campaign.FAILED
 
