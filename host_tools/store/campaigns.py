@@ -47,6 +47,12 @@ _CAMPAIGN = (
     " c.who, c.why, c.began_s, c.changed_s FROM campaigns c JOIN bundles b ON b.digest = c.digest"
 )
 
+_ACTIVE = (
+    f"{_CAMPAIGN} WHERE c.state = 'running' OR c.number IN ("
+    "SELECT campaign FROM campaign_modules WHERE state IN ('sending', 'trial'))"
+    " ORDER BY c.number"
+)
+
 
 def of(store: Store) -> "Campaigns":
     """On the connection of a store, within its transactions."""
@@ -112,10 +118,7 @@ class Campaigns:
 
     def active(self) -> list[Campaign]:
         """Those that have something to do: running, or halted with modules still under way."""
-        rows = self._connection.execute(
-            f"{_CAMPAIGN} WHERE c.state = 'running' OR EXISTS (SELECT 1 FROM campaign_modules m"  # noqa: S608 - a constant
-            " WHERE m.campaign = c.number AND m.state IN ('sending', 'trial')) ORDER BY c.number"
-        )
+        rows = self._connection.execute(_ACTIVE)
         return [Campaign(*row) for row in rows]
 
     def members(self, number: int) -> list[Member]:
