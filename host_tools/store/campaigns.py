@@ -47,11 +47,7 @@ _CAMPAIGN = (
     " c.who, c.why, c.began_s, c.changed_s FROM campaigns c JOIN bundles b ON b.digest = c.digest"
 )
 
-_ACTIVE = (
-    f"{_CAMPAIGN} WHERE c.state = 'running' OR c.number IN ("
-    "SELECT campaign FROM campaign_modules WHERE state IN ('sending', 'trial'))"
-    " ORDER BY c.number"
-)
+_UNDER_WAY = "SELECT DISTINCT campaign FROM campaign_modules WHERE state IN ('sending', 'trial')"
 
 
 def of(store: Store) -> "Campaigns":
@@ -118,8 +114,8 @@ class Campaigns:
 
     def active(self) -> list[Campaign]:
         """Those that have something to do: running, or halted with modules still under way."""
-        rows = self._connection.execute(_ACTIVE)
-        return [Campaign(*row) for row in rows]
+        moving = {row[0] for row in self._connection.execute(_UNDER_WAY)}
+        return [one for one in self.all() if one.state == "running" or one.number in moving]
 
     def members(self, number: int) -> list[Member]:
         rows = self._connection.execute(
