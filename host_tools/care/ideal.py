@@ -83,12 +83,13 @@ def counted(before: Standing, beyond: Iterable[Settled], at: HandOver, books: Bo
             raise Unclear(f"old {entry.register_wh} Wh, new {at.old_end_wh} Wh")
         energy_wh = max(0, min(entry.register_wh, at.old_end_wh) - seen_wh)
         whole = energy_wh == entry.register_wh - seen_wh
-        cost_ncur, position, _ = tariff.charge(
-            books(entry.version), now.position, seen_s, entry.time_s, energy_wh
-        )
+        # What of it counts was used before the new one began.
+        end_s = entry.time_s if whole else max(seen_s, min(entry.time_s, at.opened_s))
+        book = books(entry.version)
+        cost_ncur, position, _ = tariff.charge(book, now.position, seen_s, end_s, energy_wh)
         refund_ncur = -entry.amount_ncur - cost_ncur
         now = Standing(
-            entry.time_s if whole else min(entry.time_s, max(at.opened_s, now.time_s)),
+            max(now.time_s, end_s),
             now.register_wh + energy_wh,
             now.day,
             position,
