@@ -20,7 +20,6 @@ from host_tools.store.database import Store, opened
 from protocol import cbor, codes, settings
 from protocol.units import MODULE_TARGET, Malformed
 
-DEPTH_MAX = 8
 Wire = dict[int, Any]
 
 
@@ -95,12 +94,12 @@ def _kept(store: Store, name: str) -> Wire:
 def _at(port: str, name: str) -> Wire:
     """The settings file on a module, without the password."""
     try:
-        fields = cbor.decode(console.read_file(port, "/config.cbor"), DEPTH_MAX)
+        fields = cbor.decode(console.read_file(port, "/config.cbor"), console.DEPTH_MAX)
         if not isinstance(fields, dict):
             raise Malformed(0, "not a map")
     except Malformed as error:
         raise Refused(f"{port}: /config.cbor: {error.detail}; provision it again") from error
-    if fields.get(settings.Module._fields.index("module") + 1) != name:
+    if fields.get(console.MODULE_KEY) != name:
         raise Refused(f"{port}: this is not {name}; check the cable")
     fields.pop(settings.Module._fields.index(settings_file.PASSWORD) + 1, None)
     return fields

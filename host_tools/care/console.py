@@ -13,12 +13,15 @@ import serial
 
 from host_tools import Refused
 from host_tools.keys import RootKey
+from protocol import cbor
+from protocol.units import Malformed
 
 BAUD = 115200
 QUIET_S = 0.5  # an answer is over when nothing more came for so long
 ANSWER_S = 5.0
 MPREMOTE_S = 60
-_IDENTITY = "from firmware import config\nprint(config.load('').module)\n"
+DEPTH_MAX = 8  # of a settings file
+MODULE_KEY = 2  # in the settings file
 _SWAP = "import os\nos.rename('/key.bin.new', '/key.bin')\n"
 
 
@@ -55,20 +58,29 @@ def _answer(link: serial.Serial, line: str) -> list[str]:
 
 def read_file(port: str, path: str) -> bytes:
     """A file of a module; mpremote stops its program, and a reset starts it again."""
-    program = f"from binascii import hexlify\nprint(hexlify(open({path!r}, 'rb').read()).decode())"
-    text = _mpremote(port, "exec", program).strip()
+    data = _read(port, path)
     _mpremote(port, "reset")
+    return data
+
+
+def _read(port: str, path: str) -> bytes:
+    program = f"from binascii import hexlify\nprint(hexlify(open({path!r}, 'rb').read()).decode())"
     try:
-        return bytes.fromhex(text)
+        return bytes.fromhex(_mpremote(port, "exec", program).strip())
     except ValueError as error:
         raise Refused(f"{port}: {path}: cannot be read; provision the module again") from error
 
 
 def write_key(port: str, module: str, key: RootKey) -> None:
     """Replaces the key file of the module at a port, which must be the one named; restarts it."""
-    found = _mpremote(port, "exec", _IDENTITY).strip()
+    try:
+        fields = cbor.decode(_read(port, "/config.cbor"), DEPTH_MAX)
+    except Malformed:
+        fields = None
+    found = fields.get(MODULE_KEY) if isinstance(fields, dict) else "no provisioned module"
     if found != module:
-        raise Refused(f"{port}: this is {found or 'no provisioned module'}, not {module}")
+        _mpremote(port, "reset")
+        raise Refused(f"{port}: this is {found}, not {module}; check the cable")
     held = os.memfd_create("key")
     try:
         os.write(held, key.reveal())
