@@ -4,6 +4,7 @@ import argparse
 from dataclasses import dataclass
 
 from host_tools import Refused
+from host_tools.settlement.common import add_store_arguments
 
 TEXT_CHARACTERS_MAX = 200
 
@@ -15,8 +16,11 @@ class Person:
 
 
 def add_person(parser: argparse.ArgumentParser) -> None:
+    """Who and why, and what every sub-command that changes a store takes."""
     parser.add_argument("--by", required=True, metavar="WHO", help="who does it")
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_store_arguments(parser)
 
 
 def person_of(arguments: argparse.Namespace) -> Person:

@@ -12,6 +12,8 @@ from host_tools.store.database import Store
 from protocol import cose, rekey
 from protocol.units import Malformed
 
+ROTATIONS_MAX = 8  # of a module, the newest
+
 
 def heard(store: Store, keys: Keys, module: str, data: bytes) -> bool:
     """Whether a message that was forged under the key in hand is of another key of the module.
@@ -27,14 +29,14 @@ def heard(store: Store, keys: Keys, module: str, data: bytes) -> bool:
         return False
     if _opens(key, data):
         return True  # another process has replaced the file
-    row = care.of(store).rotation(module)
-    if row is None or not waits(row, key):
-        return False
-    new = RootKey(rekey.next_root(key.reveal(), row.salt))
-    if not _opens(new, data):
-        return False
-    keys.replace(module, new)
-    return True
+    # One that was given up may have arrived after all.
+    for row in care.of(store).rotations(module)[:ROTATIONS_MAX]:
+        if waits(row, key):
+            new = RootKey(rekey.next_root(key.reveal(), row.salt))
+            if _opens(new, data):
+                keys.replace(module, new)
+                return True
+    return False
 
 
 def waits(row: Rotation, key: RootKey) -> bool:

@@ -14,7 +14,7 @@ from host_tools.care.people import Person, add_person, person_of
 from host_tools.ordering import amounts
 from host_tools.ordering.kinds import module_of
 from host_tools.settlement import commands, posting
-from host_tools.settlement.common import add_store_arguments, decimal, settings_of
+from host_tools.settlement.common import decimal, settings_of
 from host_tools.store import care, orders
 from host_tools.store.care import Replacement
 from host_tools.store.database import Store, opened
@@ -47,8 +47,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--new-register", metavar="KWH", help="what the new one showed at its start"
     )
     add_person(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    add_store_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from host_tools.care.people import Person, add_person, person_of
 from host_tools.keys import KeyFiles, Keys
 from host_tools.ordering.kinds import module_of
 from host_tools.settlement import posting
-from host_tools.settlement.common import add_store_arguments, decimal, settings_of
+from host_tools.settlement.common import decimal, settings_of
 from host_tools.settlement.service import KEYS_FOLDER
 from host_tools.store import care
 from host_tools.store.database import Store, opened
@@ -50,8 +50,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--despite-missing", action="store_true", help="records that never came are given up"
     )
     add_person(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    add_store_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ from host_tools.care.people import Person, add_person, person_of
 from host_tools.keys import KEY_BYTES, KeyFiles, Keys, RootKey
 from host_tools.ordering.kinds import module_of
 from host_tools.settlement import commands
-from host_tools.settlement.common import add_store_arguments, settings_of
+from host_tools.settlement.common import settings_of
 from host_tools.settlement.service import KEYS_FOLDER
 from host_tools.store import care
 from host_tools.store.care import Rotation
@@ -37,8 +37,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tokens-lapse", action="store_true", help="tokens that nobody has typed yet may lapse"
     )
     add_person(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    add_store_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

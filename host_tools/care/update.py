@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             one.add_argument("--retry", action="store_true", help="those that failed once more")
         if name != "status":
             add_person(one)
+            continue
         one.add_argument("--json", action="store_true", help="print JSON")
         add_store_arguments(one)
 

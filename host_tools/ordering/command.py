@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from host_tools import Refused
+from host_tools.care.people import person_of
 from host_tools.ordering import amounts, relay, rollout
 from host_tools.ordering import words as zh
 from host_tools.ordering.kinds import KINDS, YEAR_S, Asking, Kind
@@ -20,7 +21,6 @@ from host_tools.store.orders import Note
 from protocol.units import MODULE_TARGET
 
 ALL: dict[str, Kind] = {"relay": relay.KIND, **KINDS, "update": rollout.KIND}
-TEXT_CHARACTERS_MAX = 200
 REFERENCE_CHARACTERS_MAX = 64
 # Words of a command line that are not what is ordered.
 _AROUND = ("command", "by", "reason", "reference", "dry_run", "json", "config", "data", "clock")
@@ -124,10 +124,7 @@ def asked_of(arguments: argparse.Namespace) -> str:
 
 
 def _check_texts(arguments: argparse.Namespace) -> None:
-    for name in ("by", "reason"):
-        text = getattr(arguments, name)
-        if not text.strip() or len(text) > TEXT_CHARACTERS_MAX or not text.isprintable():
-            raise Refused(f"--{name}: write 1 to {TEXT_CHARACTERS_MAX} characters on one line")
+    person_of(arguments)
     reference = arguments.reference
     if reference is not None and not 0 < len(reference) <= REFERENCE_CHARACTERS_MAX:
         raise Refused(f"--reference: write 1 to {REFERENCE_CHARACTERS_MAX} characters")

@@ -259,7 +259,11 @@ class Care:
 
     def rotation(self, module: str) -> Rotation | None:
         """The newest one of a module."""
-        row = self._connection.execute(
-            f"{_ROTATION} WHERE module = ? ORDER BY number DESC LIMIT 1", (module,)
-        ).fetchone()
-        return Rotation(*row) if row else None
+        return next(iter(self.rotations(module)), None)
+
+    def rotations(self, module: str) -> list[Rotation]:
+        """Newest first."""
+        rows = self._connection.execute(
+            f"{_ROTATION} WHERE module = ? ORDER BY number DESC", (module,)
+        )
+        return [Rotation(*row) for row in rows]

@@ -138,6 +138,18 @@ def test_a_host_killed_before_its_file_is_replaced_finds_out_again(
     assert street.store.fleet.point_known(OLD, 0).state == street.old.state
 
 
+def test_a_rotation_that_was_given_up_and_arrived_all_the_same_is_found(rekeyed: Rekeyed) -> None:
+    street = rekeyed.street
+    street.done(*ROTATE)
+    assert rekeyed.obey(rekeyed.order()) == codes.DONE  # and is silent for months
+    street.desk.clock.s += rotate.LIFE_S + 1
+    street.done(*ROTATE)
+    assert len(care.of(street.store).rotations(OLD)) == 2
+    used(street, OLD, 1)
+    street.old.send()
+    assert rekeyed.host_key() == rekeyed.key.reveal()
+
+
 def test_another_worker_that_had_the_old_key_in_hand_looks_at_the_file(rekeyed: Rekeyed) -> None:
     street = rekeyed.street
     new = RootKey(os.urandom(32))  # as brought in at the console
