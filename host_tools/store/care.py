@@ -55,6 +55,12 @@ _ROTATION = (
     "SELECT module, number, salt, new_check, command_id, who, why, began_s FROM key_rotations"
 )
 
+# What left the accounts of points and is no entry of their modules.
+MOVED_OUT = (
+    "SELECT old_point, out_ncur FROM replacements"
+    " UNION ALL SELECT point_id, out_ncur FROM closed_points"
+)
+
 
 def of(store: Store) -> "Care":
     """On the connection of a store, within its transactions."""
@@ -224,10 +230,7 @@ class Care:
 
     def moved_out(self) -> dict[int, int]:
         """{point_id: what left its account and is no entry of its module}."""
-        rows = self._connection.execute(
-            "SELECT old_point, out_ncur FROM replacements"
-            " UNION ALL SELECT point_id, out_ncur FROM closed_points"
-        )
+        rows = self._connection.execute(MOVED_OUT)
         out: dict[int, int] = {}
         for point_id, out_ncur in rows:
             out[point_id] = out.get(point_id, 0) + out_ncur

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from host_tools import cli
+from host_tools.backup import check
 from host_tools.care import replace
 from host_tools.care.people import Person
 from host_tools.keys import KeyFiles
@@ -204,6 +205,11 @@ class Street:
         point = self.store.fleet.point_known(module, 0)
         return -self.store.ledgers.account_by_point(posting.CUSTOMER).get(point.id, 0)
 
+    def sound(self) -> None:
+        """As `gridpurse reconcile` and `gridpurse verify` see the books."""
+        assert reconcile.trial_balance(self.store)
+        assert [str(each) for each in check.check(self.store._connection).findings] == []
+
     def agreed(self) -> None:
         """The new ledger is the one that metered all along; nothing is left or on its way."""
         assert self.balance(NEW) == self.new.state.balance_ncur == self.owned(NEW)
@@ -211,7 +217,7 @@ class Street:
         should = tariff.Position(self.truth.state.period, self.truth.state.used_wh)
         assert (self.new.state.period, self.new.state.used_wh) == tuple(should)
         assert self.owned(OLD) == 0 and self.transit() == 0
-        assert reconcile.trial_balance(self.store)
+        self.sound()
         for module in (OLD, NEW):
             (row,) = reconcile.reconcile(self.store, self.desk.clock.s, module)
             assert row.reconciled and not row.in_flight, row
