@@ -52,13 +52,11 @@ def follow(store: Store, row: Replacement, now_s: int, anew: bool = False) -> Re
         return row
     row = _debts(store, row, old, new, now_s)
     if not new.state.time_s:
-        known.keep(row)
-        return row  # its opening says from where it charges
+        return known.keep(row)  # its opening says from where it charges
     moved = _ordered(store, new)
     if moved.refused and not anew:
         row = replace(row, old_seq=seqs[0], new_seq=seqs[1], held=REFUSED)
-        known.keep(row)
-        return row
+        return known.keep(row)
     wanted, held = _wanted(store, row, old, new)
     if held:
         values = (old.state.register_wh, new.state.register_wh)
@@ -85,8 +83,7 @@ def follow(store: Store, row: Replacement, now_s: int, anew: bool = False) -> Re
         quiet=int(not (more_ncur or more_wh or moved.pending)),
         held=held,
     )
-    known.keep(row)
-    return row
+    return known.keep(row)
 
 
 class _Moved:
@@ -241,9 +238,7 @@ def _debts(store: Store, row: Replacement, old: Point, new: Point, now_s: int) -
         owed_ncur = max(0, now_ncur + store.ledgers.recovered(new.id, which))
         args: list[object] = [which, owed_ncur, *terms[2:]]
         commands.issue(store, new.module, new.point, codes.DEBT, args, now_s, LIFE_S)
-    row = replace(row, debts=cbor.encode(left))
-    known.keep(row)
-    return row
+    return known.keep(replace(row, debts=cbor.encode(left)))
 
 
 def _left(store: Store, known: Care, old: Point) -> Iterator[int]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from host_tools import Refused
 from host_tools.care import following
-from host_tools.care.people import Person, add_person, person_of
+from host_tools.care.people import Person, add_person, changing, person_of
 from host_tools.ordering import amounts
 from host_tools.ordering.kinds import module_of
 from host_tools.settlement import commands, posting
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     person, meters = person_of(arguments), _meters(arguments)
     now_s = settings.clock().now_s()
     with opened(settings.data_dir, create=False) as store:
-        with store.transaction():
+        with changing(store):
             rows = take_over(store, arguments.old, arguments.new, meters, person, now_s)
         shown = [told(store, row) for row in rows]
     if arguments.json:

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass, replace
 
 from host_tools import Refused
-from host_tools.care.people import Person, add_person, person_of
+from host_tools.care.people import Person, add_person, changing, person_of
 from host_tools.keys import KeyFiles, Keys
 from host_tools.ordering.kinds import module_of
 from host_tools.settlement import posting
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     keys = KeyFiles(settings.data_dir / KEYS_FOLDER)
     now_s = settings.clock().now_s()
     with opened(settings.data_dir, create=False) as store:
-        with store.transaction():
+        with changing(store):
             missing, given = arguments.despite_missing, arguments.balance
             left = retire(store, arguments.module, given, missing, person, now_s)
         revoke(keys, arguments.module)

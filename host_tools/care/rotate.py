@@ -13,7 +13,7 @@ import os
 
 from host_tools import Refused
 from host_tools.care import console, rekeying
-from host_tools.care.people import Person, add_person, person_of
+from host_tools.care.people import Person, add_person, changing, person_of
 from host_tools.keys import KEY_BYTES, KeyFiles, Keys, RootKey
 from host_tools.ordering.kinds import module_of
 from host_tools.settlement import commands
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         name = arguments.module
         _tokens(store, name, arguments.tokens_lapse)
         if arguments.port is None:
-            with store.transaction():
+            with changing(store):
                 state = order(store, keys, name, person, now_s)
         else:
             state = at_console(store, keys, name, arguments.port)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from host_tools import Refused
 from host_tools.care import campaign
-from host_tools.care.people import add_person, person_of
+from host_tools.care.people import add_person, changing, person_of
 from host_tools.flashing import bundle_file
 from host_tools.ordering import rollout
 from host_tools.ordering.kinds import module_of
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.step == "status":
             one = _chosen(store, arguments.number)
         else:
-            with store.transaction():
+            with changing(store):
                 one = _changed(store, arguments, now_s)
         one = _chosen(store, one.number)
         told = told_of(store, one)

@@ -4,9 +4,10 @@ Writes belong inside the caller's transaction. Nothing here is ever deleted.
 """
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from host_tools.store.database import Store
+from host_tools.store.held import Overtaken
 from host_tools.store.records import Module, Point, TopUp
 from protocol import messages
 
@@ -31,6 +32,7 @@ class Replacement:
     new_seq: int
     quiet: int
     held: str
+    looks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Rotation:
 
 _REPLACEMENT = (
     "SELECT old_point, new_point, old_end_wh, new_start_wh, who, why, began_s, ended_s, out_ncur,"
-    " energy_ncur, fixed_ncur, debts, old_seq, new_seq, quiet, held FROM replacements"
+    " energy_ncur, fixed_ncur, debts, old_seq, new_seq, quiet, held, looks FROM replacements"
 )
 _ROTATION = (
     "SELECT module, number, salt, new_check, command_id, who, why, began_s FROM key_rotations"
@@ -90,12 +92,12 @@ class Care:
             ),
         )
 
-    def keep(self, row: Replacement) -> None:
-        """Writes a replacement as it stands now."""
-        self._connection.execute(
+    def keep(self, row: Replacement) -> Replacement:
+        """Writes a replacement as it stands now. Overtaken when another has written it since."""
+        changed = self._connection.execute(
             "UPDATE replacements SET old_end_wh = ?, new_start_wh = ?, ended_s = ?, out_ncur = ?,"
             " energy_ncur = ?, fixed_ncur = ?, debts = ?, old_seq = ?, new_seq = ?, quiet = ?,"
-            " held = ? WHERE old_point = ?",
+            " held = ?, looks = looks + 1 WHERE old_point = ? AND looks = ?",
             (
                 row.old_end_wh,
                 row.new_start_wh,
@@ -109,8 +111,12 @@ class Care:
                 row.quiet,
                 row.held,
                 row.old_point,
+                row.looks,
             ),
-        )
+        ).rowcount
+        if changed != 1:
+            raise Overtaken(f"replacement of point {row.old_point}: somebody else looks after it")
+        return replace(row, looks=row.looks + 1)
 
     def open(self) -> list[Replacement]:
         """Those whose old module may still tell something."""

@@ -22,7 +22,8 @@ CREATE TABLE replacements (
   old_seq BIGINT NOT NULL DEFAULT -1,    -- of the last look
   new_seq BIGINT NOT NULL DEFAULT -1,
   quiet INTEGER NOT NULL DEFAULT 0,      -- 1: the new module charges as it should, until the old one tells more
-  held TEXT NOT NULL DEFAULT ''          -- what a person has to decide
+  held TEXT NOT NULL DEFAULT '',         -- what a person has to decide
+  looks BIGINT NOT NULL DEFAULT 0        -- counts changes of this row: nobody changes what another has since
 );
 
 -- A payment that went from the old module to the new one; credited_seq where the old one took it all the same.

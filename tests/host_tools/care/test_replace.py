@@ -5,7 +5,8 @@ import random
 import pytest
 
 from host_tools import Refused
-from host_tools.care import replace
+from host_tools.care import following, replace
+from host_tools.care.people import changing
 from host_tools.settlement import commands
 from host_tools.store import care
 from protocol import codes, ledger, reading
@@ -220,5 +221,17 @@ def test_in_any_order_of_what_comes_late_the_ledgers_agree(street: Street, seed:
             street.new.answer()
         if chance.random() < 0.2 and step > begin:
             street.replace()
+    street.settle()
+    street.agreed()
+
+
+def test_two_that_look_at_once_order_once(street: Street) -> None:
+    begun(street)
+    street.replace()
+    row = care.of(street.store).open()[0]
+    street.replace()  # another one was quicker, as several may be on PostgreSQL
+    with pytest.raises(Refused, match="say it again"), changing(street.store):
+        following.follow(street.store, row, street.desk.clock.s, anew=True)
+    opened(street)
     street.settle()
     street.agreed()
