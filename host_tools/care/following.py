@@ -31,15 +31,15 @@ DEBTS = (1, 2, 3)
 def look(store: Store, shards: Collection[int], now_s: int) -> None:
     """Every replacement into our shards, as far as there is something new."""
     known = care.of(store)
-    for row in known.open():
+    for row in known.told_more():
         new = known.point(row.new_point)
         if store.fleet.module_known(new.module).shard in shards:
             follow(store, row, now_s)
 
 
 def due(store: Store) -> bool:
-    """Whether there is anything to look after at all."""
-    return bool(care.of(store).open())
+    """Whether any journal has told something new; one question to the store."""
+    return bool(care.of(store).told_more())
 
 
 def follow(store: Store, row: Replacement, now_s: int, anew: bool = False) -> Replacement:
@@ -52,6 +52,7 @@ def follow(store: Store, row: Replacement, now_s: int, anew: bool = False) -> Re
         return row
     row = _debts(store, row, old, new, now_s)
     if not new.state.time_s:
+        row = replace(row, old_seq=seqs[0], new_seq=seqs[1])
         return known.keep(row)  # its opening says from where it charges
     moved = _ordered(store, new)
     if moved.refused and not anew:

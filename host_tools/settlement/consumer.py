@@ -144,8 +144,10 @@ class Consumer:
     def send_due(self) -> None:
         """Sends the commands whose time has come, those of replacements and campaigns included."""
         store, ticks_ms = self._store, self._clock.ticks_ms()
-        following = ticks_ms >= self._look_ms and looking.due(store)
-        self._look_ms = max(self._look_ms, ticks_ms + looking.EVERY_MS if following else 0)
+        following = False
+        if ticks_ms >= self._look_ms:
+            self._look_ms = ticks_ms + looking.EVERY_MS
+            following = looking.due(store)
         if not following and not store.payments.open_commands():
             return
         with store.transaction():

@@ -53,6 +53,15 @@ _REPLACEMENT = (
     "SELECT old_point, new_point, old_end_wh, new_start_wh, who, why, began_s, ended_s, out_ncur,"
     " energy_ncur, fixed_ncur, debts, old_seq, new_seq, quiet, held, looks FROM replacements"
 )
+_TOLD_MORE = (
+    "SELECT r.old_point, r.new_point, r.old_end_wh, r.new_start_wh, r.who, r.why, r.began_s,"
+    " r.ended_s, r.out_ncur, r.energy_ncur, r.fixed_ncur, r.debts, r.old_seq, r.new_seq, r.quiet,"
+    " r.held, r.looks FROM replacements r"
+    " JOIN points o ON o.id = r.old_point JOIN points n ON n.id = r.new_point"
+    " LEFT JOIN entries a ON a.id = o.last_id LEFT JOIN entries b ON b.id = n.last_id"
+    " WHERE r.ended_s IS NULL AND (COALESCE(a.seq, 0) <> r.old_seq"
+    " OR (r.quiet = 0 AND COALESCE(b.seq, 0) <> r.new_seq)) ORDER BY r.old_point"
+)
 _ROTATION = (
     "SELECT module, number, salt, new_check, command_id, who, why, began_s FROM key_rotations"
 )
@@ -118,9 +127,9 @@ class Care:
             raise Overtaken(f"replacement of point {row.old_point}: somebody else looks after it")
         return replace(row, looks=row.looks + 1)
 
-    def open(self) -> list[Replacement]:
-        """Those whose old module may still tell something."""
-        rows = self._connection.execute(f"{_REPLACEMENT} WHERE ended_s IS NULL ORDER BY old_point")
+    def told_more(self) -> list[Replacement]:
+        """Those of which a journal has something that was not looked at yet."""
+        rows = self._connection.execute(_TOLD_MORE)
         return [Replacement(*row) for row in rows]
 
     def of_old(self, point_id: int) -> Replacement | None:
