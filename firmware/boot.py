@@ -98,6 +98,7 @@ def network(firmware, key):
     )
     firmware.events.on_record = firmware.metering.on_record = uplink.noted
     firmware.commands.on_statement = firmware.owe_statement
+    firmware.commands.uplink = uplink
     return uplink
 
 

@@ -27,8 +27,10 @@ EFFECTS = {
     codes.METER: "meter",
     codes.UPDATE: "update",
     codes.DEBT: "debt",
+    codes.TRANSFER: "transfer",
+    codes.KEY: "key",
 }
-OF_MODULE = (codes.CONFIG, codes.PLAN, codes.UPDATE)
+OF_MODULE = (codes.CONFIG, codes.PLAN, codes.UPDATE, codes.KEY)
 # These are safe without a clock: a counter or a version keeps them from being played again.
 COUNTED = (
     codes.TOPUP,
@@ -37,6 +39,8 @@ COUNTED = (
     codes.STATE,
     codes.CONFIG,
     codes.UPDATE,
+    codes.TRANSFER,
+    codes.KEY,
 )
 
 REPLAY_AFTER_MS = 300000  # copies that were under way together arrive within this time
@@ -55,6 +59,7 @@ class Commands:
         self.points = points
         self.answered = {}  # command id: (event sequence of its answer, when), this boot only
         self.detail = 0  # what an effect adds to its answer
+        self.uplink = None  # whose keys KEY changes
         self.on_statement = None  # asked to send a statement of a point
 
     def take(self, command):
@@ -116,6 +121,7 @@ class Commands:
             return sys.modules[name].apply(self, point, command)
         finally:
             config.forget(EFFECTS[command.action], "firmware.effects")
+            config.forget("rekey")
             config.forget("slots", "firmware")
 
     def finish(self, point, slot, command, freed_by=relay.BY_REARM):

@@ -11,7 +11,7 @@ from firmware.waits import sleep_ms
 from protocol.units import Unavailable, const
 
 LINE_MAX = const(64)
-REPLIES = ("status", "token", "meters", "events", "emergency", "help")
+REPLIES = ("status", "token", "meters", "events", "log", "emergency", "help")
 
 
 class Console:

@@ -48,6 +48,7 @@ class Uplink:
         self.commands = commands
         self.mac_up = cose.Mac(cose.derive(key, cose.UP))
         self.mac_down = cose.Mac(cose.derive(key, cose.DOWN))
+        self.mac_before = None  # of the key before, while this connection lasts
         self.topic = topics.up(settings.shard, settings.module)
         from firmware import brokers  # given back with what only it needs
 
@@ -111,7 +112,7 @@ class Uplink:
     async def send_all(self):
         if self.greeted != self.client.connects:
             self.greeted = self.client.connects
-            self.told = 0
+            self.told, self.mac_before = 0, None
             self.log.add(log.CONNECTED, self.greeted)
             self.again()
             self.retry_ms = _RETRY_MS
@@ -196,7 +197,7 @@ class Uplink:
     def receive(self, topic, payload):
         """A message from the broker: authenticated and dispatched, or refused and told."""
         try:
-            message = messages.unseal(payload, self.mac_down, True)
+            message = messages.unseal(payload, self.mac_down, True, self.mac_before)
             self.heard = True
             kind = messages.kind_of(message)
             if kind == messages.ACK:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from host_tools import Refused, setup, simulate
 from host_tools.backup import command as backup
 from host_tools.billing import command as bill
+from host_tools.care import command as module
+from host_tools.care import update
 from host_tools.cluster import run as cluster
 from host_tools.demo import run as demo
 from host_tools.exchange import bridge, export, readings
@@ -58,6 +60,8 @@ COMMANDS: dict[
     "topup": ("credit a payment to a service point", topup.add_arguments, topup.run),
     "command": ("order something of a module", command.add_arguments, command.run),
     "commands": ("what was ordered and what became of it", listing.add_arguments, listing.run),
+    "module": ("look after one module in the field", module.add_arguments, module.run),
+    "update": ("a new program for many modules, in waves", update.add_arguments, update.run),
     "token": ("print the digits of a booked payment", token.add_arguments, token.run),
     "unlock": ("end the lock-out of token entry", unlock.add_arguments, unlock.run),
     "modules": ("list modules, or enrol one", enrol.add_arguments, enrol.run),

@@ -48,6 +48,10 @@ class Keys(Protocol):
 
     def up(self, module: str) -> PreparedMac | None: ...
     def down(self, module: str) -> PreparedMac | None: ...
+    def load(self, module: str) -> "RootKey | None": ...
+    def forget(self, module: str) -> None: ...
+    def discard(self, module: str) -> None: ...
+    def replace(self, module: str, key: "RootKey") -> None: ...
 
 
 class RootKey:
@@ -99,6 +103,24 @@ class KeyFiles:
     def discard(self, module: str) -> None:
         """Takes back a key that no module has got yet."""
         self._path(module).unlink(missing_ok=True)
+
+    def replace(self, module: str, key: RootKey) -> None:
+        """Another key in the place of a module's own, as a whole: a cut leaves one of them."""
+        path = self._path(module)
+        new = path.with_name(f"{path.name}.new")
+        new.unlink(missing_ok=True)
+        file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(file, "wb") as stream:
+            stream.write(key.reveal())
+            stream.flush()
+            os.fsync(stream.fileno())
+        new.replace(path)
+        self.forget(module)
+
+    def forget(self, module: str) -> None:
+        """Looks at the file again next time: it may have been replaced by another process."""
+        for direction in (cose.UP, cose.DOWN):
+            self._macs.pop((module, direction), None)
 
     def load(self, module: str) -> RootKey | None:
         """The key of a module, or None. Refused when others may read the file."""

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from protocol.tariff import Book
 
 # version is the tariff version it was priced with; number, channel and amount as in the entry;
-# register_wh is told by an opening only, every other entry continues from the register before it.
+# register_wh is told by an opening only, every other entry continues from the register before it;
+# energy_wh of a transfer is what its tier period has used.
 Fact = namedtuple(
     "Fact", "kind time_s quality energy_wh version number channel amount_ncur register_wh"
 )
@@ -62,13 +63,17 @@ def _fact(metered_s: int, version: int, item: object) -> "Fact":
         return Fact(kind, metered_s, quality, 0, version, rest[0], 0, 0, 0)
     if kind == ledger.OPENING and len(rest) == 1 and 0 <= rest[0] <= ENERGY_WH_MAX and dt_s >= 0:
         return Fact(kind, dt_s, quality, 0, version, 0, 0, 0, rest[0])
-    if kind in _MONEY and len(rest) == 3:
-        number, channel, amount_ncur = rest
+    if (kind in _MONEY and len(rest) == 3) or (kind == ledger.TRANSFER and len(rest) == 4):
+        number, channel, amount_ncur = rest[:3]
+        used_wh = rest[3] if kind == ledger.TRANSFER else 0
         if not 0 <= number <= 0xFFFFFFFF or not 0 <= channel <= 0xFFFF:
             raise Malformed(BAD_FIELD, "item number")
         if not -NCUR_MAX <= amount_ncur <= NCUR_MAX:
             raise Malformed(BAD_FIELD, "item amount")
-        return Fact(kind, metered_s + dt_s, quality, 0, version, number, channel, amount_ncur, 0)
+        if not 0 <= used_wh <= ENERGY_WH_MAX:
+            raise Malformed(BAD_FIELD, "item used")
+        time_s = metered_s + dt_s
+        return Fact(kind, time_s, quality, used_wh, version, number, channel, amount_ncur, 0)
     raise Malformed(BAD_FIELD, "item kind")
 
 
@@ -85,5 +90,8 @@ def rebuild(state: "State", book: "Book", fact: "Fact") -> "Entry":
     if kind == ledger.DEBT:
         amount_ncur = -fact.amount_ncur
         return ledger.recovered(state, fact.time_s, fact.quality, fact.number, amount_ncur)
+    if kind == ledger.TRANSFER:
+        figures = fact.number, fact.amount_ncur, fact.energy_wh
+        return ledger.transferred(state, book, fact.time_s, fact.quality, *figures)
     make = ledger.topped_up if kind == ledger.TOPUP else ledger.adjusted
     return make(state, fact.time_s, fact.quality, fact.number, fact.channel, fact.amount_ncur)

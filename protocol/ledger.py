@@ -17,7 +17,7 @@ FIXED = const(2)  # a local calendar day begins; `number` is the day; also the f
 TOPUP = const(3)  # `number` is the top-up number, `channel` how it came
 DEBT = const(4)  # `number` is which debt; recovered, so the amount is negative
 ADJUSTMENT = const(5)  # `number` is the command id, `channel` the reason class
-TRANSFER = const(6)
+TRANSFER = const(6)  # from the module before; `number` is the command id, `channel` BY_COMMAND
 OPENING = const(7)  # commissioning: the register total from which charging starts
 
 BY_COMMAND = const(1)
@@ -203,6 +203,38 @@ def adjusted(
     """A signed correction by authenticated command."""
     version = state.version
     return _entry(state, ADJUSTMENT, time_s, quality, version, amount_ncur, command_id, reason)
+
+
+def transferred(
+    state: State,
+    book: tariff.Book,
+    time_s: int,
+    quality: int,
+    command_id: int,
+    amount_ncur: int,
+    used_wh: int,
+) -> Entry:
+    """Money and tier position out of the ledger of the module that was here before.
+
+    `used_wh` is what the tier period of the metered instant has used from now on.
+    """
+    position = tariff.Position(state.period, state.used_wh)
+    period = tariff.position_at(book, position, state.time_s).period
+    return Entry(
+        state.seq + 1,
+        TRANSFER,
+        time_s,
+        quality,
+        state.register_wh,
+        0,
+        book.version,
+        period,
+        used_wh,
+        amount_ncur,
+        command_id,
+        BY_COMMAND,
+        _balance_ncur(state, amount_ncur),
+    )
 
 
 def recovered(state: State, time_s: int, quality: int, which: int, amount_ncur: int) -> Entry:

@@ -31,4 +31,5 @@ def to_item(metered_s: int, entry: "Entry") -> object:
         return [kind, 0, entry.quality, entry.number]
     if kind == ledger.OPENING:
         return [kind, entry.time_s, entry.quality, entry.register_wh]
-    return [kind, dt_s, entry.quality, entry.number, entry.channel, entry.amount_ncur]
+    item = [kind, dt_s, entry.quality, entry.number, entry.channel, entry.amount_ncur]
+    return item + [entry.used_wh] if kind == ledger.TRANSFER else item

@@ -62,6 +62,8 @@ ACTIONS = {
     9: "meter",
     10: "update",
     11: "debt",
+    12: "transfer",
+    13: "key",
 }
 
 RELAY_ORDERS = {

@@ -10,3 +10,4 @@ async def reply(console, words):
     await console.say("meters                  readings 电表读数")
     await console.say("emergency [point]       take emergency credit 启用应急额度")
     await console.say("events                  latest events 最近事件")
+    await console.say("log                     what happened since power-on 上电以来的记录")

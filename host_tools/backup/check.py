@@ -15,6 +15,7 @@ from host_tools import Refused
 from host_tools.backup import issued
 from host_tools.settlement import adoption, posting
 from host_tools.settlement.common import decimal
+from host_tools.store import care
 from host_tools.store.days import Days
 from host_tools.store.sql import Connection, Database, migrating
 from protocol import ledger
@@ -245,9 +246,7 @@ def _postings(
                 checked.add("account", where, f"names account {account!r}")
         if point_id in points and points[point_id].currency != currency:
             checked.add("currency", where, f"is in {currency}, its point is not")
-    balances: Counter[str] = Counter()
-    for point in points.values():
-        balances[point.currency] += point.state.balance_ncur
+    balances = _balances(store, points)
     whole = not any(point.broken for point in points.values())
     for currency in sorted({currency for currency, _ in totals}):
         off_ncur = sum(
@@ -261,6 +260,18 @@ def _postings(
         if whole and owed_ncur != balances[currency]:
             what = f"customers' accounts {decimal(owed_ncur)}, balances"
             checked.add("sums", currency, f"{what} {decimal(balances[currency])}")
+
+
+def _balances(store: Connection, points: dict[int, _Point]) -> Counter[str]:
+    """{currency: what customers have}: by the entries, less what left a point's account for
+    another module or when its own was retired."""
+    balances: Counter[str] = Counter()
+    for point in points.values():
+        balances[point.currency] += point.state.balance_ncur
+    for point_id, out_ncur in store.execute(care.MOVED_OUT):
+        if point_id in points:
+            balances[points[point_id].currency] -= out_ncur
+    return balances
 
 
 def _topups(store: Connection, points: dict[int, _Point], checked: Checked) -> None:
@@ -280,6 +291,11 @@ def _topups(store: Connection, points: dict[int, _Point], checked: Checked) -> N
         "SELECT point_id, amount_ncur FROM postings WHERE source = 'payment'"
     ):
         paid_ncur[point_id] -= amount_ncur
+    for old_point, new_point, amount_ncur in store.execute(
+        "SELECT old_point, new_point, amount_ncur FROM moved_topups"
+    ):
+        paid_ncur[old_point] += amount_ncur
+        paid_ncur[new_point] -= amount_ncur
     for point_id, point in points.items():
         if paid_ncur[point_id]:
             checked.add("sums", point.name, "payments are not the sum of their postings")

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-import serial  # type: ignore[import-untyped]
+import serial
 from esp_pylib.logger import EspLog, EspLogBase
 from serial.tools import list_ports  # type: ignore[import-untyped]
 

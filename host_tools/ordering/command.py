@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from host_tools import Refused
+from host_tools.care.people import person_of
 from host_tools.ordering import amounts, relay, rollout
 from host_tools.ordering import words as zh
 from host_tools.ordering.kinds import KINDS, YEAR_S, Asking, Kind
@@ -20,7 +21,6 @@ from host_tools.store.orders import Note
 from protocol.units import MODULE_TARGET
 
 ALL: dict[str, Kind] = {"relay": relay.KIND, **KINDS, "update": rollout.KIND}
-TEXT_CHARACTERS_MAX = 200
 REFERENCE_CHARACTERS_MAX = 64
 # Words of a command line that are not what is ordered.
 _AROUND = ("command", "by", "reason", "reference", "dry_run", "json", "config", "data", "clock")
@@ -34,18 +34,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
     for name, kind in ALL.items():
         one = kinds.add_parser(name, help=kind.help, description=kind.help)
-        kind.add_arguments(one)
-        one.add_argument("--by", required=True, metavar="WHO", help="who orders it")
-        one.add_argument("--reason", required=True, metavar="TEXT", help="why")
-        one.add_argument("--expires", metavar="WHEN", help="2h, 7d, or a date and time with zone")
-        one.add_argument(
-            "--reference",
-            required=kind.referenced,
-            help="your own number of this order: the same one is queued once",
-        )
-        one.add_argument("--dry-run", action="store_true", help="check, and queue nothing")
-        one.add_argument("--json", action="store_true", help="print JSON")
-        add_store_arguments(one)
+        add_kind(one, kind)
+
+
+def add_kind(parser: argparse.ArgumentParser, kind: Kind) -> None:
+    """The words of one kind of order, and of every order."""
+    kind.add_arguments(parser)
+    parser.add_argument("--by", required=True, metavar="WHO", help="who orders it")
+    parser.add_argument("--reason", required=True, metavar="TEXT", help="why")
+    parser.add_argument("--expires", metavar="WHEN", help="2h, 7d, or a date and time with zone")
+    parser.add_argument(
+        "--reference",
+        required=kind.referenced,
+        help="your own number of this order: the same one is queued once",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="check, and queue nothing")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_store_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -86,6 +91,8 @@ def place(
         if expires_s > now_s + YEAR_S:
             raise Refused(f"--expires {arguments.expires}: must be within a year")
     wanted = kind.order(Asking(arguments, store, now_s, expires_s, data))
+    if store.fleet.module_known(wanted.module).retired_s is not None:
+        raise Refused(f"{wanted.module}: is retired 已退役; it hears nothing any more")
     if wanted.same_id is not None:
         return _told(known, wanted.module, wanted.same_id, wanted.text, wanted.text_zh)
     until_s = expires_s or now_s + wanted.life_s
@@ -117,10 +124,7 @@ def asked_of(arguments: argparse.Namespace) -> str:
 
 
 def _check_texts(arguments: argparse.Namespace) -> None:
-    for name in ("by", "reason"):
-        text = getattr(arguments, name)
-        if not text.strip() or len(text) > TEXT_CHARACTERS_MAX or not text.isprintable():
-            raise Refused(f"--{name}: write 1 to {TEXT_CHARACTERS_MAX} characters on one line")
+    person_of(arguments)
     reference = arguments.reference
     if reference is not None and not 0 < len(reference) <= REFERENCE_CHARACTERS_MAX:
         raise Refused(f"--reference: write 1 to {REFERENCE_CHARACTERS_MAX} characters")

@@ -217,6 +217,11 @@ def _meter(args: list[object]) -> tuple[str, str]:
     return text, text
 
 
+def _transfer(args: list[object]) -> tuple[str, str]:
+    text = f"{_money(args[0])}, {args[2]} Wh"
+    return text, text
+
+
 def _update(args: list[object]) -> tuple[str, str]:
     english, chinese = zh.STEPS.get(int(str(args[0])), ("?", "?"))
     at = f" {args[1]} at {args[2]}" if args[0] == codes.CHUNK else ""
@@ -234,4 +239,5 @@ _TELL = {
     codes.METER: _meter,
     codes.UPDATE: _update,
     codes.DEBT: _debt,
+    codes.TRANSFER: _transfer,
 }

@@ -12,13 +12,14 @@ from pathlib import Path
 
 from host_tools import Refused
 from host_tools.flashing import bundle_file
-from host_tools.flashing.bundle import version_number
+from host_tools.flashing.bundle import Bundle, version_number
 from host_tools.ordering import words as zh
 from host_tools.ordering.kinds import Asking, Kind, Wanted, module_of, with_module
 from host_tools.settlement import commands
 from host_tools.store import orders
 from host_tools.store.database import Store
 from host_tools.store.orders import Rollout
+from host_tools.store.records import Module
 from protocol import cbor, codes, words
 from protocol.units import DAY_S, MODULE_TARGET
 
@@ -42,24 +43,35 @@ def order(asking: Asking) -> Wanted:
     """The first step of an update; of one that stopped, it finds out where to go on."""
     asked, store = asking.arguments, asking.store
     module = module_of(store, asked.module)
+    if asked.abort:
+        last = newest(orders.of(store), module.id)
+        if last is None or last.state != SENDING:
+            raise Refused(f"{module.id}: no update is under way")
+        return abort(store, last)
+    return begin(store, module, *keep(store, asked.bundle, asking.now_s))
+
+
+def keep(store: Store, path: Path, now_s: int) -> tuple[Bundle, bytes]:
+    """A bundle file into the store; what it holds and its digest."""
+    one, content = bundle_file.read(path)
+    digest = hashlib.sha256(content).digest()
+    orders.of(store).keep_bundle(digest, one.version, content, now_s)
+    return one, digest
+
+
+def begin(store: Store, module: Module, one: Bundle, digest: bytes) -> Wanted:
+    """The first step of a bundle in the store. Refused when the module has it, or another."""
     known = orders.of(store)
     last = newest(known, module.id)
     running = last is not None and last.state == SENDING
-    if asked.abort:
-        if last is None or not running:
-            raise Refused(f"{module.id}: no update is under way")
-        return _abort(store, last)
-    one, content = bundle_file.read(asked.bundle)
     text = bundle_file.version_text(one.version)
-    digest = hashlib.sha256(content).digest()
     if module.firmware is not None and one.version <= version_number(module.firmware):
         raise Refused(
-            f"{asked.bundle}: version {text} is not newer than {module.firmware} of {module.id}"
+            f"{module.id}: version {text} is not newer than {module.firmware} of {module.id}"
         )
     if last is not None and running and last.digest != digest:
         raise Refused(f"{module.id}: another update is under way; end it with --abort first")
     same_id = last.command_id if last is not None and running and _open(store, last) else None
-    known.keep_bundle(digest, one.version, content, asking.now_s)
 
     def begun(command_id: int, expires_s: int) -> None:
         seq = store.fleet.module_known(module.id).events_seq
@@ -82,7 +94,7 @@ def order(asking: Asking) -> Wanted:
     )
 
 
-def _abort(store: Store, one: Rollout) -> Wanted:
+def abort(store: Store, one: Rollout) -> Wanted:
     known = orders.of(store)
     under_way = [known.record(one.module, one.command_id)] if _open(store, one) else []
 
@@ -206,17 +218,25 @@ def progress(store: Store, one: Rollout) -> Progress:
     number, offset = one.place >> FILE_BITS, one.place & ((1 << FILE_BITS) - 1)
     total = sum(len(part) for part in made.parts)
     arrived = sum(len(part) for part in made.parts[:number]) + offset
-    state, reason = one.state, 0
-    if state == SENDING and not _open(store, one):
-        state = STOPPED
-    if state == REFUSED:
-        reason = refusal(known, one) or 0
-    if state == ARMED:
+    if one.state == ARMED:
         arrived = total
-        for outcome, version, why in _told(known, one):
-            if version == made.version and outcome in (codes.CONFIRMED, codes.ROLLED_BACK):
-                state, reason = CONFIRMED if outcome == codes.CONFIRMED else TAKEN_BACK, why
+    state, reason = outcome(store, one, made.version)
     return Progress(one.number, made.version, state, arrived, total, reason)
+
+
+def outcome(store: Store, one: Rollout, version: int) -> tuple[str, int]:
+    """(one of STATES_ZH, update reason or 0) of an update to a version."""
+    known = orders.of(store)
+    if one.state == SENDING and not _open(store, one):
+        return STOPPED, 0
+    if one.state == REFUSED:
+        return REFUSED, refusal(known, one) or 0
+    state, reason = one.state, 0
+    if state == ARMED:
+        for what, told_version, why in _told(known, one):
+            if told_version == version and what in (codes.CONFIRMED, codes.ROLLED_BACK):
+                state, reason = CONFIRMED if what == codes.CONFIRMED else TAKEN_BACK, why
+    return state, reason
 
 
 def told(one: Progress) -> str:

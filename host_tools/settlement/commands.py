@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from host_tools import Refused
 from host_tools.settlement import posting
+from host_tools.store import care
 from host_tools.store.database import Store
 from host_tools.store.records import Order, Point, TopUp
 from protocol import cbor, codes, tariff, tariff_book, topup
@@ -57,6 +58,9 @@ def pay(
     if not reference or len(reference) > 64:
         raise Refused("reference: must name the payment in 1 to 64 characters")
     known = store.payments.topup_by_reference(reference)
+    elsewhere = care.of(store).successor(point)
+    if elsewhere is not None:
+        raise Refused(f"{point.module}/{point.point}: {elsewhere}")
     if known is None:
         mark = point.state.mark
         what = (point.id, mark, reference, amount_ncur, now_s, number)

@@ -73,6 +73,18 @@ HEADS_ZH = {
     "module_value": "模块值",
     "host_value": "主站值",
     "opened": "发现时间",
+    "wave": "批次",
+    "percent": "百分比",
+    "since": "自",
+    "seq": "序号",
+    "time": "时间",
+    "clock": "时钟",
+    "event": "事件",
+    "args": "参数",
+    "missing": "未到",
+    "in_flight": "在途充值",
+    "register_wh": "表码",
+    "metered": "抄表时间",
 }
 
 

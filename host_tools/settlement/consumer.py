@@ -11,6 +11,7 @@ from sys import intern
 from typing import cast
 
 from host_tools import Refused
+from host_tools.care import looking, rekeying
 from host_tools.clock import Clock
 from host_tools.keys import Keys, PreparedMac
 from host_tools.settlement import commands, inbox, seals
@@ -25,6 +26,7 @@ from protocol import messages, topics
 from protocol.messages import Hello, Readings
 from protocol.units import (
     BAD_FIELD,
+    FORGED,
     MESSAGE_BYTES_MAX,
     UNKNOWN_MODULE,
     WRONG_SHARD,
@@ -37,6 +39,7 @@ AT_LEAST_ONCE = 1
 ACKS_MS = 3000
 ACKS_MAX = 100000
 SENDERS_MAX = 200000  # remembered
+REKEYED_MS = 1000
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +75,8 @@ class Consumer:
         self._dispatch = commands.Dispatch()
         self._prices = Prices()
         self._senders: dict[str, _Sender] = {}
+        self._rekeyed_ms: dict[str | None, int] = {}
+        self._look_ms = 0
         # What was committed and not yet told: {topic: (sender, epoch, {stream: settled sequence})}
         self._acks: dict[str, tuple[_Sender, int, dict[int, int]]] = {}
         self._told_ms = 0
@@ -142,17 +147,24 @@ class Consumer:
         self._refused.clear()
 
     def send_due(self) -> None:
-        """Sends the commands whose time has come."""
-        if not self._store.payments.open_commands():
+        """Sends the commands whose time has come, those of replacements and campaigns included."""
+        store, ticks_ms = self._store, self._clock.ticks_ms()
+        following = False
+        if ticks_ms >= self._look_ms:
+            self._look_ms = ticks_ms + looking.EVERY_MS
+            following = looking.due(store)
+        if not following and not store.payments.open_commands():
             return
-        with self._store.transaction():
-            now_s, ticks_ms = self._clock.now_s(), self._clock.ticks_ms()
+        with store.transaction():
+            now_s = self._clock.now_s()
             self._tenancy.confirm()
-            due = self._dispatch.due(self._store, self._tenancy.claims, now_s, ticks_ms)
+            if following:
+                looking.look(store, self._tenancy.claims, now_s)
+            due = self._dispatch.due(store, self._tenancy.claims, now_s, ticks_ms)
             for order in due:
-                self._store.payments.command_sent(order.module, order.id)
+                store.payments.command_sent(order.module, order.id)
         for order in due:
-            known = self._store.fleet.module_known(order.module)
+            known = store.fleet.module_known(order.module)
             self._send(known, commands.to_wire(order), AT_LEAST_ONCE)
         self._transport.flush()
 
@@ -161,7 +173,8 @@ class Consumer:
         authentic message, None for a will, or Malformed instead."""
         out: list[tuple[_Sender | None, object]] = []
         senders = self._senders
-        for topic, payload, _ in deliveries:
+        for delivery in deliveries:
+            topic, payload, _ = delivery
             sender = senders.get(topic)
             try:
                 if sender is None:
@@ -170,10 +183,27 @@ class Consumer:
                 message = seals.opened(payload, sender.up) if sender.up is not None else None
                 out.append((sender, message))
             except Malformed as refusal:
+                if refusal.reason == FORGED and self._rekeyed(delivery):
+                    out += self._opened([delivery])
+                    continue
                 # Its traceback would keep this frame, and with it the batch, until cycles are
                 # looked for.
                 out.append((sender, refusal.with_traceback(None)))
         return out
+
+    def _rekeyed(self, delivery: Delivery) -> bool:
+        """Whether the module has come to another key; looked up now and then only."""
+        module, ticks_ms = _module_of(delivery.topic), self._clock.ticks_ms()
+        last_ms = self._rekeyed_ms.get(module)
+        if module is None or (last_ms is not None and ticks_ms - last_ms < REKEYED_MS):
+            return False
+        if len(self._rekeyed_ms) >= SENDERS_MAX:
+            self._rekeyed_ms.clear()
+        self._rekeyed_ms[module] = ticks_ms
+        if not rekeying.heard(self._store, self._keys, module, delivery.payload):
+            return False
+        self._senders.pop(delivery.topic, None)
+        return True
 
     def _sender(self, topic: str) -> _Sender:
         """Looks up who speaks on a topic, and remembers those who have a key."""
@@ -246,6 +276,8 @@ class Consumer:
         module = self._store.fleet.module(sender.module)
         if module is None:
             raise Malformed(UNKNOWN_MODULE)
+        if module.retired_s is not None:
+            raise Malformed(UNKNOWN_MODULE, "retired")
         if module.shard != sender.shard:
             raise Malformed(WRONG_SHARD, f"module belongs to shard {module.shard}")
         return module

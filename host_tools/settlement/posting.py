@@ -17,6 +17,8 @@ DEBTS = "debts of customers"
 SUSPENSE = "suspense"  # money on a module that the host never issued
 TERMS = "terms of tariffs"  # what a tariff asks beyond its module's book
 ROLLBACK = "storage rollback"  # of records that were lost, until each part has its account
+TRANSFER = "transfer between modules"  # on its way to a new module; zero when all has arrived
+WRITE_OFFS = "write-offs"
 
 # As the table `accounts` of the store numbers them.
 CODES = {
@@ -30,6 +32,8 @@ CODES = {
     SUSPENSE: 8,
     TERMS: 21,
     ROLLBACK: 22,
+    TRANSFER: 31,
+    WRITE_OFFS: 32,
 }
 # Reason classes of adjustments that bring the host's own entries to a module. A person's are in
 # host_tools/ordering.
@@ -43,6 +47,7 @@ _CONTRAS = {
     ledger.TOPUP: CODES[IN_FLIGHT],
     ledger.DEBT: CODES[DEBTS],
     ledger.ADJUSTMENT: CODES[ADJUSTMENTS],
+    ledger.TRANSFER: CODES[TRANSFER],
     ledger.OPENING: CODES[ADJUSTMENTS],  # moves no money
 }
 
@@ -60,6 +65,16 @@ def of_host(
     turned the other way round."""
     to, by = pair if amount_ncur > 0 else pair[::-1]
     return (point_id, time_s, by, to, abs(amount_ncur), currency, "entry", number)
+
+
+def moved(
+    point_id: int, time_s: int, pair: tuple[str, str], amount_ncur: int, currency: str, number: int
+) -> list[Row]:
+    """An amount out of the first account into the second; a negative one goes the other way."""
+    if not amount_ncur:
+        return []
+    out, into = pair if amount_ncur > 0 else pair[::-1]
+    return [(point_id, time_s, out, into, abs(amount_ncur), currency, "entry", number)]
 
 
 def contra(kind: int, issued: bool) -> int:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 
 from host_tools.settlement import commands, figures, posting
 from host_tools.settlement.common import add_store_arguments, decimal, settings_of, table
+from host_tools.store import care
 from host_tools.store.database import Store, opened
 from host_tools.store.records import Difference, Point
 from protocol import codes
@@ -78,17 +79,25 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def reconcile(store: Store, now_s: int, module: str | None = None) -> list[Row]:
-    return [_row(store, point, now_s) for point in store.fleet.points(module)]
+    """Every point but those of retired modules, which say nothing any more."""
+    over = {known.id for known in store.fleet.modules() if known.retired_s is not None}
+    points = store.fleet.points(module)
+    return [_row(store, point, now_s) for point in points if point.module not in over]
 
 
 def trial_balance(store: Store) -> bool:
-    """True when debits equal credits in every currency, and customers' accounts their balances."""
+    """True when debits equal credits in every currency, and customers' accounts their balances.
+
+    What left an account with the customer, for another module, is no entry of its module.
+    """
     totals: dict[str, int] = {}
     for (currency, _), amount_ncur in store.ledgers.accounts().items():
         totals[currency] = totals.get(currency, 0) + amount_ncur
     credited = store.ledgers.account_by_point(posting.CUSTOMER)
+    gone = care.of(store).moved_out()
     customers = all(
-        -credited.get(point.id, 0) == point.state.balance_ncur for point in store.fleet.points()
+        -credited.get(point.id, 0) == point.state.balance_ncur - gone.get(point.id, 0)
+        for point in store.fleet.points()
     )
     return customers and not any(totals.values())
 

@@ -8,7 +8,7 @@ from typing import cast
 
 from host_tools.settlement import commands, figures, plain, posting, pricing, screening
 from host_tools.settlement.pricing import Prices
-from host_tools.store import orders
+from host_tools.store import care, orders
 from host_tools.store.database import Store
 from host_tools.store.records import Module, Point, Repeated, Said
 from protocol import cbor, codes, ledger, tariff
@@ -28,7 +28,7 @@ MISSING = "records missing"  # a gap that lasts, or is in a restored store
 STATEMENT_LIFE_S = 86400
 LOOKED_BACK_MAX = 20000  # rows of a transaction, and then one history more
 
-_PRICED = (ledger.CHARGE, ledger.FIXED, ledger.OPENING)
+_PRICED = (ledger.CHARGE, ledger.FIXED, ledger.TRANSFER, ledger.OPENING)
 
 
 def point_of(store: Store, module: Module, number: int) -> Point:
@@ -128,6 +128,8 @@ def same(fact: Fact, entry: Repeated) -> bool:
         return bool(fact.register_wh == entry.register_wh)
     if fact.kind == ledger.FIXED:
         return bool(fact.number == entry.number)
+    if fact.kind == ledger.TRANSFER and fact.energy_wh != entry.used_wh:
+        return False
     ours = entry.number, entry.channel, entry.amount_ncur
     return (fact.number, fact.channel, fact.amount_ncur) == ours
 
@@ -140,10 +142,20 @@ def _contras(
     before = point.state
     for entry, state in folded:
         kind = entry.kind
-        issued = kind == ledger.CHARGE or _check_entry(store, point, before, entry, now_s)
+        if kind == ledger.TOPUP and _has_moved(store, point, before, entry):
+            kind, issued = ledger.TRANSFER, True
+        else:
+            issued = kind == ledger.CHARGE or _check_entry(store, point, before, entry, now_s)
         out.append(posting.contra(kind, issued))
         before = state
     return out
+
+
+def _has_moved(store: Store, point: Point, before: State, entry: Entry) -> bool:
+    """A payment that went on to the next module and was credited by this one all the same."""
+    what = point.id, before.mark.generation, entry.number
+    amount_ncur = care.of(store).credited_there(*what, entry.seq)
+    return amount_ncur is not None and amount_ncur == int(entry.amount_ncur)
 
 
 def _check_entry(store: Store, point: Point, before: State, entry: Entry, now_s: int) -> bool:
@@ -152,6 +164,8 @@ def _check_entry(store: Store, point: Point, before: State, entry: Entry, now_s:
         return _arrived(store, point, before, entry, now_s)
     if entry.kind == ledger.ADJUSTMENT:
         return _adjusted(store, point, entry, now_s)
+    if entry.kind == ledger.TRANSFER:
+        return _transferred(store, point, entry, now_s)
     if entry.kind == ledger.DEBT:
         return _recovered(store, point, entry, now_s)
     if entry.kind == ledger.OPENING and before.time_s:
@@ -190,6 +204,24 @@ def _adjusted(store: Store, point: Point, entry: Entry, now_s: int) -> bool:
         values = entry.amount_ncur, "never ordered"
         what = "set token" if entry.channel == ledger.SET_BY_TOKEN else "adjustment"
         detail = f"{what} {entry.number}"
+        store.ledgers.differ(point.id, TAMPER, detail, entry.seq, values, now_s)
+        return False
+    if order.state in ("queued", "sent"):
+        store.payments.command_ended(order, "done", codes.DONE, 0, now_s)
+    return True
+
+
+def _transferred(store: Store, point: Point, entry: Entry, now_s: int) -> bool:
+    """A transfer entry against the command that ordered it."""
+    order = store.payments.command(point.module, entry.number)
+    what = (point.point, codes.TRANSFER)
+    if (
+        order is None
+        or (order.target, order.action) != what
+        or commands.args_of(order.args)[0] != entry.amount_ncur
+    ):
+        values = entry.amount_ncur, "never ordered"
+        detail = f"transfer {entry.number}"
         store.ledgers.differ(point.id, TAMPER, detail, entry.seq, values, now_s)
         return False
     if order.state in ("queued", "sent"):

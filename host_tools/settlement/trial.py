@@ -23,6 +23,8 @@ ACCOUNTS_ZH = {
     posting.SUSPENSE: "暂记",
     posting.TERMS: "电价条款收入",
     posting.ROLLBACK: "存储回退",
+    posting.TRANSFER: "模块间转账",
+    posting.WRITE_OFFS: "核销",
 }
 HEADS = ("currency", "group", "account", "debit_ncur", "credit_ncur")
 

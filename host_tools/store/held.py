@@ -21,8 +21,8 @@ KEPT_MAX = 200000  # rows of points in memory
 FETCHED_MAX = 500  # modules at a time
 
 _MODULE = (
-    "SELECT id, shard, epoch, events_seq, boot_id, boot_ticks_ms, hello_s, firmware, gone_s"
-    " FROM modules"
+    "SELECT id, shard, epoch, events_seq, boot_id, boot_ticks_ms, hello_s, firmware, gone_s,"
+    " retired_s FROM modules"
 )
 _POINT = (
     "SELECT p.id, p.module, p.point, p.label, p.currency, e.seq, e.from_s, e.time_s, e.kind,"

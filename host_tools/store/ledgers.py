@@ -29,9 +29,9 @@ _ENTRY = (
 )
 _REPEATED = (
     "SELECT e.before_id, e.from_s, e.seq, e.kind, e.time_s, e.quality, e.register_wh, e.energy_wh,"
-    " e.version, e.amount_ncur, e.number, e.channel"
+    " e.version, e.used_wh, e.amount_ncur, e.number, e.channel"
 )
-_REPEATED_AT = (11, 12, 13, 14, 15, 16, 17, 20, 21, 22)  # in a row of _INSERT
+_REPEATED_AT = (11, 12, 13, 14, 15, 16, 17, 19, 20, 21, 22)  # in a row of _INSERT
 STEPS_MAX = 32  # further back a walk is quicker
 STRIDE_MAX = 7  # SQLite nests eleven questions and no more
 # The row that lies so many steps before a row of its point.

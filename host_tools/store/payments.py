@@ -48,13 +48,7 @@ class Payments:
         number: int = 0,
     ) -> TopUp:
         """The next even number of the point, or the one that is given, bound to a payment."""
-        row = self._connection.execute(
-            "SELECT COALESCE(MAX(number), 0) FROM topups WHERE point_id = ? AND generation = ?",
-            (point_id, mark.generation),
-        ).fetchone()
-        number = number or (max(int(row[0]), mark.highest) | 1) + 1
-        if number > topup.NUMBER_MAX:
-            raise Refused("the point has used up its top-up numbers; rotate its token key")
+        number = number or self.next_number(point_id, mark)
         given = TopUp(
             point_id, mark.generation, number, reference, amount_ncur, now_s, "in flight", None
         )
@@ -72,6 +66,17 @@ class Payments:
             ),
         )
         return given
+
+    def next_number(self, point_id: int, mark: Mark) -> int:
+        """The next even number of a point; Refused when there is none."""
+        row = self._connection.execute(
+            "SELECT COALESCE(MAX(number), 0) FROM topups WHERE point_id = ? AND generation = ?",
+            (point_id, mark.generation),
+        ).fetchone()
+        number: int = (max(int(row[0]), mark.highest) | 1) + 1
+        if number > topup.NUMBER_MAX:
+            raise Refused("the point has used up its top-up numbers; rotate its token key")
+        return number
 
     def topup_became(self, given: TopUp, state: str, credited_seq: int | None) -> None:
         self._connection.execute(

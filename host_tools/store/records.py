@@ -10,7 +10,8 @@ from protocol.ledger import State
 class Module:
     """A module as the host knows it; epoch and boot_id are None until it was first heard.
 
-    gone_s is when the broker said it had lost the module, None while it is heard.
+    gone_s is when the broker said it had lost the module, None while it is heard; retired_s since
+    when nothing of it counts.
     """
 
     id: str
@@ -22,6 +23,7 @@ class Module:
     hello_s: int | None
     firmware: str | None
     gone_s: int | None
+    retired_s: int | None = None
 
 
 class Said(NamedTuple):
@@ -94,6 +96,7 @@ class Repeated(NamedTuple):
     register_wh: int
     energy_wh: int
     version: int
+    used_wh: int
     amount_ncur: int
     number: int
     channel: int

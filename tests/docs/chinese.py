@@ -4,8 +4,11 @@ State Grid's terms where it has one (DL/T 645, DL/T 698.45). Only the generator 
 this; a number without a word here fails the docs test.
 """
 
+from host_tools.care.words import EVENTS, QUALITIES
 from host_tools.ordering import words as ordered
 from protocol import words
+
+__all__ = ["EVENTS", "QUALITIES"]  # of the host, for the generator
 
 RELAY_STATES = {0: "合闸", 1: "跳闸", 2: "合闸允许", 3: "跳闸延时"}
 
@@ -65,45 +68,6 @@ ZONES = {
     2: ("WARNING_2", "at or below `warning_2_ncur` or `warning_2_days`", "二级预警"),
     3: ("OVERDRAFT", "at or below 0, above the limit", "透支"),
     4: ("EXHAUSTED", "at or below the limit", "欠费"),
-}
-
-EVENTS = {
-    1: "上电启动",
-    2: "对时",
-    3: "跳闸",
-    4: "合闸",
-    5: "合闸允许",
-    6: "余额预警",
-    7: "报文拒收",
-    8: "电表通信中断",
-    9: "电表通信恢复",
-    10: "表码不可信，未计费",
-    11: "任务重启",
-    12: "继电器状态不一致",
-    13: "电价已更换",
-    14: "待发队列已满",
-    15: "取消合闸允许",
-    16: "跳闸延时中",
-    17: "应急额度",
-    18: "超负荷",
-    19: "保电",
-    20: "代码输入锁定",
-    21: "输入充值代码",
-    22: "表码起点改变",
-    23: "电表身份改变",
-    24: "表码停走",
-    25: "拒绝对时",
-    26: "电能质量事件",
-    27: "十分钟统计",
-    28: "窃电或防护告警",
-    29: "安全模式",
-    30: "程序升级",
-    31: "参数已更新",
-    32: "异常复位",
-    33: "欠费分期",
-    34: "瞬时量",
-    35: "费率切换",
-    36: "继电器寿命将尽",
 }
 
 VERDICTS = {
@@ -180,8 +144,6 @@ ENTRIES = {
     6: "转移",
     7: "建账",
 }
-
-QUALITIES = {0: "已对时", 1: "守时", 2: "时钟无效"}
 
 KINDS = {
     1: "读数批次",

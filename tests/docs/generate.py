@@ -189,7 +189,7 @@ def numbered(names: str, english: Mapping[int, str], translated: Mapping[int, st
 
 
 def actions() -> str:
-    names = "TOPUP TARIFF RELAY ADJUST CONFIG STATE PLAN CLEAR METER UPDATE DEBT"
+    names = "TOPUP TARIFF RELAY ADJUST CONFIG STATE PLAN CLEAR METER UPDATE DEBT TRANSFER KEY"
     return numbered(names, words.ACTIONS, chinese.ACTIONS)
 
 

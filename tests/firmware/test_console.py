@@ -235,3 +235,15 @@ def test_results_have_an_answer_each():
 
     assert status.LATCH == results.LATCH
     assert len(result.RESULTS) == results.REFUSED + 1
+
+
+def test_log_tells_what_happened_since_power_on_newest_first():
+    _, firmware = commissioned("log")
+    firmware.log.add(3, 1)
+    firmware.log.add(99, 7, 8, 9)
+    lines = answers(firmware, "log")
+    assert lines[0] == "0 s code 代码 99 7 8 9"
+    assert lines[1] == "0 s connected 已连接 1 0 0"
+    for _ in range(60):
+        firmware.log.add(3, 1)
+    assert len(answers(firmware, "log")) == 16

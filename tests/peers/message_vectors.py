@@ -79,6 +79,7 @@ ITEMS = [
     [3, 60, 0, 8, 1, 50 * CUR],
     [4, 60, 0, 3, 0, -CUR],
     [5, -30, 2, 4711, 3, -1],
+    [6, 12, 0, 4712, 1, -CUR, 431_250],
     0,
 ]
 EXTREME = [
@@ -87,6 +88,7 @@ EXTREME = [
     [2, 0, 2, 1 << 24],
     [3, S_MAX - 1, 2, U32, 0xFFFF, NCUR_MAX],
     [5, 1 - (1 << 32), 2, U32, 0xFFFF, -NCUR_MAX],
+    [6, S_MAX - 1, 2, U32, 0xFFFF, NCUR_MAX, WH_MAX],
 ]
 
 
@@ -150,6 +152,8 @@ GOOD = {
     "command: plan": command(codes.PLAN, [2, 1, AT_S + 86400], units.MODULE_TARGET),
     "command: clear tamper": command(codes.CLEAR, [codes.CLEAR_TAMPER]),
     "command: meter": command(codes.METER, [250_400]),
+    "command: transfer": command(codes.TRANSFER, [-CUR, 24314, -250]),
+    "command: key": command(codes.KEY, [bytes(range(16)), bytes(8)], units.MODULE_TARGET),
     "time": TIME,
     "time: greatest values": messages.Time(U32, WH_MAX, WH_MAX),
 }  # fmt: skip
@@ -263,7 +267,8 @@ def inner_cases() -> dict[str, tuple[tuple[object, ...], str]]:
         "true": True,
         "empty list": [],
         "unknown kind": [8, 0, 0],
-        "transfer, which no module writes yet": [6, 0, 0, 1, 1, 1],
+        "transfer without what is used": [6, 0, 0, 1, 1, 1],
+        "transfer that has used less than nothing": [6, 0, 0, 1, 1, 1, -1],
         "charge without energy": [1, 0, 0],
         "charge that goes back": [1, -1, 0, 5],
         "charge quality 3": [1, 1, 3, 5],

@@ -183,3 +183,12 @@ def test_a_clock_that_goes_back_owes_no_day_twice():
     state = ledger.apply(opened(), ledger.fixed(opened(), BOOK, 0, opened().day + 1))
     first, last = ledger.fixed_days_due(state, BOOK, START_S - 5 * DAY_S)
     assert list(range(first, last)) == []
+
+
+def test_a_transfer_moves_money_and_tier_position_and_no_register():
+    before = opened()
+    entry = ledger.transferred(before, BOOK, before.time_s + 60, 0, 7, -CUR, 431)
+    after = ledger.apply(before, entry)
+    assert (after.balance_ncur, after.used_wh, after.period) == (-CUR, 431, before.period)
+    assert (after.register_wh, after.time_s) == (before.register_wh, before.time_s)
+    assert (after.charged_ncur, after.topups_ncur) == (0, 0)

@@ -30,6 +30,7 @@ def entries():
     state = enter(ledger.charge(state, BOOK, QUARTER_S + 1800, SYNCHRONISED, 1400))
     state = enter(ledger.charge(state, BOOK, QUARTER_S + 2700, HOLDOVER, 1500))
     state = enter(ledger.charge(state, BOOK, QUARTER_S + 90000, SYNCHRONISED, 2000))
+    state = enter(ledger.transferred(state, BOOK, QUARTER_S + 90007, HOLDOVER, 8, CUR, 777))
     state = enter(ledger.fixed(state, BOOK, SYNCHRONISED, state.day + 1))
     return out
 
@@ -50,6 +51,7 @@ def test_an_interval_by_a_good_clock_is_its_energy_alone():
         40,
         [1, 900, HOLDOVER, 100],
         [1, 87300, 0, 500],
+        [6, 7, 1, 8, 1, CUR, 777],
         [2, 0, 0, books.day_number(2026, 3, 11)],
     ]
 

@@ -1,0 +1,1 @@
+"""The care of modules in the field: looked at, replaced, retired, given new keys and programs."""

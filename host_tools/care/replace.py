@@ -1,0 +1,215 @@
+"""`gridpurse module replace`: a new module takes over the service points of an old one.
+
+One transaction; the same words again find it done and look after what is still to come. How no
+watt-hour and no unit is lost or counted twice is in README.md beside this file.
+"""
+
+import argparse
+import json
+from dataclasses import dataclass, replace
+
+from host_tools import Refused
+from host_tools.care import following
+from host_tools.care.people import Person, add_person, changing, person_of
+from host_tools.ordering import amounts
+from host_tools.ordering.kinds import module_of
+from host_tools.settlement import commands, posting
+from host_tools.settlement.common import decimal, settings_of
+from host_tools.store import care, orders
+from host_tools.store.care import Replacement
+from host_tools.store.database import Store, opened
+from host_tools.store.records import Module, Point
+from protocol import cbor, codes
+from protocol.units import DAY_S
+
+MONEY = (codes.TOPUP, codes.TRANSFER, codes.DEBT)
+
+
+@dataclass(frozen=True, slots=True)
+class Meters:
+    """What two meters showed when one took the other's place, in Wh."""
+
+    old_end_wh: int
+    new_start_wh: int
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("old", metavar="OLD")
+    parser.add_argument(
+        "new", metavar="NEW", help="enrolled and provisioned, with the same points"
+    )
+    where = parser.add_argument_group("another meter was put in as well (one point)")
+    where.add_argument("--point", type=int, help="whose meter; the others keep theirs")
+    where.add_argument(
+        "--old-register", metavar="KWH", help="what the old meter showed at its end"
+    )
+    where.add_argument(
+        "--new-register", metavar="KWH", help="what the new one showed at its start"
+    )
+    add_person(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0; what is still to come is told, and moved by `gridpurse settle`."""
+    settings = settings_of(arguments)
+    person, meters = person_of(arguments), _meters(arguments)
+    now_s = settings.clock().now_s()
+    with opened(settings.store(), create=False) as store:
+        with changing(store):
+            rows = take_over(store, arguments.old, arguments.new, meters, person, now_s)
+        shown = [told(store, row) for row in rows]
+    if arguments.json:
+        print(json.dumps(shown, ensure_ascii=False))
+    else:
+        print("\n".join(line(each) for each in shown))
+    return 0
+
+
+def take_over(
+    store: Store, old: str, new: str, meters: dict[int, Meters], person: Person, now_s: int
+) -> list[Replacement]:
+    """Begins the replacement of every point of a module, or goes on with it."""
+    before, after = module_of(store, old), module_of(store, new)
+    pairs = _pairs(store, before, after, meters)
+    rows = []
+    for from_, to in pairs:
+        known = care.of(store)
+        row = known.of_old(from_.id)
+        if row is None:
+            row = _begun(store, from_, to, person, now_s)
+        read = meters.get(from_.point)
+        if read is not None:
+            row = replace(row, old_end_wh=read.old_end_wh, new_start_wh=read.new_start_wh)
+        if row.ended_s is None:
+            row = following.follow(store, row, now_s, anew=True)
+        rows.append(row)
+    return rows
+
+
+def _pairs(
+    store: Store, old: Module, new: Module, meters: dict[int, Meters]
+) -> list[tuple[Point, Point]]:
+    if old.id == new.id:
+        raise Refused(f"{old.id}: cannot take over from itself")
+    known, pairs = care.of(store), []
+    points = {point.point: point for point in store.fleet.points(new.id)}
+    for from_ in store.fleet.points(old.id):
+        where = f"{old.id}/{from_.point}"
+        to = points.get(from_.point)
+        if to is None or to.currency != from_.currency:
+            raise Refused(
+                f"{new.id}: has no point {from_.point} in {from_.currency} for {where};"
+                " enrol one with the same points"
+            )
+        row = known.of_old(from_.id)
+        if row is not None and row.new_point != to.id:
+            raise Refused(f"{where}: {known.successor(from_)}")
+        pairs.append((from_, to))
+        if row is not None:
+            continue
+        for module in (old, new):
+            if module.retired_s is not None:
+                raise Refused(f"{module.id}: is retired; nothing of it counts any more")
+        if known.of_old(to.id) or known.of_new(to.id):
+            raise Refused(f"{new.id}/{to.point}: has taken over from another module already")
+        earlier = known.of_new(from_.id)
+        if earlier is not None and earlier.ended_s is None:
+            first = known.point(earlier.old_point).module
+            raise Refused(f"{where}: took over from {first}; retire {first} first")
+    for number in meters:
+        if number not in {from_.point for from_, _ in pairs}:
+            raise Refused(f"--point {number}: {old.id} has no such point")
+    return pairs
+
+
+def _begun(store: Store, old: Point, new: Point, person: Person, now_s: int) -> Replacement:
+    """What moves by itself moves here: tariff, payments; the rest follows from the journals."""
+    known = care.of(store)
+    debts = cbor.encode([0] * len(following.DEBTS))
+    rest = (None, 0, 0, 0, debts, -1, -1, 0, "")
+    row = Replacement(old.id, new.id, None, None, person.who, person.why, now_s, *rest)
+    known.begin(row)
+    version = store.fleet.assigned(old.id, now_s) or old.state.version
+    at = max(new.state.version, store.fleet.assigned(new.id, now_s) or 0)
+    book = store.fleet.book(version)
+    if book is not None and version > at:
+        commands.set_tariff(store, new, book, now_s)
+    for order in store.payments.open_commands(old.module):
+        if order.target == old.point and order.action in MONEY:
+            store.payments.command_ended(order, "expired", None, None, now_s)
+    for state in ("in flight", "refused"):
+        for given in store.payments.topups(old.id, state):
+            number = store.payments.next_number(new.id, new.state.mark)
+            moved = known.move_topup(given, new, number, now_s)
+            amount, currency = given.amount_ncur, new.currency
+            out = posting.IN_FLIGHT, posting.TRANSFER
+            store.ledgers.post(
+                posting.moved(old.id, now_s, out, amount, currency, given.number)
+                + posting.moved(new.id, now_s, out[::-1], amount, currency, number)
+            )
+            args: list[object] = [moved.number, moved.generation, amount]
+            what = (new.module, new.point, codes.TOPUP, args)
+            commands.issue(store, *what, now_s, commands.TOPUP_LIFE_S)
+    commands.issue(store, old.module, old.point, codes.STATE, [], now_s, DAY_S)
+    return row
+
+
+def told(store: Store, row: Replacement) -> dict[str, object]:
+    """What a person wants to know of one point."""
+    known = care.of(store)
+    old, new = known.point(row.old_point), known.point(row.new_point)
+    sent = orders.of(store).of_action(new.module, new.point, codes.TRANSFER)
+    waits = [each for each in sent if each.state in ("queued", "sent")]
+    state = "held" if row.held else "moved"
+    if not new.state.time_s:
+        state = "waits for the new module"
+    elif waits:
+        state = "under way"
+    return {
+        "old": f"{old.module}/{old.point}",
+        "new": f"{new.module}/{new.point}",
+        "state": state,
+        "old_settled": old.state.seq,
+        "old_missing": old.sent_seq - old.state.seq,
+        "old_register_wh": old.state.register_wh,
+        "old_balance_ncur": old.state.balance_ncur,
+        "moved_ncur": row.out_ncur,
+        "corrections_ncur": row.energy_ncur + row.fixed_ncur,
+        "ordered": len(sent),
+        "held": row.held,
+        "currency": new.currency,
+    }
+
+
+STATES_ZH = {
+    "held": "需人工处理",
+    "moved": "已转移",
+    "waits for the new module": "等待新模块建账",
+    "under way": "转移中",
+}
+
+
+def line(one: dict[str, object]) -> str:
+    state = str(one["state"])
+    moved, more = (decimal(int(str(one[name]))) for name in ("moved_ncur", "corrections_ncur"))
+    text = f"{one['old']} -> {one['new']}: {state} {STATES_ZH[state]},"
+    text += f" balance 余额 {moved} {one['currency']}, energy in between 间隔电费 {more}"
+    missing = int(str(one["old_missing"]))
+    if missing:
+        text += f"; {missing} records of the old one are missing 旧模块尚有记录未到"
+    if one["held"]:
+        text += f"; {one['held']}: read both meters, repeat with --old-register, --new-register"
+    return text
+
+
+def _meters(arguments: argparse.Namespace) -> dict[int, Meters]:
+    read = arguments.old_register, arguments.new_register
+    if read == (None, None):
+        if arguments.point is not None:
+            raise Refused("--point: goes with --old-register and --new-register")
+        return {}
+    if None in read:
+        raise Refused("--old-register, --new-register: give both, or none where the meter stays")
+    old_wh = amounts.register_wh("--old-register", read[0])
+    new_wh = amounts.register_wh("--new-register", read[1])
+    return {arguments.point or 0: Meters(old_wh, new_wh)}

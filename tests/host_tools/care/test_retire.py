@@ -1,0 +1,91 @@
+"""A module ends: its money first, then its keys; nothing it sends or is sent counts any more."""
+
+import pytest
+
+from host_tools.settlement import posting, reconcile
+from protocol import codes
+from protocol.units import UNKNOWN_MODULE
+from tests.host_tools.care.street import CUR, NEW, OLD, Street, begun, opened, used
+
+BY = ("--by", "Li Na", "--reason", "work order 7")
+RETIRE = ("module", "retire", OLD, "--yes", *BY)
+REPLACE = ("module", "replace", OLD, NEW, *BY)
+
+
+def account(street: Street, name: str) -> int:
+    return street.store.ledgers.accounts().get(("CNY", name), 0)
+
+
+def test_a_replaced_module_is_retired_and_what_it_sends_is_refused_and_counted(
+    street: Street,
+) -> None:
+    begun(street)
+    street.done(*REPLACE)
+    assert "has not arrived" in street.refused(*RETIRE)
+    opened(street)
+    street.settle()
+    assert street.done(*RETIRE)["retired"]
+    assert not (street.desk.folder / "keys" / f"{OLD}.key").exists()
+    before = street.balance(OLD)
+    used(street, OLD, 3)
+    street.old.send()
+    street.old.tell(codes.BOOT, 1, 2)
+    rows = street.store.intake.rejects(OLD)
+    assert rows and {row.reason for row in rows} == {UNKNOWN_MODULE}
+    assert sum(row.count for row in rows) == 5
+    assert street.balance(OLD) == before
+    assert street.refused("command", "state", OLD, 0, *BY)
+    assert "took over" in street.refused("topup", OLD, 0, "5", "--reference", "cash-9")
+    assert street.done(*RETIRE)["points"] == []  # once more: nothing is left to do
+    (row,) = reconcile.reconcile(street.store, street.desk.clock.s, NEW)
+    assert row.reconciled
+    street.sound()
+    assert reconcile.reconcile(street.store, street.desk.clock.s, OLD) == []
+
+
+def test_a_balance_that_nobody_took_over_is_paid_back_or_written_off(street: Street) -> None:
+    begun(street)
+    left_ncur = street.balance(OLD)
+    assert "are left" in street.refused(*RETIRE)
+    told = street.done(*RETIRE, "--balance", "refund")
+    assert told["points"] == [{"point": f"{OLD}/0", "amount_ncur": left_ncur, "class": "refund"}]
+    assert street.owned(OLD) == 0 and account(street, posting.CASH) == 40 * CUR - left_ncur
+    street.sound()
+
+
+def test_a_debt_is_written_off_with_a_class_and_never_refunded(street: Street) -> None:
+    begun(street)
+    used(street, OLD, 90, 1500)
+    street.old.send()
+    owed_ncur = -street.balance(OLD)
+    assert owed_ncur > 0
+    assert "no refund" in street.refused(*RETIRE, "--balance", "refund")
+    street.done(*RETIRE, "--balance", "uncollectable")
+    assert account(street, posting.WRITE_OFFS) == owed_ncur
+    assert street.owned(OLD) == 0
+    street.sound()
+
+
+def test_payments_that_wait_and_records_that_are_missing_hold_a_retirement(
+    street: Street,
+) -> None:
+    begun(street)
+    street.pay(OLD, 5, "cash-2")
+    lost = (*RETIRE, "--balance", "lost")
+    assert "cash-2 is in flight" in street.refused(*lost, "--despite-missing")
+    street.settle(NEW)
+    used(street, OLD, 4)
+    street.old.sent_seq += 2
+    street.old.send()
+    assert "4 records are missing" in street.refused(*lost)
+    street.done(*lost, "--despite-missing")
+    street.sound()
+
+
+def test_nothing_happens_that_nobody_confirms(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(street)
+    words = ("module", "retire", OLD, "--balance", "refund", *BY)
+    assert "add --yes" in street.refused(*words)
+    assert street.store.fleet.module_known(OLD).retired_s is None
