@@ -12,7 +12,8 @@ REJECT_BYTES_MAX = 256
 PARKED_MAX = 64  # batches of one module
 
 ASKED = 64  # at a time
-_KNOWN = f"SELECT digest, reason FROM rejects WHERE digest IN ({', '.join('?' * ASKED)})"  # noqa: S608
+_MARKS = ", ".join("?" * ASKED)
+_KNOWN = f"SELECT digest, reason FROM rejects WHERE digest IN ({_MARKS})"  # noqa: S608
 _AGAIN = "UPDATE rejects SET last_s = ?, count = count + ? WHERE digest = ? AND reason = ?"
 # Two workers may refuse the same bytes for the first time.
 _REFUSED = (
