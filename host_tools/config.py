@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
-from host_tools import Refused
+from host_tools import Refused, master_key
 from host_tools.clock import Clock, FileClock, SystemClock
 from protocol import topics
 
@@ -183,7 +183,7 @@ def read_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
     http_port = http.whole("port", "GRIDPURSE_HTTP_PORT", 0, 0, 65535)
     http.finish()
     top.finish()
-    _refuse_slips(environ, {*top.names, PASSWORD})
+    _refuse_slips(environ, {*top.names, PASSWORD, master_key.VARIABLE})
     return Settings(
         broker,
         shards,

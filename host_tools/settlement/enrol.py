@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from host_tools import Refused, tariffs
-from host_tools.keys import KeyFiles, RootKey
+from host_tools.keys import KEYS_FOLDER, KeyFiles, RootKey
 from host_tools.settlement import commands
 from host_tools.settlement.common import add_store_arguments, settings_of, table
-from host_tools.settlement.service import KEYS_FOLDER
 from host_tools.store.database import Store, opened
 from protocol import tariff, topics
 from protocol.units import POINTS_MAX

@@ -20,7 +20,7 @@ from types import FrameType
 from host_tools import Refused
 from host_tools.clock import Clock
 from host_tools.config import JSON, NATS, TEXT, Settings
-from host_tools.keys import KeyFiles
+from host_tools.keys import KEYS_FOLDER, KeyFiles
 from host_tools.operations import logs, web
 from host_tools.settlement.common import add_store_arguments, settings_of
 from host_tools.settlement.consumer import Consumer
@@ -32,7 +32,6 @@ from host_tools.settlement.transport import Transport
 from host_tools.store.database import opened
 from host_tools.store.held import Overtaken
 
-KEYS_FOLDER = "keys"
 BATCHES_UNCOLLECTED = 64
 LOOK_MS = 2000  # how often leases are looked at; well within their life
 
