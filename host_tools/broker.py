@@ -41,6 +41,7 @@ _INBOX = "_INBOX.gridpurse.>"
 # What the host did not acknowledge comes again after this long, also when the host died.
 ACK_WAIT_S = 2
 START_S_MAX = 10
+PID_FILE = "nats.pid"
 STOP_S_MAX = 10
 
 
@@ -160,11 +161,17 @@ class Broker:
         raise Refused(f"nats-server does not answer on port {self._port}; see {self.log}")
 
     def _write_config(self) -> Path:
-        path = self._folder / "nats.conf"
         password = self._host_password
-        text = config_text(self._folder, self._port, password, self.users, self._nats_port)
-        write_whole(path, text, PRIVATE)
-        return path
+        return write_config(self._folder, self._port, password, self.users, self._nats_port)
+
+
+def write_config(
+    folder: Path, port: int, host_password: str, users: Iterable[BrokerUser], nats_port: int = 0
+) -> Path:
+    """The file; a broker that runs takes it on SIGHUP, and whoever is connected stays so."""
+    path = folder / "nats.conf"
+    write_whole(path, config_text(folder, port, host_password, users, nats_port), PRIVATE)
+    return path
 
 
 def config_text(
@@ -188,6 +195,7 @@ def config_text(
     ]
     joined = "\n    ".join(logins)
     return f"""server_name: gridpurse
+pid_file: {json.dumps(str(folder / PID_FILE))}
 listen: "{HOST}:{nats_port or -1}"
 jetstream {{ store_dir: {json.dumps(str(folder / "jetstream"))}, max_mem: 64MB, max_file: 1GB }}
 mqtt {{ listen: "{HOST}:{port}", max_ack_pending: 2000, ack_wait: "{ACK_WAIT_S}s" }}
