@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from host_tools import Refused, simulated
-from host_tools.broker import HOST, HOST_USER, Broker, BrokerUser, new_password
+from host_tools.broker import HOST, HOST_USER, Broker, BrokerUser
 from host_tools.clock import SystemClock
 from host_tools.config import BrokerAddress, Settings
-from host_tools.files import PRIVATE, write_whole
 from host_tools.processes import until_interrupted
+from host_tools.provisioning import login
 from host_tools.settlement.common import add_folder_arguments, settings_of
 from host_tools.setup import BROKER_FOLDER
 from host_tools.simulated import Asked, Simulated
@@ -30,7 +30,6 @@ from host_tools.simulator.virtual_time import VirtualTime
 from host_tools.store.database import Store, opened
 
 TIME_FILE = "simulate.time"
-PASSWORDS_FOLDER = "passwords"
 FACTOR_MAX = 100
 POLL_MS = 1000
 CHUNK_S = 3600
@@ -115,8 +114,8 @@ class Scene:
             exits.callback(time.close)
             driver = Driver(time)
             for name in names:
-                login = self._login(name)
-                new = Simulated(store, self.data, name, login, time, last_s, asked)
+                address = self._login(name)
+                new = Simulated(store, self.data, name, address, time, last_s, asked)
                 new.module.on_event = self._teller(new, time)
                 await exits.enter_async_context(new.mounted())
                 driver.add(new.module)
@@ -139,11 +138,8 @@ class Scene:
             )
         users = []
         for module in store.fleet.modules():
-            path = self._password_path(module.id)
-            if not path.exists():
-                path.parent.mkdir(mode=0o700, exist_ok=True)
-                write_whole(path, new_password(), PRIVATE)
-            users.append(BrokerUser(module.id, module.shard, self._login(module.id).password))
+            secret = login.password(self.data, module.id)
+            users.append(BrokerUser(module.id, module.shard, secret))
         with ExitStack() as exits:
             broker = Broker(self.data / BROKER_FOLDER, address.port, address.password)
             exits.callback(broker.stop)
@@ -151,12 +147,9 @@ class Scene:
             print(f"broker: {HOST}:{address.port}, its log is {broker.log}", flush=True)
             yield
 
-    def _password_path(self, module: str) -> Path:
-        return self.data / PASSWORDS_FOLDER / f"{module}.secret"
-
     def _login(self, module: str) -> BrokerAddress:
         """What a module logs in with."""
-        path = self._password_path(module)
+        path = login.password_path(self.data, module)
         try:
             password = path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:

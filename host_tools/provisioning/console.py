@@ -57,6 +57,13 @@ try:
 except OSError:
     print("-")
 """
+FORGIVE = """
+import os
+try:
+    os.remove("/failed")
+except OSError:
+    pass
+"""
 FULL = ("28", "36", "ENOSPC")
 
 
@@ -164,14 +171,27 @@ class Console:
         return self.run(KEY_CHECK).strip().strip("-")
 
     def restart(self) -> None:
-        """The program starts, and the console is its own again."""
+        """The program starts, as after a technician's soft reset: no start of it that was broken
+        off at the prompt counts as a failed one, see boards/start.py and firmware/life.py."""
+        self.run(FORGIVE)
         with self._guarded("broke off 中断"):
-            self._open.exec_raw_no_follow("import machine\nmachine.reset()")
+            self._open.serial.write(b"\r\x02")
+            self._quiet()
+            self._open.serial.write(b"\x04")
             self._at_prompt = False
 
-    def restart_to_prompt(self) -> None:
-        """A start without the program: no watchdog runs yet, and the heap is empty."""
-        self.restart()
+    def fresh(self) -> None:
+        """A soft reset to the prompt: an empty heap, and the program is not started."""
+        with self._guarded("broke off 中断"):
+            self._open.serial.write(b"\x04")
+            for ending in (b"soft reboot\r\n", PROMPT):
+                if not self._open.read_until(1, ending, timeout=PROMPT_S).endswith(ending):
+                    raise Fault(CONSOLE, f"{self.port}: does not start anew 无法软复位")
+
+    def stop_watchdog(self) -> None:
+        """A hard reset, and the prompt before the program has begun: no soft reset stops it."""
+        with self._guarded("broke off 中断"):
+            self._open.exec_raw_no_follow("import machine\nmachine.reset()")
         time.sleep(0.2)
         self.interrupt()
 

@@ -110,6 +110,8 @@ def judge(point: int, meter: Meter, seen: dict[str, int], *, loaded: bool) -> No
         raise Fault(VALUES, f"{where}: {frequency_mhz} mHz 频率异常")
     if seen[TOTAL] < 0:
         raise Fault(VALUES, f"{where}: the total is negative 表码为负")
+    if loaded and not any(name in seen for name in MOMENTS[:4]) and _tells_power(meter):
+        raise Fault(SILENT, f"{where}: does not tell its power under load 带载时未读到功率")
     if loaded:
         for name, value in _of(seen, MOMENTS[1:4] if "power_l1_mw" in seen else MOMENTS[:1]):
             if value < REVERSE_MW:
@@ -117,6 +119,10 @@ def judge(point: int, meter: Meter, seen: dict[str, int], *, loaded: bool) -> No
                 raise Fault(
                     PHASES, f"{where}: {phase} feeds back {-value // 1000} W {phase} 相接反"
                 )
+
+
+def _tells_power(meter: Meter) -> bool:
+    return meter.family is not None and any(name in meter.family.registers for name in MOMENTS[:4])
 
 
 def _of(seen: dict[str, int], names: Sequence[str]) -> Iterator[tuple[str, int]]:

@@ -28,6 +28,13 @@ GATEWAY_PORT = 502
 PARITIES = "NOE"  # 0 none, 1 odd, 2 even
 TLS_OFF, TLS_ON, TLS_MUTUAL = 0, 1, 2
 SERIAL_CHARS_MAX = 32
+TLS_WORDS = ("off", "on", "mutual")
+BOARDS = (*device_image.boards(), VIRTUAL)
+CHOICES: dict[str, tuple[str | None, ...]] = {
+    "board": BOARDS,
+    "tls": TLS_WORDS,
+    "parity": (None, *PARITIES),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +148,11 @@ def _settings_of(order: PointOrder, auto_close: bool) -> settings.Point:
     )
 
 
-def add_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The words of one module; a batch takes them as columns of its file."""
-    boards = [*device_image.boards(), VIRTUAL]
     add = parser.add_argument
-    add("--module", metavar="ID", required=required, help="its name: a-z, 0-9 and -, at most 16")
-    add("--board", choices=boards, required=required, help="a folder of boards/")
+    add("--module", metavar="ID", default="", help="its name: a-z, 0-9 and -, at most 16")
+    add("--board", choices=BOARDS, help="a folder of boards/")
     add("--serial", default="", help="the number on its type plate (default: the chip's own)")
     add("--shard", type=int, default=0, help="shard of the settlement that owns it (0)")
     add("--point", action="append", default=[], metavar="N=LABEL", help="a service point; repeat")
@@ -165,7 +171,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> 
     add(
         "--broker", default="", metavar="HOST[:PORT]", help="as the module reaches it (the host's)"
     )
-    add("--tls", choices=("off", "on", "mutual"), default="off",
+    add("--tls", choices=TLS_WORDS, default="off",
         help="on: trusts --ca; mutual: also shows a certificate made with --ca-key")  # fmt: skip
     add("--ca", type=Path, metavar="PEM", help="certificate of the CA that signed the broker's")
     add("--ca-key", type=Path, metavar="PEM", help="its key, for --tls mutual")
@@ -177,6 +183,10 @@ def order_of(words: argparse.Namespace) -> Order:
     """The order, or Refused in one line that names the word."""
     if not topics.module_id_ok(words.module):
         raise Refused(f"--module {words.module}: use 1 to 16 of a-z, 0-9 and -")
+    for name, known in CHOICES.items():
+        if getattr(words, name) not in known:
+            shown = ", ".join(filter(None, known))
+            raise Refused(f"--{name} {getattr(words, name) or ''}: use one of {shown}")
     if not 0 <= words.shard <= topics.SHARD_MAX:
         raise Refused(f"--shard {words.shard}: must be 0 to {topics.SHARD_MAX}")
     if len(words.serial) > SERIAL_CHARS_MAX or not all(
@@ -188,7 +198,7 @@ def order_of(words: argparse.Namespace) -> Order:
     labels = _numbered("--point", words.point)
     if not labels:
         raise Refused("--point: name at least one, such as --point 0=Flat-1")
-    meters = {number: _meter(text) for number, text in _numbered("--meter", words.meter).items()}
+    meters = {number: meter_of(text) for number, text in _numbered("--meter", words.meter).items()}
     relays = {number: _relay(text) for number, text in _numbered("--relay", words.relay).items()}
     books = _books(words.tariff, labels)
     for name, given in (("--meter", meters), ("--relay", relays)):
@@ -196,6 +206,8 @@ def order_of(words: argparse.Namespace) -> Order:
             raise Refused(f"{name} {number}=: there is no --point {number}")
     for number in sorted(set(labels) - set(meters)):
         raise Refused(f"--meter: point {number} has none; name it, such as {number}=sdm120:1")
+    if words.ntp:
+        _checked("--ntp", words.ntp, 123)
     points = tuple(
         PointOrder(
             number,
@@ -208,12 +220,6 @@ def order_of(words: argparse.Namespace) -> Order:
     )
     baud, parity = _bus(words, points)
     gateway = _gateway(words.gateway, points)
-    tls = ("off", "on", "mutual").index(words.tls)
-    for option, needed in (("ca", TLS_ON), ("ca_key", TLS_MUTUAL)):
-        if tls >= needed and getattr(words, option) is None:
-            raise Refused(f"--tls {words.tls}: name --{option.replace('_', '-')} too")
-    if words.ntp:
-        _checked("--ntp", words.ntp, 123)
     return Order(
         words.module,
         words.shard,
@@ -226,7 +232,7 @@ def order_of(words: argparse.Namespace) -> Order:
         words.auto_close,
         _wifi(words.wifi, words.wifi_secret),
         words.broker,
-        tls,
+        _tls(words),
         words.ca,
         words.ca_key,
         words.ntp,
@@ -252,7 +258,7 @@ def _whole(option: str, text: str, low: int, high: int) -> int:
     return int(text)
 
 
-def _meter(text: str) -> Meter:
+def meter_of(text: str) -> Meter:
     if text.startswith(PULSE):
         constant, _, rest = text.removeprefix(PULSE).partition(":")
         channel, _, base = rest.partition(":")
@@ -308,6 +314,14 @@ def _bus(words: argparse.Namespace, points: tuple[PointOrder, ...]) -> tuple[int
     if not 1200 <= baud <= 115200:
         raise Refused(f"--baud {baud}: must be 1200 to 115200")
     return baud, PARITIES.index(parity)
+
+
+def _tls(words: argparse.Namespace) -> int:
+    tls = TLS_WORDS.index(words.tls)
+    for option, needed in (("ca", TLS_ON), ("ca_key", TLS_MUTUAL)):
+        if tls >= needed and getattr(words, option) is None:
+            raise Refused(f"--tls {words.tls}: name --{option.replace('_', '-')} too")
+    return tls
 
 
 def _gateway(text: str, points: tuple[PointOrder, ...]) -> tuple[str, int] | None:

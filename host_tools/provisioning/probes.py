@@ -109,22 +109,31 @@ asyncio.run(_within({packet!r}))
 """
 
 # Requests in order, each (frame, bytes of its answer); `frame` in hexadecimal, or nothing came.
+# Once the meter has answered, a lost frame is asked for again: noise is no fault of the wiring.
 BUS = """
+async def _once(frame, count, wait_ms):
+    answer = b""
+    b.rs485.purge()
+    await b.rs485.write(frame)
+    try:
+        while len(answer) < count:
+            answer += await asyncio.wait_for_ms(b.rs485.read(count - len(answer)), wait_ms)
+            if len(answer) >= 2 and answer[1] & 128:
+                count = 5
+    except asyncio.TimeoutError:
+        pass
+    await asyncio.sleep_ms(20)
+    return answer
 async def _bus(requests, wait_ms):
+    heard = True
     for frame, count in requests:
         answer = b""
-        b.rs485.purge()
-        await b.rs485.write(frame)
-        try:
-            while len(answer) < count:
-                more = await asyncio.wait_for_ms(b.rs485.read(count - len(answer)), wait_ms)
-                answer += more
-                if len(answer) >= 2 and answer[1] & 128:
-                    count = 5
-        except asyncio.TimeoutError:
-            pass
+        for _ in range(3 if heard else 1):
+            answer = await _once(frame, count, wait_ms)
+            if answer:
+                break
+        heard = bool(answer)
         print("frame", answer.hex() or "-")
-        await asyncio.sleep_ms(20)
 """
 ASK_BUS = """
 b.rs485.configure({baud}, {parity})

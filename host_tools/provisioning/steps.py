@@ -58,7 +58,9 @@ ADMIT_S = 6
 HEARD_S, SETTLED_S = 40, 40
 LOOK_S = 0.25
 
-Tell = Callable[[str, str], None]  # step, what of it: "begin", an effect, "done"
+# Step and what of it: BEGIN, each effect by its name, WRITE, DONE; LOOK while it waits.
+Tell = Callable[[str, str], None]
+BEGIN, LOOK, WRITE, DONE = "begin", "look", "write", "done"
 
 
 class Provisioning:
@@ -129,14 +131,14 @@ class Provisioning:
             return
         for name, *_ in STEPS:
             if name not in record.steps or name in REPEATED:
-                self.tell(name, "begin")
+                self.tell(name, BEGIN)
                 try:
                     self._step(record, name)
                 except Fault as error:
                     record.fault = f"{name}: {error}"
                     self.records.write(record)
                     raise
-                self.tell(name, "done")
+                self.tell(name, DONE)
         record.finished_s, record.fault = self.clock.now_s(), ""
         self.records.write(record)
 
@@ -145,7 +147,7 @@ class Provisioning:
         ok, detail, detail_zh = getattr(self, f"_{name}_step")(record)
         took_ms = round((time.monotonic() - begun_s) * 1000)
         record.steps[name] = Step(name, ok, self.clock.now_s(), took_ms, detail, detail_zh)
-        self.tell(name, "write")
+        self.tell(name, WRITE)
         self.records.write(record)
 
     # who it is
@@ -175,7 +177,7 @@ class Provisioning:
             if heard and not record.steps:
                 raise Fault(EXISTING, f"{module}: is this module, and in service 该模块已在用")
             if not record.finished_s:
-                self.console.restart_to_prompt()  # its program may have started a watchdog
+                self.console.stop_watchdog()  # of the program that ran
             return False
         if owner and owner != module:
             raise Fault(EXISTING, f"{self.chip}: is {owner} of this host 已是本主站的 {owner}")
@@ -275,8 +277,8 @@ class Provisioning:
         return True, how, how
 
     def _at_the_board(self) -> None:
-        """Probes need an empty heap, a board object, and no watchdog that runs."""
-        self.console.restart_to_prompt()
+        """Probes need an empty heap and a board object."""
+        self.console.fresh()
         self.console.run(probes.BOARD.format(board=self.order.board))
         self.console.run(probes.BUS)
 
@@ -344,6 +346,7 @@ class Provisioning:
             with opened(self.settings.data_dir) as store:
                 if ready(store):
                     return
+            self.tell("settled", LOOK)
             time.sleep(LOOK_S)
         raise Fault(SETTLE, what)
 
