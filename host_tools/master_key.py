@@ -2,7 +2,8 @@
 
 It lies in a file of its own, mode 0600, outside the data folder, so that a copy of that folder
 alone speaks for no module. Where: GRIDPURSE_MASTER_KEY_FILE, else the systemd credential
-`gridpurse-master`, else ~/.config/gridpurse/master.key, which is made when a first key needs it.
+`gridpurse-master`, else /etc/gridpurse/master.key where there is one, else
+~/.config/gridpurse/master.key, which is made when a first key needs it.
 Whoever loses it loses every root key: keep a copy apart from the backups of the store.
 """
 
@@ -22,6 +23,7 @@ from host_tools import Refused
 VARIABLE = "GRIDPURSE_MASTER_KEY_FILE"
 CREDENTIAL = "gridpurse-master"
 MASTER_BYTES = 32
+OF_THE_MACHINE = Path("/etc/gridpurse/master.key")
 PRIVATE = 0o600
 MAGIC = b"GPKEY1"
 _NAME_BYTES, _NONCE_BYTES = 4, 12
@@ -36,6 +38,8 @@ def place(environ: Mapping[str, str]) -> Path:
     credentials = environ.get("CREDENTIALS_DIRECTORY")
     if credentials and Path(credentials, CREDENTIAL).exists():
         return Path(credentials, CREDENTIAL)
+    if OF_THE_MACHINE.exists():
+        return OF_THE_MACHINE
     home = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME") or "/", ".config")
     return Path(home, "gridpurse", "master.key")
 

@@ -61,7 +61,8 @@ class Desk:
         write_whole(self.folder / WIFI_SECRET, WIFI[1], PRIVATE)
         settings = read_settings(self.folder / DEFAULT_FILE, os.environ)
         self._exits.enter_context(self._broker(settings))
-        self._exits.enter_context(self._settlement())
+        self._settle = self._settlement()
+        self._exits.callback(self.end_settlement)
         time = VirtualTime(SystemClock().now_s(), 1, self.folder / TIME_FILE)
         self._exits.callback(time.close)
         for number in range(1, self.count + 1):
@@ -90,20 +91,26 @@ class Desk:
         broker.start(users)
         return stack
 
-    def _settlement(self) -> ExitStack:
-        stack = ExitStack()
+    def _settlement(self) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-m", "host_tools.cli", "settle", "--data", str(self.folder)]
-        log = stack.enter_context((self.folder / SETTLE_LOG).open("ab"))
-        process = subprocess.Popen(  # noqa: S603 - our own program
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            preexec_fn=die_with_parent(),  # noqa: PLW1509 - it calls two system calls
-        )
-        stack.callback(_ended, process)
-        return stack
+        with (self.folder / SETTLE_LOG).open("ab") as log:
+            return subprocess.Popen(  # noqa: S603 - our own program
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=die_with_parent(),  # noqa: PLW1509 - it calls two system calls
+            )
+
+    def end_settlement(self) -> None:
+        """Orderly; nothing is settled from then on."""
+        self._settle.terminate()
+        try:
+            self._settle.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._settle.kill()
+            self._settle.wait()
 
     def module(self, word: str) -> LabModule:
         """Of a number as it was typed."""
@@ -137,12 +144,3 @@ class Desk:
             *("--meter", meter, "--tariff", str(setup.TARIFF)),
             *("--wifi", WIFI[0], "--wifi-secret", str(self.folder / WIFI_SECRET)),
         ]
-
-
-def _ended(process: "subprocess.Popen[bytes]") -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

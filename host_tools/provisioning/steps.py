@@ -113,6 +113,10 @@ class Provisioning:
         if record is None:
             now_s = self.clock.now_s()
             return Record(serial, self.order.module, self.chip, digest, now_s)
+        if record.finished_s and record.module != self.order.module:
+            raise Fault(
+                EXISTING, f"{serial}: is {record.module} of this host 已是 {record.module}"
+            )
         if record.module != self.order.module or (record.finished_s and record.order != digest):
             raise Fault(
                 ORDER, f"{serial}: was begun as {record.module} with other words 参数不一致"
