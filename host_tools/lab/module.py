@@ -27,6 +27,7 @@ START_WH = 1_234_000
 # A few kilowatts, so that pulses come within seconds and no phase is without current.
 WATTS, PERMILLE = 3000, 1000
 WIFI = ("gridpurse-lab", "on-this-desk-only")
+CLOCK_OFF_MS = 10 * 365 * 86_400_000
 OTHER_WIFI = ("neighbour", "unknown")
 
 
@@ -70,6 +71,12 @@ class LabModule(VirtualModule):
         """Another network is in reach; who was told of the one before is off the net."""
         self.wifi = (name, secret)
         self._send("wifi", name, secret)
+
+    def set_clock(self, off_ms: int | None) -> None:
+        """What its clock is off by, or None for one that was never set; it starts with that."""
+        self._rtc_offset_ms = off_ms
+        if self.powered:
+            self.hard_reset()
 
     def _pulses_at(self, at_ms: int) -> int:
         return self.household.pulses(min(at_ms, self.stuck_ms or at_ms), IMPULSES)
@@ -129,9 +136,12 @@ def _usual_baud(module: LabModule) -> None:
     module.bus.baud = module.baud
 
 
-def _restart(module: LabModule) -> None:
-    if module.powered:
-        module.hard_reset()
+def _stop_clock(module: LabModule) -> None:
+    module.set_clock(-CLOCK_OFF_MS)
+
+
+def _run_clock(module: LabModule) -> None:
+    module.set_clock(None)
 
 
 def _unplug(module: LabModule) -> None:
@@ -158,7 +168,7 @@ FAULTS = {
         lambda module: module.set_wifi(*OTHER_WIFI), lambda module: module.set_wifi(*WIFI),
     ),
     "wrong-clock": FaultKind(
-        "its clock takes no setting", "时钟无法校准", _restart, _restart
+        "its clock takes no setting", "时钟无法校准", _stop_clock, _run_clock
     ),
     "no-power": FaultKind(
         "it has no power", "模块断电", lambda module: module.power_cut(),

@@ -23,6 +23,7 @@ from host_tools.provisioning.faults import CONSOLE, MODULE, STORAGE, Fault
 BAUD = 115200
 READ_S = 5
 PROMPT_S = 3
+START_S = 10
 ATTEMPTS = 5
 CHUNK_BYTES = 512
 PROMPT = b"raw REPL; CTRL-B to exit\r\n"
@@ -56,6 +57,14 @@ try:
         print(hashlib.sha256(b"gridpurse/1 key check " + _f.read()).digest()[:8].hex())
 except OSError:
     print("-")
+"""
+MAKE_FOLDER = """
+import os
+try:
+    os.mkdir({folder!r})
+except OSError as error:
+    if error.errno != 17:  # it is there
+        raise
 """
 FORGIVE = """
 import os
@@ -115,7 +124,7 @@ class Console:
         """The raw prompt, from a program or from either prompt."""
         with self._guarded("does not answer 无应答"):
             for _ in range(ATTEMPTS):
-                self._open.serial.write(b"\r\x03\x03")
+                self._open.serial.write(b"\r\x03")  # one: a second could meet its traceback
                 self._quiet()
                 self._open.serial.write(b"\r\x01")
                 if self._open.read_until(1, PROMPT, timeout=PROMPT_S).endswith(PROMPT):
@@ -157,7 +166,7 @@ class Console:
             self.run(f"_f.close()\nimport os\nos.rename({path + '.new'!r},{path!r})\ndel _f")
 
     def _make_folder(self, folder: str) -> None:
-        self.run(f"import os\ntry:\n os.mkdir({folder!r})\nexcept OSError:\n pass")
+        self.run(MAKE_FOLDER.format(folder=folder))
 
     def hashes(self) -> dict[str, str]:
         """Path: SHA-256 of every file but the root key and what waits for the host."""
@@ -185,7 +194,7 @@ class Console:
         with self._guarded("broke off 中断"):
             self._open.serial.write(b"\x04")
             for ending in (b"soft reboot\r\n", PROMPT):
-                if not self._open.read_until(1, ending, timeout=PROMPT_S).endswith(ending):
+                if not self._open.read_until(1, ending, timeout=START_S).endswith(ending):
                     raise Fault(CONSOLE, f"{self.port}: does not start anew 无法软复位")
 
     def stop_watchdog(self) -> None:

@@ -50,8 +50,8 @@ STEPS = (
     ("relay", "relay opens and closes, pulses, phases under load", "继电器分合、脉冲、带载相序"),
     ("settled", "first reading settled by the host", "首个读数已结算"),
 )
-# Done again by every run: the chip may be another one, and its clock may have stopped since.
-REPEATED = ("identity", "flash", "clock")
+# Done again by every run until all is done: chip, time and network may be others by now.
+REPEATED = ("identity", "flash", "clock", "network", "broker")
 CLOCK_S_MAX = 2
 FUTURE_S_MAX = 300  # how far what the host has seen may lie ahead of its own clock
 ADMIT_S = 6
@@ -321,10 +321,7 @@ class Provisioning:
         self.tell("settled", "start")
         self.console.restart()
         self._until(
-            lambda store: (
-                store.fleet.module_known(order.module).boot_id not in (before, None)
-                or self._all_settled(store)
-            ),
+            lambda store: store.fleet.module_known(order.module).boot_id not in (before, None),
             HEARD_S,
             f"{order.module}: the host has not heard it 主站未收到该模块的消息",
         )

@@ -1,7 +1,7 @@
 """Every fault of provisioning made on purpose: one line, its remedy in both languages, its code.
 
-Those of flashing come from flash_proof where it is there. Not shown: what only a real chip or cable
-does."""
+Those of flashing come from flash_proof where it is there. Not shown: what only a real chip does.
+"""
 
 import asyncio
 import datetime
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import serial
+from littlefs import LittleFSError
 
 from host_tools.broker import Broker, free_port
 from host_tools.provisioning import faults
@@ -24,7 +25,7 @@ from tests.firmware.certificates import DAY, authority
 
 REFUSED = 2
 HAN = ("一", "鿿")
-# Fault of the lab: (module it is made at, exit code). Module 1 has an sdm120, 2 an sdm630, 3 pulses.
+# Fault of the lab: (module, exit code). Module 1 has an sdm120, 2 an sdm630, 3 a pulse meter.
 AT_THE_LAB = {
     "meter-silent": (1, faults.SILENT),
     "wrong-baud": (2, faults.BAUD),
@@ -113,7 +114,7 @@ async def of_the_port(lab: Site, folder: Path, tried: Tried) -> None:
     tried.expect("not a port", said, faults.CONSOLE.code)
     with serial.Serial(str(lab.module(4).console_path), exclusive=True):
         tried.expect("port in use", await lab.provision(4), faults.CONSOLE.code)
-    for more in (("--meter", "0=sdm999"), ("--point", "9=x"), ("--shard", "5000")):
+    for more in (("--point", "9=x"), ("--shard", "5000"), ("--baud", "7")):
         tried.expect(f"words {more}", await lab.provision(4, *more), REFUSED)
     said = await lab.provision(4, "--board", "esp32_generic")
     tried.expect("another board", said, faults.PROGRAM.code)
@@ -130,7 +131,7 @@ async def of_the_flash(lab: Site, tried: Tried) -> None:
     for size in range(1_700_000, 0, -4096):  # as much as still leaves room for no file
         try:
             image.build_vfs({**image.prompt_files(), **files, "fill.bin": bytes(size)}, 1_835_008)
-        except OSError:
+        except LittleFSError:
             continue
         files["fill.bin"] = bytes(size)
         break
@@ -142,12 +143,12 @@ async def of_the_flash(lab: Site, tried: Tried) -> None:
 
 
 async def of_identity(lab: Site, folder: Path, tried: Tried) -> None:
-    lab.desk.fault(lab.module(4), "meter-silent")
-    await lab.provision(4, "--serial", "SN-4")
-    lab.desk.repair(lab.module(4))
-    said = await lab.provision(5, "--serial", "SN-4")
+    lab.desk.fault(lab.module(6), "wrong-clock")
+    await lab.provision(6, "--serial", "SN-6")
+    lab.desk.repair(lab.module(6))
+    said = await lab.provision(5, "--serial", "SN-6")
     tried.expect("duplicate serial number", said, faults.SERIAL.code)
-    said = await lab.provision(4, "--serial", "SN-4", "--point", "1=More", "--meter", "1=pulse:9")
+    said = await lab.provision(6, "--serial", "SN-6", "--point", "1=More", "--meter", "1=pulse:9")
     tried.expect("another order", said, faults.ORDER.code)
     said = await lab.provision(5)
     assert said.code == 0, said.error
@@ -159,14 +160,14 @@ async def of_identity(lab: Site, folder: Path, tried: Tried) -> None:
     tried.expect("existing module of another host", said, faults.EXISTING.code)
     now_s = int(datetime.datetime.now(datetime.UTC).timestamp())
     with clock_file(folder, now_s - 3600) as path:
-        said = await lab.provision(6, "--clock", path)
+        said = await lab.provision(4, "--clock", path)
         tried.expect("host clock behind what it has seen", said, faults.HOST_CLOCK.code)
     module = lab.module(5)
     module.erase()
     module.power_on()
     tried.expect("bare, the name in service", await lab.provision(5), faults.EXISTING.code)
     lab.desk.end_settlement()
-    tried.expect("settlement not running", await lab.provision(6), faults.SETTLE.code)
+    tried.expect("settlement not running", await lab.provision(4), faults.SETTLE.code)
 
 
 async def provisioning(tried: Tried) -> None:

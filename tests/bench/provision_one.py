@@ -17,7 +17,7 @@ async def commissioned() -> int:
             assert said.code == 0, said.error
             wrong = lab.wrongs(number)
             assert not wrong, wrong
-            steps = lab.card(number)["steps"]
+            steps = lab.card(lab.module(number).unique_id)["steps"]
             print(f"{number}:", *(f"{step['name']} {step['took_ms']}" for step in steps))
         watch.told("provision_one")
     return -(-slowest_ns // 1_000_000_000)

@@ -44,7 +44,13 @@ class Site:
     def module(self, number: int) -> LabModule:
         return self.desk.modules[number]
 
-    async def run(self, *words: object, program: str = "host_tools.cli", **more: str) -> Said:
+    async def run(
+        self,
+        *words: object,
+        program: str = "host_tools.cli",
+        within_s: int = ENDS_S,
+        **more: str,
+    ) -> Said:
         """A command that ends by itself; `more` goes into its environment."""
         command = [sys.executable, "-m", program, *map(str, words)]
         child = await asyncio.create_subprocess_exec(
@@ -56,7 +62,7 @@ class Site:
             env={**os.environ, **more},
         )
         try:
-            out, error = await asyncio.wait_for(child.communicate(), ENDS_S)
+            out, error = await asyncio.wait_for(child.communicate(), within_s)
         except TimeoutError:
             child.kill()
             raise
@@ -68,7 +74,7 @@ class Site:
     async def provision(self, number: int, *more: object) -> Said:
         return await self.run("provision", *self.desk.words(self.module(number)), *more)
 
-    def wrongs(self, number: int) -> list[str]:
+    def wrongs(self, number: int, serial: str = "") -> list[str]:
         """What a commissioned module would not look like."""
         name, module = f"gp-{number}", self.module(number)
         wrong = []
@@ -84,13 +90,13 @@ class Site:
             points = store.fleet.points(name)
         if len(points) != 1 or not points[0].state.seq or not points[0].state.version:
             wrong.append("no reading is settled")
-        card = self.card(number)
+        card = self.card(serial or module.unique_id)
         if not card["ok"] or card["module"] != name or len(card["steps"]) != 12:
             wrong.append("the card is not whole")
         return wrong
 
-    def card(self, number: int) -> dict[str, object]:
-        path = self.data / "cards" / f"{self.module(number).unique_id}.json"
+    def card(self, serial: str) -> dict[str, object]:
+        path = self.data / "cards" / f"{serial}.json"
         return json.loads(path.read_text(encoding="utf-8"))
 
     def orphans(self, numbers: list[int]) -> list[str]:
