@@ -74,10 +74,15 @@ class Desk:
             if new:
                 module.erase()
             self.modules[number] = module
+        self._exits.callback(self._all_off)  # before their meters go
         for number, module in self.modules.items():
             module.power_on()
             if number % STARTS_AT_ONCE == 0:
                 await asyncio.sleep(0.1)
+
+    def _all_off(self) -> None:
+        for module in self.modules.values():
+            module.power_cut()
 
     def _broker(self, settings: Settings) -> ExitStack:
         stack = ExitStack()

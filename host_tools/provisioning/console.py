@@ -23,9 +23,10 @@ from host_tools.provisioning.faults import CONSOLE, MODULE, STORAGE, Fault
 BAUD = 115200
 READ_S = 5
 PROMPT_S = 3
-START_S = 10
-ATTEMPTS = 5
+START_S = 5
+ATTEMPTS = 3
 CHUNK_BYTES = 512
+RESET = b"soft reboot\r\n"
 PROMPT = b"raw REPL; CTRL-B to exit\r\n"
 _BROKEN = (TransportError, serial.SerialException, OSError, struct.error, ValueError, TypeError)
 
@@ -127,7 +128,7 @@ class Console:
                 self._open.serial.write(b"\r\x03")  # one: a second could meet its traceback
                 self._quiet()
                 self._open.serial.write(b"\r\x01")
-                if self._open.read_until(1, PROMPT, timeout=PROMPT_S).endswith(PROMPT):
+                if self._came(PROMPT, PROMPT_S):
                     self._at_prompt = True
                     return
             raise Fault(CONSOLE, f"{self.port}: does not answer 无应答")
@@ -192,10 +193,15 @@ class Console:
     def fresh(self) -> None:
         """A soft reset to the prompt: an empty heap, and the program is not started."""
         with self._guarded("broke off 中断"):
-            self._open.serial.write(b"\x04")
-            for ending in (b"soft reboot\r\n", PROMPT):
-                if not self._open.read_until(1, ending, timeout=START_S).endswith(ending):
-                    raise Fault(CONSOLE, f"{self.port}: does not start anew 无法软复位")
+            for _ in range(ATTEMPTS):
+                self._open.serial.write(b"\x04")
+                if all(self._came(ending, START_S) for ending in (RESET, PROMPT)):
+                    return
+                self.interrupt()  # the program was started all the same
+            raise Fault(CONSOLE, f"{self.port}: does not start anew 无法软复位")
+
+    def _came(self, ending: bytes, within_s: int) -> bool:
+        return bool(self._open.read_until(1, ending, timeout=within_s).endswith(ending))
 
     def stop_watchdog(self) -> None:
         """A hard reset, and the prompt before the program has begun: no soft reset stops it."""

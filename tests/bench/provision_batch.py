@@ -1,5 +1,5 @@
-"""50 bare modules in one batch, 10 of them faulty in different ways: 40 are commissioned, the others
-listed with their reasons; then they are repaired and the same command does the rest. Counts those
+"""50 bare modules in one batch, 10 of them faulty in different ways: 40 are commissioned, the rest
+listed with their reasons; then they are repaired and the same command does them too. Counts those
 commissioned in the end; anything else on the way is an error."""
 
 import asyncio
