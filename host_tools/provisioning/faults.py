@@ -26,14 +26,14 @@ CONSOLE = Kind(
 PROGRAM = Kind(
     11,
     "program",
-    "write the program with `gridpurse flash`, then run this command again",
+    "write the program with gridpurse flash, then run this command again",
     "请先用 gridpurse flash 写入程序，再执行本命令",
 )
 EXISTING = Kind(
     12,
     "existing module",
-    "it belongs to somebody: retire or replace it with `gridpurse module`, or erase it with"
-    " `gridpurse flash`",
+    "it belongs to somebody: retire or replace it with gridpurse module, or erase it with"
+    " gridpurse flash",
     "该模块已有身份：请用 gridpurse module 停用或更换，或用 gridpurse flash 清空",
 )
 SERIAL = Kind(

@@ -97,7 +97,8 @@ async def _broker(packet):
         writer.write(b"\\xe0\\x00")
         await writer.drain()
     except Exception as error:
-        print("refused", stage, type(error).__name__, error.args[0] if error.args else 0)
+        number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+        print("refused", stage, type(error).__name__, number)
         return
     writer.close()
 async def _within(packet):
