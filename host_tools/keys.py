@@ -103,6 +103,12 @@ class KeyFiles:
             raise Refused(f"{path}: {error.strerror}; free some space and try again") from error
         return RootKey(value)
 
+    def adopt(self, module: str) -> RootKey:
+        """The key that an interrupted enrolment left, without its other remains; or a new one."""
+        path = self._path(module)
+        path.with_name(f"{path.name}.new").unlink(missing_ok=True)
+        return self.load(module) or self.create(module)
+
     def discard(self, module: str) -> None:
         """Takes back a key that no module has got yet."""
         self._path(module).unlink(missing_ok=True)

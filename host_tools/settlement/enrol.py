@@ -88,7 +88,7 @@ def enrol(
                 point_id = store.fleet.add_point(module, new.point, new.label, new.book.currency)
                 store.fleet.assign(point_id, new.book.version, 0)
                 commands.order_tariff(store, module, new.point, new.book, now_s)
-            key = (keys.load(module) if adopt else None) or keys.create(module)
+            key = keys.adopt(module) if adopt else keys.create(module)
     except sqlite3.Error:
         if key is not None:  # on a full disk the key found room and the commit did not
             keys.discard(module)

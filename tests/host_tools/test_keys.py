@@ -90,3 +90,15 @@ def test_the_master_key_is_found_where_the_environment_says(tmp_path: Path) -> N
     named = {**credentials, master_key.VARIABLE: "/k"}
     assert master_key.place(named) == Path("/k")
     assert master_key.place({"XDG_CONFIG_HOME": "/c"}) == Path("/c/gridpurse/master.key")
+
+
+def test_what_a_killed_enrolment_left_is_taken_up_whole(tmp_path: Path) -> None:
+    keys = files(tmp_path)
+    made = keys.create("m1").reveal()
+    folder = tmp_path / "data" / KEYS_FOLDER
+    (folder / "m1.key.new").hardlink_to(folder / "m1.key")  # killed between link and unlink
+    assert files(tmp_path).adopt("m1").reveal() == made
+    (folder / "m2.key.new").write_bytes(b"half")  # killed while it was written
+    other = files(tmp_path).adopt("m2").reveal()
+    assert other != made and files(tmp_path).adopt("m2").reveal() == other
+    assert sorted(path.name for path in folder.iterdir()) == ["m1.key", "m2.key"]
