@@ -6,8 +6,6 @@ nothing on the disk either.
 
 import asyncio
 import os
-import subprocess
-import sys
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
@@ -15,9 +13,9 @@ from host_tools import Refused, setup
 from host_tools.broker import Broker
 from host_tools.clock import SystemClock
 from host_tools.config import DEFAULT_FILE, Settings, read_settings
+from host_tools.demo.world import Settlement
 from host_tools.files import PRIVATE, write_whole
 from host_tools.lab.module import FAULTS, IMPULSES, METERS, PULSE, UNIT, WIFI, LabModule
-from host_tools.processes import die_with_parent
 from host_tools.provisioning import login
 from host_tools.simulator.virtual_time import VirtualTime
 from host_tools.store.database import opened
@@ -25,8 +23,6 @@ from host_tools.store.database import opened
 WIFI_SECRET = "wifi.secret"  # noqa: S105 - the name of a file
 TIME_FILE = "lab.time"
 MODULES_MAX = 64
-SETTLE_LOG = "settle.log"
-STOP_S = 10
 # Interpreters that start at the same moment would all be slow.
 STARTS_AT_ONCE = 4
 
@@ -42,6 +38,7 @@ class Desk:
         self.port = port
         self.meters = meters
         self.modules: dict[int, LabModule] = {}
+        self._settlement = Settlement(folder, folder / DEFAULT_FILE)
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> "Desk":
@@ -61,8 +58,8 @@ class Desk:
         write_whole(self.folder / WIFI_SECRET, WIFI[1], PRIVATE)
         settings = read_settings(self.folder / DEFAULT_FILE, os.environ)
         self._exits.enter_context(self._broker(settings))
-        self._settle = self._settlement()
         self._exits.callback(self.end_settlement)
+        self._settlement.start()
         time = VirtualTime(SystemClock().now_s(), 1, self.folder / TIME_FILE)
         self._exits.callback(time.close)
         for number in range(1, self.count + 1):
@@ -96,26 +93,9 @@ class Desk:
         broker.start(users)
         return stack
 
-    def _settlement(self) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", "host_tools.cli", "settle", "--data", str(self.folder)]
-        with (self.folder / SETTLE_LOG).open("ab") as log:
-            return subprocess.Popen(  # noqa: S603 - our own program
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                preexec_fn=die_with_parent(),  # noqa: PLW1509 - it calls two system calls
-            )
-
     def end_settlement(self) -> None:
         """Orderly; nothing is settled from then on."""
-        self._settle.terminate()
-        try:
-            self._settle.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self._settle.kill()
-            self._settle.wait()
+        self._settlement.end()
 
     def module(self, word: str) -> LabModule:
         """Of a number as it was typed."""
