@@ -10,7 +10,7 @@ DEMO_FLAGS := $(if $(filter live,$(DEMO)),--live)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo cluster test check device-image proof-chain bench-module proof-module \
-	bench-settlement proof-settlement clean
+	bench-settlement proof-settlement proof-provisioning clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' \
@@ -57,6 +57,9 @@ bench-settlement: $(STAMP) ## rates of the settlement into build/bench/settlemen
 
 proof-settlement: $(STAMP) ## the settlement's long proofs: workers, orders, deaths; same report
 	@$(BIN)/python -m tests.bench.settlement proof $(PARTS)
+
+proof-provisioning: $(STAMP) ## flash, provision, kill, fault, batch, replace, update into build/bench/provisioning.json
+	@$(BIN)/python -m tests.bench.provisioning proof $(PARTS)
 
 clean: ## remove .venv, build and caches
 	rm -rf $(VENV) build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache

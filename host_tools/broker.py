@@ -42,6 +42,7 @@ _ROUTE_USER = "node"
 # What the host did not acknowledge comes again after this long, also when the host died.
 ACK_WAIT_S = 2
 START_S_MAX = 10
+PID_FILE = "nats.pid"
 STOP_S_MAX = 10
 
 
@@ -184,13 +185,23 @@ class Broker:
         raise Refused(f"nats-server does not answer on port {self._port}; see {self.log}")
 
     def _write_config(self) -> Path:
-        path = self._folder / "nats.conf"
-        password = self._host_password
-        text = config_text(
-            self._folder, self._port, password, self.users, self._nats_port, self._seat
-        )
-        write_whole(path, text, PRIVATE)
-        return path
+        what = self._folder, self._port, self._host_password
+        return write_config(*what, self.users, self._nats_port, self._seat)
+
+
+def write_config(
+    folder: Path,
+    port: int,
+    host_password: str,
+    users: Iterable[BrokerUser],
+    nats_port: int = 0,
+    seat: Seat | None = None,
+) -> Path:
+    """The file; a broker that runs takes it on SIGHUP, and whoever is connected stays so."""
+    path = folder / "nats.conf"
+    text = config_text(folder, port, host_password, users, nats_port, seat)
+    write_whole(path, text, PRIVATE)
+    return path
 
 
 def config_text(
@@ -224,6 +235,7 @@ def config_text(
     joined = "\n    ".join(logins)
     store_dir = json.dumps(str(folder / "jetstream"))
     return f"""server_name: {name}
+pid_file: {json.dumps(str(folder / PID_FILE))}
 listen: "{HOST}:{nats_port or -1}"
 jetstream {{ store_dir: {store_dir}, max_mem: 64MB, max_file: 1GB{synced} }}
 mqtt {{ listen: "{HOST}:{port}", max_ack_pending: 2000, ack_wait: "{ACK_WAIT_S}s"{replicas} }}

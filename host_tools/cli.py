@@ -17,9 +17,11 @@ from host_tools.cluster import run as cluster
 from host_tools.demo import run as demo
 from host_tools.exchange import bridge, export, readings
 from host_tools.flashing import device_image, flash, label
+from host_tools.lab import command as lab
 from host_tools.maps import command as maps
 from host_tools.operations import doctor
 from host_tools.ordering import command, listing
+from host_tools.provisioning import command as provision
 from host_tools.settlement import (
     adopt,
     close,
@@ -50,6 +52,12 @@ COMMANDS: dict[
     "demo": ("play the whole chain on virtual modules and prove it", demo.add_arguments, demo.run),
     "setup": ("prepare the folder of a new host", setup.add_arguments, setup.run),
     "simulate": ("run virtual modules at this desk", simulate.add_arguments, simulate.run),
+    "provision": (
+        "bring a module from a bare program to its first settled reading",
+        provision.add_arguments,
+        provision.run,
+    ),
+    "lab": ("bare modules to train on", lab.add_arguments, lab.run),
     "settle": ("settle what modules send", service.add_arguments, service.run),
     "cluster": (
         "broker nodes and workers of a trial, all here",

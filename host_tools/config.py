@@ -33,7 +33,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from host_tools import Refused, tls
+from host_tools import Refused, master_key, tls
 from host_tools.clock import Clock, FileClock, SystemClock
 from protocol import places, topics
 from protocol.units import Malformed
@@ -233,7 +233,7 @@ def read_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
     http_port = http.whole("port", "GRIDPURSE_HTTP_PORT", 0, 0, 65535)
     http.finish()
     top.finish()
-    _refuse_slips(environ, {*top.names, PASSWORD, STORE_PASSWORD})
+    _refuse_slips(environ, {*top.names, PASSWORD, STORE_PASSWORD, master_key.VARIABLE})
     return Settings(
         broker,
         shards,

@@ -1,7 +1,8 @@
-"""Root keys of the modules: one file each, readable by its owner only, never printed.
+"""Root keys of the modules: one file each, sealed under the master key, never printed.
 
 The rest of the host asks for a `Mac` of one direction; only provisioning and the issuing
-of tokens see the key itself.
+of tokens see the key itself. Files of before the master key hold 32 clear bytes: they are read,
+and `seal_clear` seals them.
 """
 
 import os
@@ -10,10 +11,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
-from host_tools import Refused
+from host_tools import Refused, master_key
+from host_tools.master_key import MasterKey
 from protocol import cose, topics
 
 KEY_BYTES = 32
+KEYS_FOLDER = "keys"  # in the data folder
+_SEALED_BYTES = master_key.HEAD_BYTES + KEY_BYTES + master_key.TAG_BYTES
 # What precedes the payload in the MAC_structure of a message with an 8-byte tag.
 _SHORT_STRUCTURE = b"\x84\x64MAC0\x43\xa1\x01\x04\x40"
 
@@ -67,6 +71,10 @@ class RootKey:
         """The bytes, for provisioning and token keys; they belong in no log and on no screen."""
         return self._value
 
+    def check(self) -> str:
+        """Tells whether two keys are one, and nothing about the key."""
+        return sha256(b"gridpurse/1 key check " + self._value).digest()[:8].hex()
+
     def mac(self, direction: bytes) -> PreparedMac:
         return PreparedMac(cose.derive(self._value, direction))
 
@@ -74,8 +82,9 @@ class RootKey:
 class KeyFiles:
     """`<folder>/<module>.key`, mode 0600. Macs are derived once and kept in memory."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, master: MasterKey | None = None) -> None:
         self._folder = folder
+        self._master = master or MasterKey(master_key.place(os.environ))
         self._macs: dict[tuple[str, bytes], PreparedMac] = {}
 
     def __repr__(self) -> str:
@@ -85,20 +94,24 @@ class KeyFiles:
         """A new random key; Refused when the module already has one."""
         path = self._path(module)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._master.refuse_inside(self._folder.parent)
+        if not self._master.path.exists() and not self._sealed():
+            self._master.make()
         value = os.urandom(KEY_BYTES)
+        sealed = self._master.seal(value, module)
         try:
-            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            master_key.write_once(path, sealed)
         except FileExistsError as error:
             raise Refused(f"{path}: module {module} already has a key") from error
-        try:
-            with os.fdopen(file, "wb") as stream:
-                stream.write(value)
-                stream.flush()
-                os.fsync(stream.fileno())
         except OSError as error:
-            self.discard(module)
             raise Refused(f"{path}: {error.strerror}; free some space and try again") from error
         return RootKey(value)
+
+    def adopt(self, module: str) -> RootKey:
+        """The key that an interrupted enrolment left, without its other remains; or a new one."""
+        path = self._path(module)
+        path.with_name(f"{path.name}.new").unlink(missing_ok=True)
+        return self.load(module) or self.create(module)
 
     def discard(self, module: str) -> None:
         """Takes back a key that no module has got yet."""
@@ -109,11 +122,7 @@ class KeyFiles:
         path = self._path(module)
         new = path.with_name(f"{path.name}.new")
         new.unlink(missing_ok=True)
-        file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(file, "wb") as stream:
-            stream.write(key.reveal())
-            stream.flush()
-            os.fsync(stream.fileno())
+        master_key.write_synced(new, self._master.seal(key.reveal(), module))
         new.replace(path)
         self.forget(module)
 
@@ -136,12 +145,35 @@ class KeyFiles:
         try:
             if os.fstat(file).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                 raise Refused(f"{path}: others may read this key; chmod 600 {path}")
-            value = os.read(file, KEY_BYTES + 1)
+            value = os.read(file, _SEALED_BYTES + 1)
         finally:
             os.close(file)
+        if len(value) == _SEALED_BYTES and value.startswith(master_key.MAGIC):
+            value = self._master.open(value, module)
         if len(value) != KEY_BYTES:
             raise Refused(f"{path}: not a key of {KEY_BYTES} bytes; provision the module again")
         return RootKey(value)
+
+    def clear(self) -> list[str]:
+        """Modules whose key lies in clear, as it did before there was a master key."""
+        found = self._folder.glob("*.key")
+        return sorted(path.stem for path in found if path.stat().st_size == KEY_BYTES)
+
+    def _sealed(self) -> bool:
+        """Whether any key would be lost with the master key; a new one opens none of them."""
+        found = self._folder.glob("*.key")
+        return any(path.stat().st_size == _SEALED_BYTES for path in found)
+
+    def seal_clear(self) -> list[str]:
+        """Seals what lies in clear, each file as a whole. -> the modules"""
+        found = self.clear()
+        if found and not self._sealed():
+            self._master.make()
+        for module in found:
+            key = self.load(module)
+            if key is not None:
+                self.replace(module, key)
+        return found
 
     def up(self, module: str) -> PreparedMac | None:
         return self._mac(module, cose.UP)

@@ -8,10 +8,12 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from host_tools import Refused
+from host_tools import Refused, master_key
 from host_tools.broker import HOST, HOST_USER, config_text, new_password
 from host_tools.config import DEFAULT_FILE, Settings, check_url, read_settings
 from host_tools.files import PRIVATE, PUBLIC, write_whole
+from host_tools.keys import KEYS_FOLDER, KeyFiles
+from host_tools.master_key import MasterKey
 from host_tools.store import database
 from protocol import topics
 
@@ -109,6 +111,11 @@ def prepared(
     path.parent.mkdir(mode=0o700, exist_ok=True)
     new = _made(path, lambda: _broker_text(path.parent, settings), PRIVATE)
     yield f"{BROKER_FOLDER}/{BROKER_FILE}", new, "a private broker for trials"
+    master = MasterKey(master_key.place(os.environ))
+    yield str(master.path), master.make(), "seals root keys; keep a copy apart from backups"
+    sealed = KeyFiles(data / KEYS_FOLDER).seal_clear()
+    if sealed:
+        yield KEYS_FOLDER, True, f"{len(sealed)} keys that lay in clear are sealed now"
 
 
 def _made(path: Path, text: Callable[[], str], mode: int) -> bool:

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from host_tools import Refused, simulated
-from host_tools.broker import HOST, HOST_USER, Broker, BrokerUser, new_password
+from host_tools.broker import HOST, HOST_USER, Broker, BrokerUser
 from host_tools.clock import SystemClock
 from host_tools.config import BrokerAddress, Settings
-from host_tools.files import PRIVATE, write_whole
 from host_tools.processes import until_interrupted
+from host_tools.provisioning import login
 from host_tools.settlement.common import add_folder_arguments, settings_of
 from host_tools.setup import BROKER_FOLDER
 from host_tools.simulated import Asked, Simulated
@@ -31,7 +31,6 @@ from host_tools.simulator.virtual_time import VirtualTime
 from host_tools.store.database import Store, opened
 
 TIME_FILE = "simulate.time"
-PASSWORDS_FOLDER = "passwords"
 FACTOR_MAX = 100
 POLL_MS = 1000
 CHUNK_S = 3600
@@ -95,28 +94,10 @@ def only_one(folder: Path) -> Iterator[None]:
 
 def broker_users(data: Path, store: Store) -> list[BrokerUser]:
     """Every module of the store, with the password that it has or gets now."""
-    users = []
-    for module in store.fleet.modules():
-        path = _password_path(data, module.id)
-        if not path.exists():
-            path.parent.mkdir(mode=0o700, exist_ok=True)
-            write_whole(path, new_password(), PRIVATE)
-        users.append(BrokerUser(module.id, module.shard, _password(path)))
-    return users
-
-
-def _password_path(data: Path, module: str) -> Path:
-    return data / PASSWORDS_FOLDER / f"{module}.secret"
-
-
-def _password(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refused(
-            f"{path}: no password of {path.stem} at the broker; write it there (mode 0600),"
-            " or use --broker"
-        ) from error
+    return [
+        BrokerUser(module.id, module.shard, login.password(data, module.id))
+        for module in store.fleet.modules()
+    ]
 
 
 class Scene:
@@ -142,8 +123,8 @@ class Scene:
             exits.callback(time.close)
             driver = Driver(time)
             for name in names:
-                login = self._login(name)
-                new = Simulated(store, self.data, name, login, time, last_s, asked)
+                address = self._login(name)
+                new = Simulated(store, self.data, name, address, time, last_s, asked)
                 new.module.on_event = self._teller(new, time)
                 await exits.enter_async_context(new.mounted())
                 driver.add(new.module)
@@ -173,7 +154,14 @@ class Scene:
 
     def _login(self, module: str) -> BrokerAddress:
         """What a module logs in with."""
-        password = _password(_password_path(self.data, module))
+        path = login.password_path(self.data, module)
+        try:
+            password = path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise Refused(
+                f"{path}: no password of {module} at the broker; write it there (mode 0600),"
+                " or use --broker"
+            ) from error
         return replace(self.settings.broker, user=module, password=password)
 
     def _introduce(self, ahead: bool) -> None:

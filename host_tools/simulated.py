@@ -19,10 +19,9 @@ from host_tools import Refused
 from host_tools.broker import HOST, free_port
 from host_tools.config import BrokerAddress
 from host_tools.files import write_whole
-from host_tools.keys import KeyFiles
+from host_tools.keys import KEYS_FOLDER, KeyFiles
 from host_tools.maps import MAPS, load
 from host_tools.provisioning.module_files import module_files
-from host_tools.settlement.service import KEYS_FOLDER
 from host_tools.simulator import image
 from host_tools.simulator.bridge import Options
 from host_tools.simulator.household import Household, load_curve

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 
 VARIABLE = "GRIDPURSE_TMP"
+MASTER_KEY = "GRIDPURSE_MASTER_KEY_FILE"  # of the runs alone: a person's own is never used
 
 
 def root() -> str:
@@ -17,6 +18,7 @@ def root() -> str:
     if VARIABLE not in os.environ:
         os.environ[VARIABLE] = tempfile.mkdtemp(prefix="gridpurse-")
         atexit.register(shutil.rmtree, os.environ[VARIABLE], ignore_errors=True)
+        os.environ[MASTER_KEY] = os.path.join(os.environ[VARIABLE], "master.key")
     return os.environ[VARIABLE]
 
 

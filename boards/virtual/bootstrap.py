@@ -86,8 +86,11 @@ def bootstrap():
         globals().pop(name)
     sleeper.start_heap_watch(*memory)
     print("\x1eB", end="")
-    if not all(start(name) for name in names):
-        soft_reset()
+    try:
+        if not all(start(name) for name in names):
+            soft_reset()
+    except KeyboardInterrupt:
+        pass  # before the program's first line, or after its last
     print("\x1eE", end="")
 
 

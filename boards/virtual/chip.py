@@ -8,7 +8,7 @@ import time
 
 from boards.virtual import bus, clock, control, flash, link
 
-ASKED_LATER = ("flash_us", "partition_info", "reset_cause", "unique_id", "wdt_ms")
+ASKED_LATER = ("flash_us", "partition_info", "reset_cause", "rtc_stuck", "unique_id", "wdt_ms")
 
 
 class Chip:
@@ -24,7 +24,7 @@ class Chip:
         self.journal = self.partition("journal")
         self.clock = self.build_clock(settings["time"])
         self.bus = bus.Bus(settings["rs485_fd"], self.control)
-        self.link = link.Link(self.control, settings["link"])
+        self.link = link.Link(self.control, settings["link"], settings.get("wifi"))
         self.rtc_offset_ms = settings["rtc_offset_ms"]
         self.relays = list(settings["relays"])
         self.keys = 0
@@ -97,6 +97,8 @@ class Chip:
         return self.clock.now_ms() + self.rtc_offset_ms
 
     def set_rtc_ms(self, unix_ms):
+        if self.settings.get("rtc_stuck"):
+            return
         self.rtc_offset_ms = unix_ms - self.clock.now_ms()
         self.control.send("rtc", self.rtc_offset_ms)
 

@@ -6,6 +6,7 @@ certificate, keeps no names and does not reconnect: that is the firmware's.
 
 import asyncio
 import io
+import json
 import select
 import socket
 
@@ -88,17 +89,40 @@ class SealedWire(Wire):
 class Link:
     """What `board.link` is; see firmware/README.md."""
 
-    def __init__(self, control, up):
+    NVS = "/nvs.json"  # what lib/esp32.py keeps there
+
+    def __init__(self, control, up, wifi=None):
+        """wifi: [name, password] of the only network in reach; None: any module is on the net."""
         self.control = control
         self.present = up
+        self.wifi = wifi
+        self.known = None
         self.wires = set()
         self.writes = 0
         self.waiting = False
         control.actions["link"] = self.change
+        control.actions["wifi"] = self.changed_network
 
     def is_up(self):
         self.control.drain()
-        return self.present
+        return self.present and self.joined()
+
+    def stored(self):
+        """All of NVS: namespace, key, blob in hexadecimal."""
+        try:
+            with open(self.NVS) as file:
+                return json.load(file)
+        except (OSError, ValueError):
+            return {}
+
+    def joined(self):
+        """Whether the network in reach is the one that the module was told of."""
+        if self.wifi is None:
+            return True
+        if self.known is None:
+            kept = self.stored().get("gridpurse", {})
+            self.known = [kept.get(key, "") for key in ("ssid", "psk")]
+        return self.known == [text.encode().hex() for text in self.wifi]
 
     async def up(self, timeout_ms):
         while timeout_ms > 0 and not self.is_up():
@@ -115,7 +139,7 @@ class Link:
             stream, _ = await asyncio.open_connection(host, port, ssl=tls)
         finally:
             self.answered()
-        if not self.present:
+        if not self.is_up():
             stream.s.close()
             raise OSError(ENETUNREACH)
         stream.s = (SealedWire if tls else Wire)(stream.s, self)
@@ -141,7 +165,14 @@ class Link:
 
     def change(self, up):
         self.present = bool(up)
-        if not up:
+        self.cut_if_down()
+
+    def changed_network(self, *wifi):
+        self.wifi = list(wifi)
+        self.cut_if_down()
+
+    def cut_if_down(self):
+        if not (self.present and self.joined()):
             for wire in self.wires:
                 wire.cut = True
 

@@ -19,8 +19,8 @@ _UNPOSTED = (
     " AND o.amount_ncur = ABS(h.amount_ncur)) ORDER BY h.number"
 )
 _UNFOUNDED = (
-    "SELECT o.id FROM postings o WHERE o.source = 'entry' AND NOT EXISTS (SELECT 1"
-    " FROM host_entries h WHERE h.number = o.number AND h.point_id = o.point_id) ORDER BY o.id"
+    "SELECT o.id FROM postings o WHERE o.source = 'entry' AND o.number > 0"
+    " AND NOT EXISTS (SELECT 1 FROM host_entries h WHERE h.number = o.number AND h.point_id = o.point_id) ORDER BY o.id"
 )
 
 

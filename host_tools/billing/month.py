@@ -82,7 +82,7 @@ class Month:
     def _host_made(self, entry: Settled) -> bool:
         """True for what only follows an entry of the host, which counts in its place."""
         ordered = entry.kind == ledger.ADJUSTMENT and entry.channel == posting.REASON_TERMS
-        return (ordered and entry.number in self._brought) or entry.kind == ledger.TRANSFER
+        return (ordered and entry.number in self._brought) or _adopted(entry)
 
     def _take_posted(self, each: HostEntry) -> None:
         """The host's own entries stand for what a module has entered of them."""
@@ -124,10 +124,8 @@ class Month:
         if entry.kind == ledger.FIXED:
             at, begin, end = entry.number, month.first_day, month.after_day
         else:
-            read = entry.kind in (
-                ledger.CHARGE,
-                ledger.TRANSFER,
-            )  # a reading at midnight ends the day before
+            # A reading at midnight ends the day before.
+            read = entry.kind == ledger.CHARGE or _adopted(entry)
             at, begin, end = entry.time_s - read, month.from_s, month.to_s
         return -1 if at < begin else 0 if at < end else 1
 
@@ -136,7 +134,7 @@ class Month:
             self._charge(entry)
         elif entry.kind == ledger.FIXED:
             self.days.append(entry)
-        elif entry.kind == ledger.TRANSFER:
+        elif _adopted(entry):
             if not self.readings:
                 self.readings.append(self._metered)
             self.readings.append((entry.time_s, entry.register_wh))
@@ -196,6 +194,11 @@ def charges_of(documents: Callable[[int], Document], taken: Month) -> list[BillL
         own += lines.included_lines(around, place, own)
         out += [replace(line, version=version) for line in own]
     return out
+
+
+def _adopted(entry: Settled) -> bool:
+    """Whether it stands for records that were lost; a transfer of a module names its order."""
+    return entry.kind == ledger.TRANSFER and not entry.number
 
 
 def terms_of(taken: Month) -> list[BillLine]:

@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 
 from host_tools import Refused
 from host_tools.care.people import Person, add_person, changing, person_of
-from host_tools.keys import KeyFiles, Keys
+from host_tools.keys import KEYS_FOLDER, KeyFiles, Keys
 from host_tools.ordering.kinds import module_of
 from host_tools.settlement import posting
 from host_tools.settlement.common import decimal, settings_of
-from host_tools.settlement.service import KEYS_FOLDER
 from host_tools.store import care
 from host_tools.store.database import Store, opened
 from host_tools.store.records import Point

@@ -14,11 +14,10 @@ import os
 from host_tools import Refused
 from host_tools.care import console, rekeying
 from host_tools.care.people import Person, add_person, changing, person_of
-from host_tools.keys import KEY_BYTES, KeyFiles, Keys, RootKey
+from host_tools.keys import KEY_BYTES, KEYS_FOLDER, KeyFiles, Keys, RootKey
 from host_tools.ordering.kinds import module_of
 from host_tools.settlement import commands
 from host_tools.settlement.common import settings_of
-from host_tools.settlement.service import KEYS_FOLDER
 from host_tools.store import care
 from host_tools.store.care import Rotation
 from host_tools.store.database import Store, opened

@@ -16,10 +16,9 @@ from host_tools.cluster import postgres
 from host_tools.cluster.nodes import Nodes, answers, wait_for
 from host_tools.config import DEFAULT_FILE, MQTT, NATS, BrokerAddress, StoreAddress
 from host_tools.files import PRIVATE, write_whole
-from host_tools.keys import KeyFiles
+from host_tools.keys import KEYS_FOLDER, KeyFiles
 from host_tools.processes import Program, ours
 from host_tools.settlement import enrol
-from host_tools.settlement.service import KEYS_FOLDER
 from host_tools.setup import SECRET
 from host_tools.simulate import broker_users
 from host_tools.store.database import open_store

@@ -15,11 +15,10 @@ from host_tools.config import BrokerAddress
 from host_tools.demo import cast
 from host_tools.files import PRIVATE, write_whole
 from host_tools.flashing.device_code import PACKAGES
-from host_tools.keys import KeyFiles
+from host_tools.keys import KEYS_FOLDER, KeyFiles
 from host_tools.processes import Program, ours
 from host_tools.provisioning.module_files import module_files
 from host_tools.settlement import enrol
-from host_tools.settlement.service import KEYS_FOLDER
 from host_tools.simulator import image
 from host_tools.simulator.bridge import Options, VirtualModule
 from host_tools.simulator.driver import Driver

@@ -4,11 +4,10 @@ import sqlite3
 
 from host_tools import Refused
 from host_tools.config import Settings
-from host_tools.keys import KeyFiles
+from host_tools.keys import KEYS_FOLDER, KeyFiles
 from host_tools.operations import figures
 from host_tools.operations.finding import Finding, fail, ok, warn
 from host_tools.settlement import settle
-from host_tools.settlement.service import KEYS_FOLDER
 from host_tools.settlement.tenancy import LEASE_MS
 from host_tools.store.sql import Connection, migrating
 
@@ -93,6 +92,13 @@ def keys(connection: Connection, settings: Settings) -> Finding:
                 "restore keys/ from the backup of this store, or provision them anew",
                 "从同一备份恢复 keys/，或重新写入模块",
             ),
+        )
+    clear = files.clear()
+    if clear:
+        return warn(
+            "keys",
+            (f"{len(clear)} lie in clear: {_named(clear)}", f"{len(clear)} 个密钥未加密"),
+            ("gridpurse setup --data FOLDER seals them", "gridpurse setup --data 目录 将其加密"),
         )
     return ok("keys", f"{len(modules)} modules, all keys usable", f"{len(modules)} 个模块密钥齐全")
 

@@ -8,10 +8,9 @@ import json
 from dataclasses import dataclass
 
 from host_tools import Refused
-from host_tools.keys import KeyFiles, RootKey
+from host_tools.keys import KEYS_FOLDER, KeyFiles, RootKey
 from host_tools.settlement import commands
 from host_tools.settlement.common import add_store_arguments, settings_of, table
-from host_tools.settlement.service import KEYS_FOLDER
 from host_tools.store.database import Store, opened
 from host_tools.store.sql import FAILURES
 from host_tools.tariffs import stored
@@ -60,11 +59,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def enrol(
-    store: Store, keys: KeyFiles, module: str, shard: int, points: list[NewPoint], now_s: int
+    store: Store,
+    keys: KeyFiles,
+    module: str,
+    shard: int,
+    points: list[NewPoint],
+    now_s: int,
+    adopt: bool = False,
 ) -> RootKey:
     """A new module; its key is what provisioning writes into it.
 
-    The key file is made last, inside the transaction: a module never has one without the other.
+    The key file is made last, inside the transaction: a module never has one without the other. A
+    process killed between the two leaves a key that nobody has; `adopt` takes that one.
     """
     if not topics.module_id_ok(module):
         raise Refused(f"module {module!r}: use 1 to 16 of a-z, 0-9 and -")
@@ -84,7 +90,7 @@ def enrol(
                 point_id = store.fleet.add_point(module, new.point, new.label, new.book.currency)
                 store.fleet.assign(point_id, new.book.version, 0)
                 commands.order_tariff(store, module, new.point, new.book, now_s)
-            key = keys.create(module)
+            key = keys.adopt(module) if adopt else keys.create(module)
     except FAILURES:
         if key is not None:  # on a full disk the key found room and the commit did not
             keys.discard(module)

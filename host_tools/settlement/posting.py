@@ -70,11 +70,14 @@ def of_host(
 def moved(
     point_id: int, time_s: int, pair: tuple[str, str], amount_ncur: int, currency: str, number: int
 ) -> list[Row]:
-    """An amount out of the first account into the second; a negative one goes the other way."""
+    """An amount out of the first account into the second; a negative one goes the other way.
+
+    `number` is what moved it: below 0 in the posting, because entries of the host count from 1.
+    """
     if not amount_ncur:
         return []
     out, into = pair if amount_ncur > 0 else pair[::-1]
-    return [(point_id, time_s, out, into, abs(amount_ncur), currency, "entry", number)]
+    return [(point_id, time_s, out, into, abs(amount_ncur), currency, "entry", -number)]
 
 
 def contra(kind: int, issued: bool) -> int:

@@ -20,7 +20,7 @@ from types import FrameType
 from host_tools import Refused
 from host_tools.clock import Clock
 from host_tools.config import JSON, NATS, TEXT, Settings
-from host_tools.keys import KeyFiles
+from host_tools.keys import KEYS_FOLDER, KeyFiles
 from host_tools.operations import logs, web
 from host_tools.settlement import nats
 from host_tools.settlement.common import add_store_arguments, settings_of
@@ -35,7 +35,6 @@ from host_tools.store.held import Overtaken
 from host_tools.store.sql import Away, Interrupted, Lost
 from host_tools.validation.between import Between
 
-KEYS_FOLDER = "keys"
 BATCHES_UNCOLLECTED = 64
 LOOK_MS = 2000  # how often leases are looked at; well within their life
 RETRY_MS, RETRY_MS_MAX = 250, 10000  # pauses before the server is asked again

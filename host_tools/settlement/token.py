@@ -10,9 +10,8 @@ import sys
 from pathlib import Path
 
 from host_tools import Refused, tokens
-from host_tools.keys import KeyFiles
+from host_tools.keys import KEYS_FOLDER, KeyFiles
 from host_tools.settlement.common import add_store_arguments, settings_of
-from host_tools.settlement.service import KEYS_FOLDER
 from host_tools.settlement.topup import ncur
 from host_tools.store.database import Store, opened
 from host_tools.store.records import Point, TopUp

@@ -28,9 +28,7 @@ class Console:
         self._link = link
         # The slave stays open here: without it mpremote's leaving would read as EIO.
         self._outer, self._outer_slave = terminal.raw_pair()
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
-        link.symlink_to(os.ttyname(self._outer_slave))
+        self.plug()
         self._inner = -1
         self.child_pid = 0
         self._to_host = bytearray()
@@ -41,6 +39,12 @@ class Console:
         self.raw_prompt = False
         self.log = bytearray()
         self._loop.add_reader(self._outer, self._host_sent)
+
+    def plug(self) -> None:
+        """The cable is in: the link is there."""
+        self._link.parent.mkdir(parents=True, exist_ok=True)
+        self._link.unlink(missing_ok=True)
+        self._link.symlink_to(os.ttyname(self._outer_slave))
 
     def attach(self, raw_after_reset: bool) -> int:
         """A new inner pty; returns its slave. `raw_after_reset`: go on to the raw prompt.

@@ -160,6 +160,11 @@ def _units(
 
 def _registers(meter_map: str, household: Household, now_ms: Callable[[], int]) -> Registers:
     """A meter as its map describes it, showing what the household uses."""
+    return to_slave(load(MAPS / f"{meter_map}.toml"), meter_values(household, now_ms))
+
+
+def meter_values(household: Household, now_ms: Callable[[], int]) -> dict[str, Callable[[], int]]:
+    """Getters of all that a household shows on any meter, in our units."""
     values: dict[str, Callable[[], int]] = {
         "import_wh": lambda: household.wh(now_ms()),
         "power_mw": lambda: household.power_mw(now_ms()),
@@ -171,4 +176,4 @@ def _registers(meter_map: str, household: Household, now_ms: Callable[[], int]) 
         values[f"voltage_l{phase}_mv"] = lambda: household.voltage_mv
         values[f"current_l{phase}_ma"] = lambda: household.current_ma(now_ms()) // 3
         values[f"power_l{phase}_mw"] = lambda: household.power_mw(now_ms()) // 3
-    return to_slave(load(MAPS / f"{meter_map}.toml"), values)
+    return values

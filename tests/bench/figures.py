@@ -157,6 +157,19 @@ TARGETS["settlement proof"] = {
     "soak_rss_kib": ("KiB", REPORTED, 0),
     "soak_rss_slope_kib_per_h": ("KiB/h", "<=", 1024),
 }
+TARGETS["provisioning"] = {
+    "flash_s": ("s", "<=", 60),
+    "provision_s": ("s", "<=", 60),
+    "kill_points_tried": ("moments", ">=", 100),
+    "kill_points_failed": ("moments", "==", 0),
+    "faults_tried": ("faults", ">=", 25),
+    "faults_without_remedy": ("faults", "==", 0),
+    "batch_commissioned": ("modules", ">=", 50),
+    "replace_difference": ("ncur and Wh", "==", 0),
+    "update_bricked": ("modules", "==", 0),
+    "keys_searched": ("keys", ">=", 100),
+    "key_leaks": ("places", "==", 0),
+}
 for part in ("journal", "disk"):
     for network in ("online", "offline"):
         for how in ("", "_mean"):

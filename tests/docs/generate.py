@@ -19,11 +19,14 @@ from firmware import lamp, log, prepaid, relay
 from host_tools.exchange import meter_file, obis, records
 from host_tools.faults import Kind
 from host_tools.flashing import faults as flash_faults
+from host_tools.lab.module import FAULTS
 from host_tools.maps import faults as map_faults
 from host_tools.ordering import command as ordering
 from host_tools.ordering import fee_control, rollout
 from host_tools.ordering import words as ordered
 from host_tools.ordering.kinds import ADJUSTMENTS
+from host_tools.provisioning import faults
+from host_tools.provisioning.steps import STEPS
 from host_tools.settlement import inbox, settle
 from host_tools.validation import audit, limits, mending, review
 from host_tools.validation import table as vee
@@ -431,7 +434,25 @@ def meter_file_example() -> str:
     return f"```toml\n{example}\n```\n"
 
 
+def provision_steps() -> str:
+    rows = [(number, f"`{name}`", *told) for number, (name, *told) in enumerate(STEPS, 1)]
+    return table(("number", "step", "what is checked", "检查内容"), rows)
+
+
+def provision_faults() -> str:
+    rows = [(each.code, each.name, f"{each.english}<br>{each.chinese}") for each in faults.KINDS]
+    return table(("exit code 退出码", "fault 故障", "what to do 处理"), rows)
+
+
+def lab_faults() -> str:
+    rows = [(f"`{name}`", each.english, each.chinese) for name, each in FAULTS.items()]
+    return table(("fault", "what", "故障"), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "provision-steps": provision_steps,
+    "provision-faults": provision_faults,
+    "lab-faults": lab_faults,
     "relay-table": relay_table,
     "relay-events": relay_events,
     "relay-ranks": relay_ranks,

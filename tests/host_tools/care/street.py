@@ -17,6 +17,7 @@ from host_tools.care.people import Person
 from host_tools.keys import KeyFiles
 from host_tools.settlement import commands, enrol, posting, reconcile
 from host_tools.store.database import Store
+from host_tools.store.records import Order
 from protocol import codes, ledger, messages, reading, tariff, topics, topup
 from protocol.messages import Command, Result
 from protocol.units import NCUR_PER_CUR, SYNCHRONISED
@@ -205,10 +206,16 @@ class Street:
         point = self.store.fleet.point_known(module, 0)
         return -self.store.ledgers.account_by_point(posting.CUSTOMER).get(point.id, 0)
 
+    def ordered(self, module: str, target: int, action: int) -> list[Order]:
+        """All commands of one action to a point, whatever became of them."""
+        orders = self.store.payments.commands(module)
+        return [each for each in orders if (each.target, each.action) == (target, action)]
+
     def sound(self) -> None:
         """As `gridpurse reconcile` and `gridpurse verify` see the books."""
         assert reconcile.trial_balance(self.store)
-        assert [str(each) for each in check.check(self.store._connection).findings] == []
+        found = [str(each) for each in check.check(self.store._database).findings]
+        assert not found, repr(found)
 
     def agreed(self) -> None:
         """The new ledger is the one that metered all along; nothing is left or on its way."""

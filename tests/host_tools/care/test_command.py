@@ -51,7 +51,7 @@ def test_meter_asks_for_a_statement_once(street: Street) -> None:
     for _ in range(2):
         (row,) = street.done("module", "meter", OLD)
     assert row["register_wh"] == street.old.state.register_wh
-    asked = street.store.payments.ordered(OLD, 0, codes.STATE)
+    asked = street.ordered(OLD, 0, codes.STATE)
     assert len(asked) == 1 and asked[0].state == "queued"
 
 
@@ -65,7 +65,7 @@ def test_a_relay_order_is_confirmed_and_is_the_one_of_command(
     with monkeypatch.context() as typing:
         typing.setattr(command.sys, "stdin", Terminal("no\n"))
         assert "not confirmed" in street.refused("module", "relay", *words)
-    assert street.store.payments.ordered(OLD, 0, codes.RELAY) == []
+    assert street.ordered(OLD, 0, codes.RELAY) == []
     first = street.done("module", "relay", "--yes", *words)
     again = street.done("command", "relay", *words)
     assert first["id"] == again["id"]

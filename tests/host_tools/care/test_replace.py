@@ -118,7 +118,7 @@ def test_debts_move_with_what_is_left_of_them(street: Street) -> None:
     opened(street)
     street.settle()
     street.agreed()
-    (order,) = street.store.payments.ordered(NEW, 0, codes.DEBT)
+    (order,) = street.ordered(NEW, 0, codes.DEBT)
     assert commands.args_of(order.args) == [1, 7 * CUR, CUR, 86400]
     assert point.module == OLD
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from host_tools import Refused
+from host_tools import Refused, master_key
 from host_tools.broker import HOST, free_port
-from host_tools.config import JSON, PREFIX, TEXT, read_settings
+from host_tools.config import JSON, PASSWORD, PREFIX, TEXT, read_settings
 from host_tools.operations import figures, logs, metrics, web
 from host_tools.settlement.counters import Counters
 from host_tools.settlement.jetstream import JetStreamTransport
@@ -282,10 +282,8 @@ def test_every_variable_is_in_the_operators_page_and_every_one_there_exists() ->
     table = page.split("## Configuration")[1].split("\n## ")[0]
     shown = set(re.findall(rf"`({PREFIX}[A-Z_]+)", table))
     source = (ROOT / "host_tools/config.py").read_text(encoding="utf-8")
-    asked = set(re.findall(rf'"({PREFIX}[A-Z_]+)"', source)) | {
-        f"{PREFIX}BROKER_PASSWORD",
-        f"{PREFIX}STORE_PASSWORD",
-    }
+    asked = set(re.findall(rf'"({PREFIX}[A-Z_]+)"', source))
+    asked |= {PASSWORD, f"{PREFIX}STORE_PASSWORD", master_key.VARIABLE}
     assert shown == asked
 
 
