@@ -1,10 +1,13 @@
 """A module takes over: no watt-hour and no unit is lost or counted twice, however late and cut."""
 
 import random
+from datetime import UTC, datetime
 
 import pytest
 
 from host_tools import Refused
+from host_tools.billing import closing, issuing
+from host_tools.billing.documents import Documents
 from host_tools.care import following, replace
 from host_tools.care.people import changing
 from host_tools.settlement import commands
@@ -33,7 +36,14 @@ def test_balance_tier_and_the_energy_in_between_move_in(street: Street) -> None:
     used(street, NEW, 40)
     street.settle()
     street.agreed()
-    assert sum(each.kind == ledger.TRANSFER for each in street.new.ledger.entries) == 1
+    (entry,) = [each for each in street.new.ledger.entries if each.kind == ledger.TRANSFER]
+    point = street.store.fleet.point_known(NEW, 0)
+    day = datetime.fromtimestamp(point.state.time_s - 1, UTC)
+    bill = closing.of_month(street.store, point, Documents(street.store), day.year, day.month)
+    issuing.foot(point, bill)
+    assert bill.closing_ncur == point.state.balance_ncur
+    (moved,) = [each for each in bill.movements if each.kind == ledger.TRANSFER]
+    assert moved.amount_ncur == entry.amount_ncur
 
 
 def test_a_new_module_may_run_for_hours_before_anybody_says_so(street: Street) -> None:
