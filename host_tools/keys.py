@@ -113,6 +113,16 @@ class KeyFiles:
         """Takes back a key that no module has got yet."""
         self._path(module).unlink(missing_ok=True)
 
+    def replace(self, module: str, key: RootKey) -> None:
+        """Another key in the place of a module's own, sealed, as a whole: a cut leaves one."""
+        path = self._path(module)
+        new = path.with_name(f"{path.name}.new")
+        new.unlink(missing_ok=True)
+        master_key.write_synced(new, self._master.seal(key.reveal(), module))
+        new.replace(path)
+        for direction in (cose.UP, cose.DOWN):
+            self._macs.pop((module, direction), None)
+
     def load(self, module: str) -> RootKey | None:
         """The key of a module, or None. Refused when others may read the file."""
         if not topics.module_id_ok(module):
@@ -154,11 +164,7 @@ class KeyFiles:
         for module in found:
             key = self.load(module)
             if key is not None:
-                path = self._path(module)
-                new = path.with_name(f"{path.name}.new")
-                new.unlink(missing_ok=True)
-                master_key.write_synced(new, self._master.seal(key.reveal(), module))
-                new.replace(path)
+                self.replace(module, key)
         return found
 
     def up(self, module: str) -> PreparedMac | None:
