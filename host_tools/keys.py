@@ -118,7 +118,7 @@ class KeyFiles:
         self._path(module).unlink(missing_ok=True)
 
     def replace(self, module: str, key: RootKey) -> None:
-        """Another key in the place of a module's own, as a whole: a cut leaves one of them."""
+        """Another key in the place of a module's own, sealed, as a whole: a cut leaves one."""
         path = self._path(module)
         new = path.with_name(f"{path.name}.new")
         new.unlink(missing_ok=True)

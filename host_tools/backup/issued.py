@@ -20,7 +20,8 @@ _UNPOSTED = (
 )
 _UNFOUNDED = (
     "SELECT o.id FROM postings o WHERE o.source = 'entry' AND o.number > 0"
-    " AND NOT EXISTS (SELECT 1 FROM host_entries h WHERE h.number = o.number AND h.point_id = o.point_id) ORDER BY o.id"
+    " AND NOT EXISTS (SELECT 1 FROM host_entries h"
+    " WHERE h.number = o.number AND h.point_id = o.point_id) ORDER BY o.id"
 )
 
 

@@ -122,7 +122,7 @@ async def _once(frame, count, wait_ms):
             if len(answer) >= 2 and answer[1] & 128:
                 count = 5
     except asyncio.TimeoutError:
-        pass
+        await asyncio.sleep_ms(wait_ms)  # a late answer must not meet the next request
     await asyncio.sleep_ms(20)
     return answer
 async def _bus(requests, wait_ms):

@@ -5,6 +5,7 @@ program on the module that opens it again whatever happens to the line. Times in
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from host_tools.maps.loading import BAUDS
 from host_tools.provisioning import meters, probes
@@ -14,11 +15,12 @@ from host_tools.provisioning.order import PARITIES, Order, PointOrder
 from protocol import settings
 from protocol.units import NO_RELAY
 
-REPLY_MS = 500
+REPLY_MS = 1000
 SCAN_MS = 250
 PULSES_MS = 30_000
 GATEWAY_MS = 2000
 _SPARE_S = 15
+READINGS = 3  # before what a meter shows is believed to be wrong: a line may be noisy
 
 
 def every_meter(console: Console, order: Order) -> tuple[bool | None, str, str]:
@@ -27,16 +29,34 @@ def every_meter(console: Console, order: Order) -> tuple[bool | None, str, str]:
     for each in order.points:
         if each.meter.kind == settings.PULSE:
             continue
-        frames = _asked(console, order, each)
-        if not meters.heard(frames):
-            raise _silent(console, order, each)
-        seen = meters.values(each.meter, frames)
         # Behind a relay there is no load yet; without one there may be.
-        meters.judge(each.point, each.meter, seen, loaded=each.relay == NO_RELAY)
+        seen = _believed(partial(_read, console, order, each), each.relay == NO_RELAY, each)
         shown.append(meters.shown(each.meter, seen))
     if not shown:
         return None, "pulse meters only", "仅脉冲表"
     return True, "; ".join(shown), "；".join(shown)
+
+
+def _believed(
+    read: Callable[[], dict[str, int]], loaded: bool, each: PointOrder
+) -> dict[str, int]:
+    """What is judged sound, or the Fault of the last of several readings."""
+    for left in reversed(range(READINGS)):
+        seen = read()
+        try:
+            meters.judge(each.point, each.meter, seen, loaded=loaded)
+            break
+        except Fault:
+            if not left:
+                raise
+    return seen
+
+
+def _read(console: Console, order: Order, each: PointOrder) -> dict[str, int]:
+    frames = _asked(console, order, each)
+    if not meters.heard(frames):
+        raise _silent(console, order, each)
+    return meters.values(each.meter, frames)
 
 
 def _asked(console: Console, order: Order, each: PointOrder) -> list[bytes]:
@@ -102,10 +122,23 @@ def every_relay(
         points = [each for each in order.points if each.relay == index]
         relay = None if index == NO_RELAY else index
         tell(f"relay {relay}")
-        text, text_zh = _exercise(console, order, relay, points)
+        text, text_zh = _exercised(console, order, relay, points)
         shown.append(text)
         shown_zh.append(text_zh)
     return True, "; ".join(filter(None, shown)), "；".join(filter(None, shown_zh))
+
+
+def _exercised(
+    console: Console, order: Order, relay: int | None, points: Sequence[PointOrder]
+) -> tuple[str, str]:
+    """Once more where a meter under load showed nonsense; not for the contact or for pulses."""
+    for _ in range(READINGS - 1):
+        try:
+            return _exercise(console, order, relay, points)
+        except Fault as error:
+            if error.kind in (RELAY, PULSES):
+                raise
+    return _exercise(console, order, relay, points)
 
 
 def _exercise(
