@@ -84,7 +84,7 @@ def shards(text: str) -> list[int]:
 
 
 def prepared(
-    data: Path, port: int, numbers: list[int], url: str
+    data: Path, port: int, numbers: list[int], url: str = ""
 ) -> Iterator[tuple[str, bool, str]]:
     """Makes what is missing. -> (file, whether it was made now, what it says or is for)."""
     configured = (data / DEFAULT_FILE).exists()

@@ -55,7 +55,7 @@ class Desk:
 
     async def _begin(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        list(setup.prepared(self.folder, self.port, [0], ""))
+        list(setup.prepared(self.folder, self.port, [0]))
         write_whole(self.folder / WIFI_SECRET, WIFI[1], PRIVATE)
         settings = read_settings(self.folder / DEFAULT_FILE, os.environ)
         self._exits.enter_context(self._broker(settings))

@@ -33,8 +33,9 @@ EXISTING = Kind(
     12,
     "existing module",
     "it belongs to somebody: retire or replace it with gridpurse module, or erase it with"
-    " gridpurse flash",
-    "该模块已有身份：请用 gridpurse module 停用或更换，或用 gridpurse flash 清空",
+    " gridpurse flash --erase-journal MAC --erase-files MAC",
+    "该模块已有身份：请用 gridpurse module 停用或更换，或用"
+    " gridpurse flash --erase-journal MAC --erase-files MAC 清空",
 )
 SERIAL = Kind(
     13,

@@ -1,11 +1,10 @@
 """Every fault of provisioning made on purpose: one line, its remedy in both languages, its code.
 
-Those of flashing come from flash_proof where it is there. Not shown: what only a real chip does.
+Those of flashing come from flash_proof. Not shown: what only a real chip does.
 """
 
 import asyncio
 import datetime
-import importlib.util
 import struct
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from host_tools.broker import Broker, free_port
 from host_tools.provisioning import faults
 from host_tools.setup import prepared
 from host_tools.simulator import image
+from tests.bench import flash_proof
 from tests.bench.figures import ROOT
 from tests.bench.provision_site import Said, Site, site
 from tests.firmware.certificates import DAY, authority
@@ -184,8 +184,6 @@ async def provisioning(tried: Tried) -> None:
 
 def flashing(tried: Tried) -> None:
     """The commands of flash_proof, each with what its one line has to hold."""
-    from tests.bench import flash_proof
-
     for fault in flash_proof.faults():
         ended = subprocess.run(
             fault.command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
@@ -200,10 +198,7 @@ def flashing(tried: Tried) -> None:
 def measure() -> dict[str, int]:
     tried = Tried()
     asyncio.run(provisioning(tried))
-    if importlib.util.find_spec("tests.bench.flash_proof"):
-        flashing(tried)
-    else:
-        print("flash_proof is not there: the faults of flashing are not among these")
+    flashing(tried)
     for each in tried.wrong:
         print(f"NOT {each}", file=sys.stderr)
     return {"faults_tried": tried.count, "faults_without_remedy": len(tried.wrong)}
