@@ -21,7 +21,7 @@ from mpremote.transport_serial import SerialTransport  # type: ignore[import-unt
 from host_tools.provisioning.faults import CONSOLE, MODULE, STORAGE, Fault
 
 BAUD = 115200
-READ_S = 5
+READ_S = 15  # a module may be busy with its flash, a virtual one with others
 PROMPT_S = 3
 START_S = 5
 ATTEMPTS = 3
