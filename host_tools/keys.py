@@ -54,6 +54,7 @@ class Keys(Protocol):
     def down(self, module: str) -> PreparedMac | None: ...
     def load(self, module: str) -> "RootKey | None": ...
     def forget(self, module: str) -> None: ...
+    def changed(self, module: str) -> bool: ...
     def discard(self, module: str) -> None: ...
     def replace(self, module: str, key: "RootKey") -> None: ...
 
@@ -86,6 +87,7 @@ class KeyFiles:
         self._folder = folder
         self._master = master or MasterKey(master_key.place(os.environ))
         self._macs: dict[tuple[str, bytes], PreparedMac] = {}
+        self._stamps: dict[str, tuple[int, int]] = {}  # of the files that the macs are of
 
     def __repr__(self) -> str:
         return f"KeyFiles({str(self._folder)!r})"
@@ -130,6 +132,17 @@ class KeyFiles:
         """Looks at the file again next time: it may have been replaced by another process."""
         for direction in (cose.UP, cose.DOWN):
             self._macs.pop((module, direction), None)
+
+    def changed(self, module: str) -> bool:
+        """Whether another process has put another file in the place of the one we know."""
+        return self._stamps.get(module) != self._stamp(module)
+
+    def _stamp(self, module: str) -> tuple[int, int]:
+        try:
+            found = self._path(module).stat()
+        except (OSError, Refused):
+            return 0, 0
+        return found.st_mtime_ns, found.st_ino
 
     def load(self, module: str) -> RootKey | None:
         """The key of a module, or None. Refused when others may read the file."""
@@ -184,9 +197,11 @@ class KeyFiles:
     def _mac(self, module: str, direction: bytes) -> PreparedMac | None:
         mac = self._macs.get((module, direction))
         if mac is None:
+            stamp = self._stamp(module)
             key = self.load(module)
             if key is None:
                 return None
+            self._stamps[module] = stamp
             for way in (cose.UP, cose.DOWN):  # both from one look at the file
                 self._macs[module, way] = key.mac(way)
             mac = self._macs[module, direction]

@@ -20,6 +20,9 @@ def heard(store: Store, keys: Keys, module: str, data: bytes) -> bool:
 
     That is then the module's key here too: nobody but both of us can have made the message.
     """
+    rotations = care.of(store).rotations(module)[:ROTATIONS_MAX]
+    if not rotations and not keys.changed(module):
+        return False  # a flood of forged messages costs no more than this
     keys.forget(module)
     try:
         key = keys.load(module)
@@ -30,7 +33,7 @@ def heard(store: Store, keys: Keys, module: str, data: bytes) -> bool:
     if _opens(key, data):
         return True  # another process has replaced the file
     # One that was given up may have arrived after all.
-    for row in care.of(store).rotations(module)[:ROTATIONS_MAX]:
+    for row in rotations:
         if waits(row, key):
             new = RootKey(rekey.next_root(key.reveal(), row.salt))
             if _opens(new, data):

@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
-    with opened(settings.data_dir) as store:
+    with opened(settings.store()) as store:
         known = {module.id for module in store.fleet.modules()}
     for name in arguments.module:
         if name not in known:

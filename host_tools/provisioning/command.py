@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
-    if not (settings.data_dir / database.FILE).exists():
+    if not settings.store_url and not (settings.data_dir / database.FILE).exists():
         raise Refused(f"{settings.data_dir}: no store; `gridpurse setup` makes one 无数据库")
     KeyFiles(settings.data_dir / KEYS_FOLDER).seal_clear()
     if arguments.batch is not None:

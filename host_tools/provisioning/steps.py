@@ -86,7 +86,7 @@ class Provisioning:
             raise Fault(
                 HOST_CLOCK, f"this computer says {shown}, before 2026 本机时钟早于 2026 年"
             )
-        with opened(self.settings.data_dir) as store:
+        with opened(self.settings.store()) as store:
             heard = [module.hello_s or 0 for module in store.fleet.modules()]
         done = [record.finished_s for record in self.records.every()]
         if max([*heard, *done, 0]) > now_s + FUTURE_S_MAX:
@@ -160,7 +160,7 @@ class Provisioning:
         """True for a bare module. Fault when it, or the name, is in somebody's service."""
         module = self.order.module
         check = self.console.key_check()
-        with opened(self.settings.data_dir) as store:
+        with opened(self.settings.store()) as store:
             known = store.fleet.module(module)
             heard = known is not None and known.boot_id is not None
             owner = self.was if self.was and store.fleet.module(self.was) else ""
@@ -200,7 +200,7 @@ class Provisioning:
 
     def _enrol_step(self, _: Record) -> tuple[bool, str, str]:
         order = self.order
-        with opened(self.settings.data_dir) as store:
+        with opened(self.settings.store()) as store:
             known = store.fleet.module(order.module)
             if known is None:
                 new, now_s = order.new_points(), self.clock.now_s()
@@ -224,7 +224,7 @@ class Provisioning:
         path = login.password_path(self.settings.data_dir, self.order.module)
         self._address()
         self.tell("login", "admit")
-        with opened(self.settings.data_dir) as store:
+        with opened(self.settings.store()) as store:
             told = login.admit(self.settings, store)
         if told:
             return True, "the data folder's own broker knows it", "已加入本机代理"
@@ -318,7 +318,7 @@ class Provisioning:
     def _settled_step(self, _: Record) -> tuple[bool, str, str]:
         """The program starts; its ledger opens and its first records are settled by the host."""
         order = self.order
-        with opened(self.settings.data_dir) as store:
+        with opened(self.settings.store()) as store:
             before = store.fleet.module_known(order.module).boot_id
         self.tell("settled", "start")
         self.console.restart()
@@ -333,7 +333,7 @@ class Provisioning:
             SETTLED_S,
             f"{order.module}: heard, but no reading is settled 已上线，但尚无已结算读数",
         )
-        with opened(self.settings.data_dir) as store:
+        with opened(self.settings.store()) as store:
             points = store.fleet.points(order.module)
         kwh = [(point.point, *divmod(point.state.register_wh, 1000)) for point in points]
         shown = ", ".join(f"{number}: {whole}.{rest:03d} kWh" for number, whole, rest in kwh)
@@ -346,7 +346,7 @@ class Provisioning:
     def _until(self, ready: Callable[[Store], bool], within_s: int, what: str) -> None:
         end_s = time.monotonic() + within_s
         while time.monotonic() < end_s:
-            with opened(self.settings.data_dir) as store:
+            with opened(self.settings.store()) as store:
                 if ready(store):
                     return
             self.tell("settled", LOOK)

@@ -129,6 +129,9 @@ class StrangersKeys:
     def down(self, module: str) -> PreparedMac | None:
         return self._mac(module, cose.DOWN) or self._keys.down(module)
 
+    def changed(self, module: str) -> bool:
+        return module not in self._others and self._keys.changed(module)
+
     def _mac(self, module: str, direction: bytes) -> PreparedMac | None:
         key = self._others.get(module)
         return key.mac(direction) if key is not None else None

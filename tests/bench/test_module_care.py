@@ -1,4 +1,4 @@
-"""The short form of the replacement on real firmware; roll-outs are in proof-provisioning alone."""
+"""The replacement on real firmware in short; roll-outs are in proof-provisioning alone."""
 
 from tests.bench import module_care
 
