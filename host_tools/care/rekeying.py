@@ -13,16 +13,43 @@ from protocol import cose, rekey
 from protocol.units import Malformed
 
 ROTATIONS_MAX = 8  # of a module, the newest
+AGAIN_MS = 1000  # how soon a module is looked up once more
+READ_MS = 200  # how soon a new rotation is seen
+MODULES_MAX = 200000  # remembered
+
+
+class Rekeying:
+    """Looks up whether modules have come to other keys, so seldom that a flood of forged messages
+    costs next to nothing."""
+
+    def __init__(self, store: Store, keys: Keys) -> None:
+        self._store = store
+        self._keys = keys
+        self._looked_ms: dict[str, int] = {}
+        self._rotating: frozenset[str] = frozenset()  # modules that ever had another key
+        self._read_ms = -READ_MS
+
+    def heard(self, module: str, data: bytes, ticks_ms: int) -> bool:
+        """Whether a message that was forged under the key in hand is of another key of the module.
+
+        That is then the module's key here too: nobody but both of us can have made the message.
+        """
+        last_ms = self._looked_ms.get(module)
+        if last_ms is not None and ticks_ms - last_ms < AGAIN_MS:
+            return False
+        if len(self._looked_ms) >= MODULES_MAX:
+            self._looked_ms.clear()
+        self._looked_ms[module] = ticks_ms
+        if ticks_ms - self._read_ms >= READ_MS:
+            self._read_ms = ticks_ms
+            self._rotating = care.of(self._store).rotating()
+        if module not in self._rotating and not self._keys.changed(module):
+            return False
+        return heard(self._store, self._keys, module, data)
 
 
 def heard(store: Store, keys: Keys, module: str, data: bytes) -> bool:
-    """Whether a message that was forged under the key in hand is of another key of the module.
-
-    That is then the module's key here too: nobody but both of us can have made the message.
-    """
-    rotations = care.of(store).rotations(module)[:ROTATIONS_MAX]
-    if not rotations and not keys.changed(module):
-        return False  # a flood of forged messages costs no more than this
+    """The same at once, whatever it costs."""
     keys.forget(module)
     try:
         key = keys.load(module)
@@ -33,7 +60,7 @@ def heard(store: Store, keys: Keys, module: str, data: bytes) -> bool:
     if _opens(key, data):
         return True  # another process has replaced the file
     # One that was given up may have arrived after all.
-    for row in rotations:
+    for row in care.of(store).rotations(module)[:ROTATIONS_MAX]:
         if waits(row, key):
             new = RootKey(rekey.next_root(key.reveal(), row.salt))
             if _opens(new, data):

@@ -39,7 +39,6 @@ AT_LEAST_ONCE = 1
 ACKS_MS = 3000
 ACKS_MAX = 100000
 SENDERS_MAX = 200000  # remembered
-REKEYED_MS = 1000
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +74,7 @@ class Consumer:
         self._dispatch = commands.Dispatch()
         self._prices = Prices()
         self._senders: dict[str, _Sender] = {}
-        self._rekeyed_ms: dict[str | None, int] = {}
+        self._rekeying = rekeying.Rekeying(store, keys)
         self._look_ms = 0
         # What was committed and not yet told: {topic: (sender, epoch, {stream: settled sequence})}
         self._acks: dict[str, tuple[_Sender, int, dict[int, int]]] = {}
@@ -183,27 +182,18 @@ class Consumer:
                 message = seals.opened(payload, sender.up) if sender.up is not None else None
                 out.append((sender, message))
             except Malformed as refusal:
-                if refusal.reason == FORGED and self._rekeyed(delivery):
+                if (
+                    refusal.reason == FORGED
+                    and sender is not None
+                    and self._rekeying.heard(sender.module, payload, self._clock.ticks_ms())
+                ):
+                    senders.pop(topic, None)
                     out += self._opened([delivery])
                     continue
                 # Its traceback would keep this frame, and with it the batch, until cycles are
                 # looked for.
                 out.append((sender, refusal.with_traceback(None)))
         return out
-
-    def _rekeyed(self, delivery: Delivery) -> bool:
-        """Whether the module has come to another key; looked up now and then only."""
-        module, ticks_ms = _module_of(delivery.topic), self._clock.ticks_ms()
-        last_ms = self._rekeyed_ms.get(module)
-        if module is None or (last_ms is not None and ticks_ms - last_ms < REKEYED_MS):
-            return False
-        if len(self._rekeyed_ms) >= SENDERS_MAX:
-            self._rekeyed_ms.clear()
-        self._rekeyed_ms[module] = ticks_ms
-        if not rekeying.heard(self._store, self._keys, module, delivery.payload):
-            return False
-        self._senders.pop(delivery.topic, None)
-        return True
 
     def _sender(self, topic: str) -> _Sender:
         """Looks up who speaks on a topic, and remembers those who have a key."""

@@ -279,6 +279,11 @@ class Care:
         """The newest one of a module."""
         return next(iter(self.rotations(module)), None)
 
+    def rotating(self) -> frozenset[str]:
+        """Modules that ever had another key on its way."""
+        rows = self._connection.execute("SELECT DISTINCT module FROM key_rotations")
+        return frozenset(row[0] for row in rows)
+
     def rotations(self, module: str) -> list[Rotation]:
         """Newest first."""
         rows = self._connection.execute(

@@ -11,7 +11,7 @@ REJECTS_MAX = 100000
 REJECT_BYTES_MAX = 256
 PARKED_MAX = 64  # batches of one module
 
-ASKED = 64  # at a time
+ASKED = 500  # at a time
 _MARKS = ", ".join("?" * ASKED)
 _KNOWN = f"SELECT digest, reason FROM rejects WHERE digest IN ({_MARKS})"  # noqa: S608
 _AGAIN = "UPDATE rejects SET last_s = ?, count = count + ? WHERE digest = ? AND reason = ?"
