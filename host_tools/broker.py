@@ -20,7 +20,7 @@ from pathlib import Path
 from host_tools import Refused
 from host_tools.config import NATS, BrokerAddress
 from host_tools.files import PRIVATE, write_whole
-from host_tools.processes import die_with_parent
+from host_tools.processes import die_with_parent, end
 from protocol import topics
 
 HOST = "127.0.0.1"
@@ -43,7 +43,6 @@ _ROUTE_USER = "node"
 ACK_WAIT_S = 2
 START_S_MAX = 10
 PID_FILE = "nats.pid"
-STOP_S_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +146,8 @@ class Broker:
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(number)
-        try:
-            process.wait(STOP_S_MAX)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None:
+            end(process, number)
 
     def _refuse_busy_port(self) -> None:
         with socket.socket() as probe:

@@ -34,6 +34,16 @@ def die_with_parent(number: signal.Signals = signal.SIGKILL) -> Callable[[], Non
     return ask
 
 
+def end(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
+    """Asks a process to end, and waits; kills it when it does not."""
+    process.send_signal(number)
+    try:
+        process.wait(STOP_S_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 def ours(*words: str) -> list[str]:
     """The command line of `gridpurse WORDS`."""
     return [sys.executable, "-m", "host_tools.cli", *words]
@@ -83,13 +93,8 @@ class Program:
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         process, self._process = self._process, None
-        if process:
-            process.send_signal(number)
-            try:
-                process.wait(STOP_S_MAX)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        if process is not None:
+            end(process, number)
 
 
 async def until_interrupted(work: Coroutine[Any, Any, T]) -> T | None:
