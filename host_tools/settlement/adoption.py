@@ -61,6 +61,8 @@ def statement_of(payload: bytes) -> Statement:
 def rest(store: Store, point: Point, batch: Readings) -> Readings:
     """What of a batch is not before an adopted statement; the items before it cannot be held
     against anything and are counted in it."""
+    if point.id not in store.fleet.adopted():
+        return batch
     adopted = adoptions.of(store).last(point.id)
     if adopted is None or batch.first_seq > adopted.seq:
         return batch

@@ -131,6 +131,10 @@ class Fleet:
         )
         self._held.fleet_changed()
 
+    def adopted(self) -> frozenset[int]:
+        """Points that went on from an adopted statement."""
+        return self._held.adopted()
+
     def restated(self) -> None:
         """A point or its module was moved on by somebody who does not own its shard."""
         self._held.fleet_changed()

@@ -86,6 +86,7 @@ class Held:
         self._altered: dict[int, Point] = {}  # newest rows of which more has changed
         self._touched: set[tuple[str, int]] | None = None  # since the step in hand began
         self._changed: set[str] = set()  # modules, likewise
+        self._adopted: frozenset[int] | None = None  # points with adopted statements
         self._fleet_number = -1
 
     def own(self, shards: tuple[int, ...]) -> None:
@@ -107,6 +108,7 @@ class Held:
             self._points.clear()
             self._assignments.clear()
             self._alike.clear()
+            self._adopted = None
             for shard in self._unread:
                 self._read(_OF_SHARD, (shard,))
             self._unread = ()
@@ -133,6 +135,7 @@ class Held:
         """Everything in hand, written or not: the store alone is right."""
         for rows in (self._modules, self._points, self._assignments, self._moved, self._altered):
             rows.clear()
+        self._adopted = None
         self._touched = None
 
     def step(self) -> None:
@@ -258,6 +261,13 @@ class Held:
                 known = self._assign(point_id, known)
         return known
 
+    def adopted(self) -> frozenset[int]:
+        """Points that went on from an adopted statement: few, and asked for with every repeat."""
+        if self._adopted is None:
+            rows = self._connection.execute("SELECT DISTINCT point_id FROM adoptions")
+            self._adopted = frozenset(row[0] for row in rows)
+        return self._adopted
+
     def _assign(self, point_id: int, found: Assignments) -> Assignments:
         known = self._assignments[point_id] = self._alike.setdefault(found, found)
         return known
@@ -265,6 +275,7 @@ class Held:
     def fleet_changed(self) -> None:
         """Points, tariffs or assignments were written: workers read theirs anew."""
         self._connection.execute("UPDATE changes SET number = number + 1 WHERE what = 'fleet'")
+        self._adopted = None
         self._assignments.clear()
 
     def _keeping(self) -> bool:
