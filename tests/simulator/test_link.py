@@ -98,7 +98,7 @@ asyncio.run(main())
                 begun = loop.time()
                 await driver.run_for(1001)
                 assert "done" in bench.said(module)
-                assert loop.time() - begun < 5
+                assert loop.time() - begun < 50  # a grace each time would take a hundred
 
     asyncio.run(story())
 
