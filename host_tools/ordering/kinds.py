@@ -17,13 +17,12 @@ from host_tools.store.database import Store
 from host_tools.store.orders import Record
 from host_tools.store.records import Module
 from host_tools.tariffs import stored
-from protocol import codes, ledger, messages, words
+from protocol import codes, messages, words
 from protocol.messages import Command
 from protocol.units import DAY_S, MESSAGE_BYTES_MAX, MODULE_TARGET
 
 YEAR_S = 365 * DAY_S
 SEAL_BYTES = 96  # of COSE_Mac0 around a command, its tag and key included
-REASON_MAX = ledger.SET_BY_TOKEN - 1
 PERIODS_S = {"hour": 3600, "day": DAY_S, "week": 7 * DAY_S}
 DEBTS = {"time-1": 1, "time-2": 2, "payment": 3}
 PLANS = {word: number for number, word in words.PLANS.items()}

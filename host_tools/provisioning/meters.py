@@ -4,17 +4,14 @@ Values as integers in our units (mV, mA, mW, mHz, Wh). A family's map says where
 here knows a model. Only reads.
 """
 
-import math
 import struct
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 
 from host_tools.maps import MeterMap, Register
+from host_tools.maps.trying import decoded
 from host_tools.provisioning.faults import PHASES, SILENT, VALUES, Fault
 from host_tools.provisioning.order import Meter
 from host_tools.simulator.rs485 import crc16
-from protocol.quantities import F32, TYPE_FORMATS
-from protocol.quantity_names import type_numbers
 
 Request = tuple[bytes, int]  # frame, bytes of its answer
 
@@ -59,7 +56,8 @@ def values(meter: Meter, frames: Sequence[bytes]) -> dict[str, int]:
         return out
     for register, frame in zip(wanted(meter.family), frames, strict=False):
         data = _payload(meter, frame, register.size)
-        value = None if data is None else decoded(register, data)
+        words = None if data is None else struct.unpack(f">{register.size}H", data)
+        value = None if words is None else decoded(words, register)
         if value is not None:
             out[register.quantity] = value
     return out
@@ -79,19 +77,6 @@ def _payload(meter: Meter, frame: bytes, size: int) -> bytes | None:
         return None
     data = frame[3 : 3 + _BYTES_PER_WORD * size]
     return data if len(data) == _BYTES_PER_WORD * size else None
-
-
-def decoded(register: Register, data: bytes) -> int | None:
-    """A register's value in our unit, rounded to nearest; None for a float that is no number."""
-    number = type_numbers()[register.type]
-    parts = struct.unpack(TYPE_FORMATS[number], data)
-    if number == F32:
-        (value,) = struct.unpack(">f", data)
-        if not math.isfinite(value):
-            return None
-        return round(Fraction(value) * register.multiplier)
-    raw = parts[0] if len(parts) == 1 else parts[0] + (parts[1] << 16)
-    return int(raw) * register.multiplier
 
 
 def judge(point: int, meter: Meter, seen: dict[str, int], *, loaded: bool) -> None:
