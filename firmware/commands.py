@@ -3,8 +3,8 @@ answered.
 
 The watermark of applied ids lies in the same journal slot as the effect. A top-up is guarded by
 its top-up number besides. What only wall time protects is refused while the clock is invalid. CLOCK
-alone is answered later, when the clock is set, and judged by that time. The effects themselves are
-in firmware/effects, loaded when one is ordered and given back after it.
+is answered later, when the clock is set, and judged by that time. The effects themselves are in
+firmware/effects, loaded when one is ordered and given back after it.
 """
 
 import sys

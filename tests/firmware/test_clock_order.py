@@ -1,6 +1,6 @@
 # runs on: cpython micropython
-"""CLOCK: ask for the time now. The order carries none, so that late or played again it harms
-nothing; it is answered when the host's prompt answer has set the clock, and judged by that time."""
+"""CLOCK: ask for the time now. The order carries none, so that late or played again it does no
+harm; it is answered when the host's prompt answer has set the clock, and judged by that time."""
 
 import asyncio
 
