@@ -2,8 +2,8 @@
 answered.
 
 The watermark of applied ids lies in the same journal slot as the effect. A top-up is guarded by
-its top-up number besides. What only wall time protects is refused while the clock is invalid. CLOCK
-is answered later, when the clock is set, and judged by that time. The effects themselves are in
+its top-up number besides. What only wall time protects is refused while the clock is invalid. A
+CLOCK is answered when the clock is set, and judged by that time. The effects themselves are in
 firmware/effects, loaded when one is ordered and given back after it.
 """
 
