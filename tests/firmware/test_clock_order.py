@@ -225,6 +225,20 @@ def test_a_late_answer_sets_no_clock_and_a_copy_of_the_order_asks_again_in_a_min
     assert scene.results() == [codes.DONE] and scene.is_right()
 
 
+def test_of_two_orders_each_is_done():
+    scene = Scene("two", -7200)
+    scene.order(1)
+    scene.order(2)
+    (hello,) = scene.hellos()
+    scene.answer(hello)
+    assert scene.results() == [codes.DONE]
+    scene.order(2)
+    assert scene.hellos() == []
+    scene.order(1)  # the host says it again
+    scene.answer(scene.hellos()[0])
+    assert scene.results() == [codes.DONE] * 2
+
+
 def test_any_prompt_answer_is_the_answer_to_the_order():
     scene = Scene("any", None)
     scene.order()
