@@ -243,10 +243,10 @@ def test_any_prompt_answer_is_the_answer_to_the_order():
     scene = Scene("any", None)
     scene.order()
     scene.hellos()
-    scene.broker.connects += 1  # the connection was lost, its hello with it
-    (hello,) = scene.hellos()
-    scene.answer(hello)
-    assert scene.results() == [codes.DONE] and scene.is_right()
+    for _ in range(2):
+        scene.broker.connects += 1  # the connection was lost, its hello with it
+        scene.answer(scene.hellos()[0])
+        assert scene.results() == [codes.DONE] and scene.is_right()
 
 
 def test_the_hello_goes_before_the_rest_of_a_backlog():
