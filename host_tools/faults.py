@@ -1,7 +1,7 @@
 """What goes wrong with a device or with what it is given: one line in two languages.
 
 A fault is known by its name, in reports and tests; its text may change. Tables of faults are
-printed in docs/technician.md.
+printed in docs/technician.md and docs/provisioning.md.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from host_tools import Refused
 
 WRONG = 2  # what was asked cannot be done; nothing was changed
 DEVICE = 3  # a device did not answer or did not do what it was told; run the same again
+SEEN = ("", "")  # `what` of a kind that is worded where it is seen
 
 
 class Fault(Refused):
@@ -37,3 +38,8 @@ class Kind:
             for what, mark, remedy in zip(self.what, ("; ", "；"), self.remedy, strict=True)
         )
         return Fault(self, f"{english} | {chinese}", detail)
+
+    def seen(self, what: str, remedy: tuple[str, str] | None = None) -> Fault:
+        """`what` in both languages already; `remedy` where this sight has one of its own."""
+        english, chinese = remedy or self.remedy
+        return Fault(self, f"{what}; {english} {chinese}")

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from host_tools import Refused
 from host_tools.config import Settings
+from host_tools.faults import Fault
 from host_tools.provisioning import order
-from host_tools.provisioning.faults import Fault
 from host_tools.provisioning.order import Order
 from host_tools.provisioning.record import Records
 from host_tools.provisioning.steps import DONE, WRITE, Tell
@@ -93,7 +93,7 @@ def _played(
         except Stopped:
             return Outcome(row.line, name, 130, "interrupted 已中断")
         except Fault as error:
-            outcome = Outcome(row.line, name, error.kind.code, str(error))
+            outcome = Outcome(row.line, name, error.exit_code, str(error))
         except Refused as error:
             outcome = Outcome(row.line, name, REFUSED, str(error))
         except OSError as error:

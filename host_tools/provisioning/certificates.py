@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from host_tools.provisioning.faults import CERTIFICATE, HOST_CLOCK, Fault
+from host_tools.provisioning.faults import CERTIFICATE, HOST_CLOCK
 
 DAYS = 3650
 _BEFORE = datetime.timedelta(days=1)  # a module's clock may be a little behind
@@ -23,17 +23,16 @@ def authority(path: Path, now_s: int) -> x509.Certificate:
     try:
         found = x509.load_pem_x509_certificate(path.read_bytes())
     except OSError as error:
-        raise Fault(CERTIFICATE, f"{path}: {error.strerror}") from error
+        raise CERTIFICATE.seen(f"{path}: {error.strerror}") from error
     except ValueError as error:
-        raise Fault(CERTIFICATE, f"{path}: not a PEM certificate 不是 PEM 证书") from error
+        raise CERTIFICATE.seen(f"{path}: not a PEM certificate 不是 PEM 证书") from error
     now = datetime.datetime.fromtimestamp(now_s, datetime.UTC)
     if now > found.not_valid_after_utc:
-        raise Fault(
-            CERTIFICATE, f"{path}: expired on {found.not_valid_after_utc:%Y-%m-%d} 证书已过期"
+        raise CERTIFICATE.seen(
+            f"{path}: expired on {found.not_valid_after_utc:%Y-%m-%d} 证书已过期"
         )
     if now < found.not_valid_before_utc:
-        raise Fault(
-            HOST_CLOCK,
+        raise HOST_CLOCK.seen(
             f"{path}: begins on {found.not_valid_before_utc:%Y-%m-%d}, and this computer says"
             f" {now:%Y-%m-%d} 证书尚未生效，或本机时钟有误",
         )
@@ -42,7 +41,7 @@ def authority(path: Path, now_s: int) -> x509.Certificate:
     except x509.ExtensionNotFound:
         basic = x509.BasicConstraints(ca=False, path_length=None)
     if not basic.ca:
-        raise Fault(CERTIFICATE, f"{path}: not the certificate of a CA 不是 CA 证书")
+        raise CERTIFICATE.seen(f"{path}: not the certificate of a CA 不是 CA 证书")
     return found
 
 
@@ -55,15 +54,15 @@ def issued(ca: x509.Certificate, key_path: Path, module: str, now_s: int) -> dic
     try:
         ca_key = serialization.load_pem_private_key(key_path.read_bytes(), None)
     except OSError as error:
-        raise Fault(CERTIFICATE, f"{key_path}: {error.strerror}") from error
+        raise CERTIFICATE.seen(f"{key_path}: {error.strerror}") from error
     except (ValueError, TypeError) as error:
-        raise Fault(
-            CERTIFICATE, f"{key_path}: not a PEM key without a password 不是无口令的 PEM 私钥"
+        raise CERTIFICATE.seen(
+            f"{key_path}: not a PEM key without a password 不是无口令的 PEM 私钥"
         ) from error
     if not isinstance(ca_key, ec.EllipticCurvePrivateKey) or (
         ca_key.public_key() != ca.public_key()
     ):
-        raise Fault(CERTIFICATE, f"{key_path}: not the EC key of that CA 与 CA 证书不符")
+        raise CERTIFICATE.seen(f"{key_path}: not the EC key of that CA 与 CA 证书不符")
     own = ec.generate_private_key(ec.SECP256R1())
     now = datetime.datetime.fromtimestamp(now_s, datetime.UTC)
     ends = min(now + datetime.timedelta(days=DAYS), ca.not_valid_after_utc)

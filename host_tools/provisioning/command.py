@@ -15,7 +15,6 @@ from host_tools.config import Settings
 from host_tools.keys import KEYS_FOLDER, KeyFiles
 from host_tools.provisioning import batch, card, order
 from host_tools.provisioning.console import opened
-from host_tools.provisioning.faults import Fault
 from host_tools.provisioning.order import Order
 from host_tools.provisioning.steps import BEGIN, DONE, STEPS, Provisioning, Tell
 from host_tools.settlement.common import add_store_arguments, settings_of
@@ -48,11 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise Refused("PORT: name the serial port, such as /dev/ttyUSB0, or --batch CSV")
     wanted = order.order_of(arguments)
     begun_s = time.monotonic()
-    try:
-        page = provision(settings, wanted, arguments.port, Progress().tell)
-    except Fault as error:
-        print(f"gridpurse provision: {error}", file=sys.stderr)
-        return error.kind.code
+    page = provision(settings, wanted, arguments.port, Progress().tell)
     print(f"{wanted.module}: commissioned 已投运, {time.monotonic() - begun_s:.1f} s, {page}")
     return 0
 

@@ -18,7 +18,8 @@ import serial
 from mpremote.transport import TransportError  # type: ignore[import-untyped]
 from mpremote.transport_serial import SerialTransport  # type: ignore[import-untyped]
 
-from host_tools.provisioning.faults import CONSOLE, MODULE, STORAGE, Fault
+from host_tools.faults import Fault
+from host_tools.provisioning.faults import CONSOLE, MODULE, STORAGE
 
 BAUD = 115200
 READ_S = 15  # a module may be busy with its flash, a virtual one with others
@@ -90,19 +91,18 @@ class Console:
         try:
             mode = Path(self.port).stat().st_mode
         except OSError as error:
-            raise Fault(CONSOLE, f"{self.port}: no such port 无此端口") from error
+            raise CONSOLE.seen(f"{self.port}: no such port 无此端口") from error
         if not stat.S_ISCHR(mode):
-            raise Fault(CONSOLE, f"{self.port}: not a serial port 不是串口")
+            raise CONSOLE.seen(f"{self.port}: not a serial port 不是串口")
         if not os.access(self.port, os.R_OK | os.W_OK):
-            raise Fault(
-                CONSOLE,
+            raise CONSOLE.seen(
                 f"{self.port}: no permission 无权限",
                 ("add this user to the port's group, often dialout", "请将本用户加入 dialout 组"),
             )
         try:
             self._link = SerialTransport(self.port, BAUD, timeout=READ_S)
         except _BROKEN as error:
-            raise Fault(CONSOLE, f"{self.port}: another program has it 端口被占用") from error
+            raise CONSOLE.seen(f"{self.port}: another program has it 端口被占用") from error
         self.interrupt()
 
     def close(self) -> None:
@@ -118,7 +118,7 @@ class Console:
     @property
     def _open(self) -> SerialTransport:
         if self._link is None:
-            raise Fault(CONSOLE, f"{self.port}: closed 已关闭")
+            raise CONSOLE.seen(f"{self.port}: closed 已关闭")
         return self._link
 
     def interrupt(self) -> None:
@@ -131,7 +131,7 @@ class Console:
                 if self._came(PROMPT, PROMPT_S):
                     self._at_prompt = True
                     return
-            raise Fault(CONSOLE, f"{self.port}: does not answer 无应答")
+            raise CONSOLE.seen(f"{self.port}: does not answer 无应答")
 
     def _quiet(self) -> None:
         """Drops what comes until nothing came for a moment."""
@@ -151,8 +151,8 @@ class Console:
             if error:
                 said = error.decode(errors="replace").strip().splitlines()[-1]
                 if said.startswith("OSError") and any(code in said for code in FULL):
-                    raise Fault(STORAGE, f"{self.port}: {said}")
-                raise Fault(MODULE, f"{self.port}: the module says {said} 模块报错")
+                    raise STORAGE.seen(f"{self.port}: {said}")
+                raise MODULE.seen(f"{self.port}: the module says {said} 模块报错")
             return str(out.decode(errors="replace"))
 
     def put(self, path: str, data: bytes) -> None:
@@ -198,7 +198,7 @@ class Console:
                 if all(self._came(ending, START_S) for ending in (RESET, PROMPT)):
                     return
                 self.interrupt()  # the program was started all the same
-            raise Fault(CONSOLE, f"{self.port}: does not start anew 无法软复位")
+            raise CONSOLE.seen(f"{self.port}: does not start anew 无法软复位")
 
     def _came(self, ending: bytes, within_s: int) -> bool:
         return bool(self._open.read_until(1, ending, timeout=within_s).endswith(ending))
@@ -215,7 +215,7 @@ class Console:
         try:
             yield
         except _BROKEN as error:
-            raise Fault(CONSOLE, f"{self.port}: {what}") from error
+            raise CONSOLE.seen(f"{self.port}: {what}") from error
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from host_tools.maps import MeterMap, Register
 from host_tools.maps.trying import decoded
-from host_tools.provisioning.faults import PHASES, SILENT, VALUES, Fault
+from host_tools.provisioning.faults import PHASES, SILENT, VALUES
 from host_tools.provisioning.order import Meter
 from host_tools.simulator.rs485 import crc16
 
@@ -83,27 +83,25 @@ def judge(point: int, meter: Meter, seen: dict[str, int], *, loaded: bool) -> No
     """Fault when the meter does not answer, or shows what no sound installation would."""
     where = f"point 用电点 {point}, {_named(meter)}"
     if TOTAL not in seen:
-        raise Fault(SILENT, f"{where}: no valid total 无有效表码")
+        raise SILENT.seen(f"{where}: no valid total 无有效表码")
     for name, value in _of(seen, VOLTAGES):
         phase = _phase(name)
         if value < VOLTAGE_MIN_MV // 2:
-            raise Fault(PHASES, f"{where}: no voltage on {phase} {phase} 失压 ({value // 1000} V)")
+            raise PHASES.seen(f"{where}: no voltage on {phase} {phase} 失压 ({value // 1000} V)")
         if not VOLTAGE_MIN_MV <= value <= VOLTAGE_MAX_MV:
-            raise Fault(VALUES, f"{where}: {phase} shows {value // 1000} V 电压异常")
+            raise VALUES.seen(f"{where}: {phase} shows {value // 1000} V 电压异常")
     frequency_mhz = seen.get("frequency_mhz")
     if frequency_mhz is not None and not FREQUENCY_MIN_MHZ <= frequency_mhz <= FREQUENCY_MAX_MHZ:
-        raise Fault(VALUES, f"{where}: {frequency_mhz} mHz 频率异常")
+        raise VALUES.seen(f"{where}: {frequency_mhz} mHz 频率异常")
     if seen[TOTAL] < 0:
-        raise Fault(VALUES, f"{where}: the total is negative 表码为负")
+        raise VALUES.seen(f"{where}: the total is negative 表码为负")
     if loaded and not any(name in seen for name in MOMENTS[:4]) and _tells_power(meter):
-        raise Fault(SILENT, f"{where}: does not tell its power under load 带载时未读到功率")
+        raise SILENT.seen(f"{where}: does not tell its power under load 带载时未读到功率")
     if loaded:
         for name, value in _of(seen, MOMENTS[1:4] if "power_l1_mw" in seen else MOMENTS[:1]):
             if value < REVERSE_MW:
                 phase = _phase(name)
-                raise Fault(
-                    PHASES, f"{where}: {phase} feeds back {-value // 1000} W {phase} 相接反"
-                )
+                raise PHASES.seen(f"{where}: {phase} feeds back {-value // 1000} W {phase} 相接反")
 
 
 def _tells_power(meter: Meter) -> bool:

@@ -8,7 +8,7 @@ import struct
 from host_tools.config import BrokerAddress
 from host_tools.provisioning import probes
 from host_tools.provisioning.console import Console
-from host_tools.provisioning.faults import BROKER, CERTIFICATE, LOGIN, NETWORK, Fault
+from host_tools.provisioning.faults import BROKER, CERTIFICATE, LOGIN, NETWORK
 from host_tools.provisioning.order import Order
 
 LINK_MS = 20_000
@@ -25,7 +25,7 @@ def join(console: Console, order: Order) -> str:
     said = console.run(probes.LINK_UP.format(wait_ms=LINK_MS), LINK_MS // 1000 + 10)
     how = f"Wi-Fi {order.wifi[0]}" if order.wifi else "Ethernet or as it was 以太网或原设置"
     if probes.facts(said).get("link") != [["1"]]:
-        raise Fault(NETWORK, f"{how}: no connection 无法联网")
+        raise NETWORK.seen(f"{how}: no connection 无法联网")
     return how
 
 
@@ -60,16 +60,15 @@ def reach(console: Console, order: Order, login: BrokerAddress) -> str:
         if code == 0:
             return where
         what = _REFUSED.get(code, "connection")
-        raise Fault(LOGIN, f"{where}: refuses {login.user}, {what} unknown 代理拒绝登录 ({code})")
+        raise LOGIN.seen(f"{where}: refuses {login.user}, {what} unknown 代理拒绝登录 ({code})")
     stage, error, number = (told.get("refused") or [["connect", "nothing", "0"]])[0]
     if stage == "certificate" or error == "ValueError":
-        raise Fault(
-            CERTIFICATE,
+        raise CERTIFICATE.seen(
             f"{where}: its certificate is not of our CA, not in force, or of another name"
             " 代理证书不可信、过期或名称不符",
         )
     if stage == "login" and order.tls:
-        raise Fault(CERTIFICATE, f"{where}: ended the TLS connection 代理断开了 TLS 连接")
+        raise CERTIFICATE.seen(f"{where}: ended the TLS connection 代理断开了 TLS 连接")
     if stage == "login":
-        raise Fault(LOGIN, f"{where}: refuses {login.user} 代理拒绝登录")
-    raise Fault(BROKER, f"{where}: not reached ({error} {number}) 无法连接代理")
+        raise LOGIN.seen(f"{where}: refuses {login.user} 代理拒绝登录")
+    raise BROKER.seen(f"{where}: not reached ({error} {number}) 无法连接代理")

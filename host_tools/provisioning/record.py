@@ -14,7 +14,7 @@ from typing import Any
 
 from host_tools import Refused
 from host_tools.files import PRIVATE, write_whole
-from host_tools.provisioning.faults import CONSOLE, SERIAL, Fault
+from host_tools.provisioning.faults import CONSOLE, SERIAL
 
 FOLDER = "provisioning"
 
@@ -82,8 +82,7 @@ class Records:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise Fault(
-                    CONSOLE,
+                raise CONSOLE.seen(
                     f"{port}: another `gridpurse provision` works on {serial} 另一进程正在处理",
                     ("wait for it", "请等待其结束"),
                 ) from error
@@ -93,17 +92,15 @@ class Records:
         """A serial number is of one chip, a chip has one serial number."""
         for other in self.every():
             if other.serial == serial and other.chip != chip:
-                raise Fault(
-                    SERIAL,
+                raise SERIAL.seen(
                     f"{serial}: belongs to the chip {other.chip}, {other.module} 序列号重复",
                 )
             if other.chip == chip and other.serial != serial:
-                raise Fault(
-                    SERIAL, f"{chip}: this chip is {other.serial}, {other.module} 芯片已登记"
+                raise SERIAL.seen(
+                    f"{chip}: this chip is {other.serial}, {other.module} 芯片已登记"
                 )
             if other.module == module and other.serial != serial:
-                raise Fault(
-                    SERIAL,
+                raise SERIAL.seen(
                     f"{module}: was begun on {other.serial} 模块名已用于其他序列号",
                     (
                         "give this one another --module, or remove that record if it never served",

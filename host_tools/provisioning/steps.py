@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from host_tools import Refused
 from host_tools.config import BrokerAddress, Settings
+from host_tools.faults import Fault
 from host_tools.keys import KEYS_FOLDER, KeyFiles, RootKey
 from host_tools.operations.checks_machine import EARLIEST_S
 from host_tools.provisioning import certificates, login, network, probes, program, trial
@@ -25,7 +26,6 @@ from host_tools.provisioning.faults import (
     ORDER,
     SETTLE,
     STORAGE,
-    Fault,
 )
 from host_tools.provisioning.module_files import module_files
 from host_tools.provisioning.order import TLS_MUTUAL, TLS_OFF, Order
@@ -83,15 +83,12 @@ class Provisioning:
         now_s = self.clock.now_s()
         shown = f"{datetime.fromtimestamp(now_s, UTC):%Y-%m-%d %H:%M}"
         if now_s < EARLIEST_S:
-            raise Fault(
-                HOST_CLOCK, f"this computer says {shown}, before 2026 本机时钟早于 2026 年"
-            )
+            raise HOST_CLOCK.seen(f"this computer says {shown}, before 2026 本机时钟早于 2026 年")
         with opened(self.settings.store()) as store:
             heard = [module.hello_s or 0 for module in store.fleet.modules()]
         done = [record.finished_s for record in self.records.every()]
         if max([*heard, *done, 0]) > now_s + FUTURE_S_MAX:
-            raise Fault(
-                HOST_CLOCK,
+            raise HOST_CLOCK.seen(
                 f"this computer says {shown}, earlier than it has seen 本机时钟落后于已有记录",
             )
 
@@ -114,13 +111,9 @@ class Provisioning:
             now_s = self.clock.now_s()
             return Record(serial, self.order.module, self.chip, digest, now_s)
         if record.finished_s and record.module != self.order.module:
-            raise Fault(
-                EXISTING, f"{serial}: is {record.module} of this host 已是 {record.module}"
-            )
+            raise EXISTING.seen(f"{serial}: is {record.module} of this host 已是 {record.module}")
         if record.module != self.order.module or (record.finished_s and record.order != digest):
-            raise Fault(
-                ORDER, f"{serial}: was begun as {record.module} with other words 参数不一致"
-            )
+            raise ORDER.seen(f"{serial}: was begun as {record.module} with other words 参数不一致")
         if record.order != digest:
             record.order = digest
             record.steps = {name: step for name, step in record.steps.items() if name in REPEATED}
@@ -167,26 +160,24 @@ class Provisioning:
         if not check and not self.was:
             said = probes.facts(self.console.run(probes.LEDGERS, 30))["ledgers"][0][0]
             if int(said) < 0:
-                raise Fault(STORAGE, f"{self.chip}: no journal partition 无 journal 分区")
+                raise STORAGE.seen(f"{self.chip}: no journal partition 无 journal 分区")
             if int(said):
-                raise Fault(EXISTING, f"{self.chip}: its journal holds a ledger 日志中已有账本")
+                raise EXISTING.seen(f"{self.chip}: its journal holds a ledger 日志中已有账本")
             if heard:
-                raise Fault(
-                    EXISTING, f"{module}: is in service, and this chip is bare 该模块已在用"
-                )
+                raise EXISTING.seen(f"{module}: is in service, and this chip is bare 该模块已在用")
             return "files" in record.steps
         own = self.keys.load(module)
         ours = own is not None and hmac.compare_digest(check, own.check())
         if self.was in ("", module) and ours:
             if heard and not record.steps:
-                raise Fault(EXISTING, f"{module}: is this module, and in service 该模块已在用")
+                raise EXISTING.seen(f"{module}: is this module, and in service 该模块已在用")
             if not record.finished_s:
                 self.console.stop_watchdog()  # of the program that ran
             return False
         if owner and owner != module:
-            raise Fault(EXISTING, f"{self.chip}: is {owner} of this host 已是本主站的 {owner}")
+            raise EXISTING.seen(f"{self.chip}: is {owner} of this host 已是本主站的 {owner}")
         name = self.was or "?"
-        raise Fault(EXISTING, f"{self.chip}: is {name} of another host 属于其他主站的 {name}")
+        raise EXISTING.seen(f"{self.chip}: is {name} of another host 属于其他主站的 {name}")
 
     def _identity_step(self, record: Record) -> tuple[bool, str, str]:
         return True, f"{record.serial}, chip {self.chip}", f"{record.serial}，芯片 {self.chip}"
@@ -245,7 +236,7 @@ class Provisioning:
         off_s = int(kept.timestamp()) - self.clock.now_s()
         took_s = self.clock.now_s() - begun_s  # a slow line is no fault of the clock
         if not -CLOCK_S_MAX - took_s <= off_s <= CLOCK_S_MAX:
-            raise Fault(CLOCK, f"its clock is {off_s} s off after setting 校时后仍相差 {off_s} 秒")
+            raise CLOCK.seen(f"its clock is {off_s} s off after setting 校时后仍相差 {off_s} 秒")
         return True, f"set, {off_s} s off, UTC", f"已校准，相差 {off_s} 秒（UTC）"
 
     def _files_step(self, _: Record) -> tuple[bool, str, str]:
@@ -269,7 +260,7 @@ class Provisioning:
         there = self.console.hashes()
         wrong = [path for path in names if there.get(path) != wanted[path]]
         if wrong or not hmac.compare_digest(self.console.key_check(), key.check()):
-            raise Fault(STORAGE, f"{', '.join(wrong) or 'key.bin'}: reads back wrong 回读校验不符")
+            raise STORAGE.seen(f"{', '.join(wrong) or 'key.bin'}: reads back wrong 回读校验不符")
         return True, f"{len(names) + 1} files, hashes right", f"{len(names) + 1} 个文件，校验一致"
 
     def _put(self, path: str, data: bytes, there: bool) -> None:
@@ -351,7 +342,7 @@ class Provisioning:
                     return
             self.tell("settled", LOOK)
             time.sleep(LOOK_S)
-        raise Fault(SETTLE, what)
+        raise SETTLE.seen(what)
 
 
 def _module_of(config: bytes) -> str:
@@ -372,7 +363,6 @@ def _refuse_other_points(store: Store, order: Order, shard: int, now_s: int) -> 
         each.point: (each.label, each.book.currency, each.book.version) for each in order.points
     }
     if there != asked or shard != order.shard:
-        raise Fault(
-            ORDER,
+        raise ORDER.seen(
             f"{order.module}: is enrolled with other points, tariffs or shard 登记的用电点不同",
         )

@@ -7,10 +7,11 @@ program on the module that opens it again whatever happens to the line. Times in
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from host_tools.faults import Fault
 from host_tools.maps.loading import BAUDS
 from host_tools.provisioning import meters, probes
 from host_tools.provisioning.console import Console
-from host_tools.provisioning.faults import BAUD, NETWORK, PULSES, RELAY, SILENT, Fault
+from host_tools.provisioning.faults import BAUD, NETWORK, PULSES, RELAY, SILENT
 from host_tools.provisioning.order import PARITIES, Order, PointOrder
 from protocol import settings
 from protocol.units import NO_RELAY
@@ -73,8 +74,7 @@ def _asked(console: Console, order: Order, each: PointOrder) -> list[bytes]:
         )
     told = probes.facts(console.run(program, wait_s))
     if "refused" in told:
-        raise Fault(
-            NETWORK,
+        raise NETWORK.seen(
             f"gateway 网关 {order.gateway}: not reached 无法连接",
             ("check the gateway's address and its network", "请检查网关地址与网络"),
         )
@@ -98,12 +98,11 @@ def _silent(console: Console, order: Order, each: PointOrder) -> Fault:
                 wait_ms=SCAN_MS,
             )
             if meters.heard(_frames(probes.facts(console.run(program, _SPARE_S)))):
-                return Fault(
-                    BAUD,
+                return BAUD.seen(
                     f"{where}: answers at {baud} {PARITIES[parity]}, not at"
                     f" {order.baud} {PARITIES[order.parity]} 波特率不符",
                 )
-    return Fault(SILENT, f"{where}: does not answer 无应答")
+    return SILENT.seen(f"{where}: does not answer 无应答")
 
 
 def _other_lines(order: Order) -> list[tuple[int, int]]:
@@ -172,8 +171,7 @@ def _exercise(
     counts = told.get("pulses", [[]])[0]
     for each, count_seen in zip(pulsed, counts, strict=False):
         if int(count_seen) < 1:
-            raise Fault(
-                PULSES,
+            raise PULSES.seen(
                 f"point 用电点 {each.point}: no pulse at input {each.meter.channel} in"
                 f" {PULSES_MS // 1000} s 无脉冲",
             )
@@ -186,9 +184,9 @@ def _contact(relay: int, told: dict[str, list[list[str]]]) -> tuple[str, str]:
     """What the feedback says; -1 where the board has none."""
     opened, closed = [int(word) for (word,) in told["open"]], int(told["closed"][0][0])
     if 1 in opened:
-        raise Fault(RELAY, f"relay {relay}: stays closed when opened 继电器断不开")
+        raise RELAY.seen(f"relay {relay}: stays closed when opened 继电器断不开")
     if closed == 0:
-        raise Fault(RELAY, f"relay {relay}: stays open when closed 继电器合不上")
+        raise RELAY.seen(f"relay {relay}: stays open when closed 继电器合不上")
     if closed < 0:
         return f"relay {relay} moved, no feedback wired", f"继电器 {relay} 已动作，无反馈"
     return f"relay {relay} opens and closes", f"继电器 {relay} 分合正常"

@@ -73,7 +73,7 @@ async def played() -> int:
         code, out = await batch(lab)
         bad = len(AT_THE_MODULE) + 2
         assert code == 1 and f"{COUNT - bad} commissioned 已投运, {bad} not" in out
-        expected = {number: kind.code for number, (_, kind) in AT_THE_MODULE.items()}
+        expected = {number: kind.exit_code for number, (_, kind) in AT_THE_MODULE.items()}
         expected |= {NO_SUCH_MAP: REFUSED, SAME_SERIAL: REFUSED}
         for number, fault in expected.items():
             assert f":{number + 1}: gp-{number} ({fault}): " in out, (number, fault)

@@ -69,10 +69,10 @@ async def of_the_lab(lab: Site, tried: Tried) -> None:
     for name, (number, kind) in AT_THE_LAB.items():
         module = lab.module(number)
         lab.desk.fault(module, name)
-        tried.expect(name, await lab.provision(number), kind.code)
+        tried.expect(name, await lab.provision(number), kind.exit_code)
         lab.desk.repair(module)
     lab.desk.fault(lab.module(3), "meter-silent")
-    tried.expect("no pulses", await lab.provision(3), faults.PULSES.code)
+    tried.expect("no pulses", await lab.provision(3), faults.PULSES.exit_code)
     lab.desk.repair(lab.module(3))
 
 
@@ -82,23 +82,23 @@ async def of_the_host(lab: Site, folder: Path, tried: Tried) -> None:
     old_s = int(datetime.datetime(2025, 6, 1, tzinfo=datetime.UTC).timestamp())
     with clock_file(folder, old_s) as path:
         said = await lab.provision(1, "--clock", path)
-        tried.expect("host clock before 2026", said, faults.HOST_CLOCK.code)
+        tried.expect("host clock before 2026", said, faults.HOST_CLOCK.exit_code)
     year_s = int((datetime.datetime.now(datetime.UTC) + 4000 * DAY).timestamp())
     with clock_file(folder, year_s) as path:
         said = await lab.provision(1, "--clock", path, "--tls", "on", "--ca", good)
-        tried.expect("expired CA", said, faults.CERTIFICATE.code)
+        tried.expect("expired CA", said, faults.CERTIFICATE.exit_code)
     said = await lab.provision(1, "--tls", "on", "--ca", good)
-    tried.expect("broker without TLS", said, faults.CERTIFICATE.code)
+    tried.expect("broker without TLS", said, faults.CERTIFICATE.exit_code)
     with socket.socket() as taken:  # nobody else can come to listen there
         taken.bind((HOST, 0))
         said = await lab.provision(1, "--broker", f"{HOST}:{taken.getsockname()[1]}")
-    tried.expect("broker unreachable", said, faults.BROKER.code)
+    tried.expect("broker unreachable", said, faults.BROKER.exit_code)
     other = Broker(folder / "other", free_port())
     other.start([])
     try:
         where = f"127.0.0.1:{other.address.port}"
         said = await lab.provision(1, "--broker", where)
-        tried.expect("login unknown at the broker", said, faults.LOGIN.code)
+        tried.expect("login unknown at the broker", said, faults.LOGIN.exit_code)
     finally:
         other.kill()
     tried.expect(
@@ -114,13 +114,13 @@ async def of_the_host(lab: Site, folder: Path, tried: Tried) -> None:
 async def of_the_port(lab: Site, folder: Path, tried: Tried) -> None:
     _, *words = lab.desk.words(lab.module(4))
     said = await lab.run("provision", __file__, *words)
-    tried.expect("not a port", said, faults.CONSOLE.code)
+    tried.expect("not a port", said, faults.CONSOLE.exit_code)
     with serial.Serial(str(lab.module(4).console_path), exclusive=True):
-        tried.expect("port in use", await lab.provision(4), faults.CONSOLE.code)
+        tried.expect("port in use", await lab.provision(4), faults.CONSOLE.exit_code)
     for more in (("--point", "9=x"), ("--shard", "5000"), ("--baud", "7")):
         tried.expect(f"words {more}", await lab.provision(4, *more), REFUSED)
     said = await lab.provision(4, "--board", "esp32_generic")
-    tried.expect("another board", said, faults.PROGRAM.code)
+    tried.expect("another board", said, faults.PROGRAM.exit_code)
 
 
 async def of_the_flash(lab: Site, tried: Tried) -> None:
@@ -128,7 +128,7 @@ async def of_the_flash(lab: Site, tried: Tried) -> None:
     module.power_cut()
     module.write_files({"main.py": image.device_files()["main.py"]})
     module.power_on()
-    tried.expect("program missing", await lab.provision(4), faults.PROGRAM.code)
+    tried.expect("program missing", await lab.provision(4), faults.PROGRAM.exit_code)
     module.erase()
     files = {**image.device_files(), "fill.bin": b""}
     for size in range(1_700_000, 0, -4096):  # as much as still leaves room for no file
@@ -140,7 +140,7 @@ async def of_the_flash(lab: Site, tried: Tried) -> None:
         break
     module.write_files(files)
     module.power_on()
-    tried.expect("flash full", await lab.provision(4), faults.STORAGE.code)
+    tried.expect("flash full", await lab.provision(4), faults.STORAGE.exit_code)
     module.erase()
     module.power_on()
 
@@ -150,27 +150,27 @@ async def of_identity(lab: Site, folder: Path, tried: Tried) -> None:
     await lab.provision(6, "--serial", "SN-6")
     lab.desk.repair(lab.module(6))
     said = await lab.provision(5, "--serial", "SN-6")
-    tried.expect("duplicate serial number", said, faults.SERIAL.code)
+    tried.expect("duplicate serial number", said, faults.SERIAL.exit_code)
     said = await lab.provision(6, "--serial", "SN-6", "--point", "1=More", "--meter", "1=pulse:9")
-    tried.expect("another order", said, faults.ORDER.code)
+    tried.expect("another order", said, faults.ORDER.exit_code)
     said = await lab.provision(5)
     assert said.code == 0, said.error
     said = await lab.provision(5, "--module", "gp-55")
-    tried.expect("existing module, another name", said, faults.EXISTING.code)
+    tried.expect("existing module, another name", said, faults.EXISTING.exit_code)
     data = folder / "elsewhere"
     list(prepared(data, free_port(), [0]))
     said = await lab.provision(5, "--data", data)
-    tried.expect("existing module of another host", said, faults.EXISTING.code)
+    tried.expect("existing module of another host", said, faults.EXISTING.exit_code)
     now_s = int(datetime.datetime.now(datetime.UTC).timestamp())
     with clock_file(folder, now_s - 3600) as path:
         said = await lab.provision(4, "--clock", path)
-        tried.expect("host clock behind what it has seen", said, faults.HOST_CLOCK.code)
+        tried.expect("host clock behind what it has seen", said, faults.HOST_CLOCK.exit_code)
     module = lab.module(5)
     module.erase()
     module.power_on()
-    tried.expect("bare, the name in service", await lab.provision(5), faults.EXISTING.code)
+    tried.expect("bare, the name in service", await lab.provision(5), faults.EXISTING.exit_code)
     lab.desk.end_settlement()
-    tried.expect("settlement not running", await lab.provision(4), faults.SETTLE.code)
+    tried.expect("settlement not running", await lab.provision(4), faults.SETTLE.exit_code)
 
 
 async def provisioning(tried: Tried) -> None:

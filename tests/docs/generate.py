@@ -442,7 +442,7 @@ def provision_steps() -> str:
 
 
 def provision_faults() -> str:
-    rows = [(each.code, each.name, f"{each.english}<br>{each.chinese}") for each in faults.KINDS]
+    rows = [(each.exit_code, each.name, "<br>".join(each.remedy)) for each in faults.KINDS]
     return table(("exit code 退出码", "fault 故障", "what to do 处理"), rows)
 
 

@@ -4,9 +4,10 @@ import struct
 
 import pytest
 
+from host_tools.faults import Fault, Kind
 from host_tools.maps import encode
 from host_tools.provisioning import meters
-from host_tools.provisioning.faults import PHASES, SILENT, VALUES, Fault, Kind
+from host_tools.provisioning.faults import PHASES, SILENT, VALUES
 from host_tools.provisioning.order import Meter, meter_of
 from host_tools.simulator.rs485 import crc16
 

@@ -9,7 +9,7 @@ import pytest
 from host_tools import Refused
 from host_tools.config import BrokerAddress, Settings
 from host_tools.provisioning import batch, order
-from host_tools.provisioning.faults import KINDS, SILENT, Fault
+from host_tools.provisioning.faults import KINDS, SILENT
 from host_tools.provisioning.order import Order
 from host_tools.provisioning.steps import Tell
 from host_tools.setup import TARIFF
@@ -86,11 +86,18 @@ def test_a_wifi_password_is_read_from_a_file_of_ours_alone_and_never_shown(tmp_p
 
 
 def test_every_fault_has_its_own_exit_code_and_a_remedy_in_both_languages() -> None:
-    codes = [kind.code for kind in KINDS]
+    codes = [kind.exit_code for kind in KINDS]
     assert len(set(codes)) == len(codes) and all(9 < code < 100 for code in codes)
     for kind in KINDS:
-        assert kind.english.isascii() and any("一" <= char <= "鿿" for char in kind.chinese)
-        assert "\n" not in str(Fault(kind, "what"))
+        english, chinese = kind.remedy
+        assert english.isascii() and any("一" <= char <= "鿿" for char in chinese)
+        assert "\n" not in str(kind.seen("what"))
+
+
+def test_a_fault_is_what_was_seen_then_the_remedy_of_its_kind_or_of_the_moment() -> None:
+    fault = SILENT.seen("no answer 无应答")
+    assert (str(fault), fault.exit_code) == ("no answer 无应答; " + " ".join(SILENT.remedy), 20)
+    assert str(SILENT.seen("busy", ("wait", "请等待"))) == "busy; wait 请等待"
 
 
 class Bench:
@@ -114,7 +121,7 @@ class Bench:
     def provision(self, settings: Settings, wanted: Order, port: str, tell: Tell) -> str:
         self.tried.append(wanted.module)
         if wanted.module in self.faulty:
-            raise Fault(SILENT, "no answer")
+            raise SILENT.seen("no answer")
         return "card"
 
 

@@ -8,8 +8,9 @@ import pytest
 from cryptography import x509
 
 from host_tools import Refused
+from host_tools.faults import Fault
 from host_tools.provisioning import card, certificates
-from host_tools.provisioning.faults import CERTIFICATE, CONSOLE, HOST_CLOCK, SERIAL, Fault
+from host_tools.provisioning.faults import CERTIFICATE, CONSOLE, HOST_CLOCK, SERIAL
 from host_tools.provisioning.record import Record, Records, Step
 from tests.firmware.certificates import authority, issue
 from tests.host_tools.provisioning.test_order import ordered
