@@ -26,7 +26,7 @@ from host_tools.provisioning.steps import DONE, WRITE, Tell
 LISTS = {"point", "meter", "relay", "tariff"}
 PATHS = {"wifi_secret", "ca", "ca_key"}
 WHOLES = {"shard", "baud", "poll_ms"}
-TEXTS = {"module", "board", "serial", "parity", "wifi", "broker", "tls", "ntp", "gateway"}
+TEXTS = {"module", "was", "board", "serial", "parity", "wifi", "broker", "tls", "ntp", "gateway"}
 COLUMNS = ("port", *sorted(LISTS | PATHS | WHOLES | TEXTS), "auto_close")
 PARALLEL_MAX = 16
 REFUSED = 2

@@ -47,16 +47,12 @@ def written(data: Path, record: Record, order: Order) -> Path:
 
 
 def card(record: Record, order: Order) -> dict[str, object]:
-    words = {name: (english, chinese) for name, english, chinese in STEPS}
-    steps = [
-        {**asdict(record.steps[name]), "check": words[name][0], "check_zh": words[name][1]}
-        for name in words
-        if name in record.steps
-    ]
+    steps = _steps(record)
     return {
         "serial": record.serial,
         "chip": record.chip,
         "module": record.module,
+        "before": [_earlier(each) for each in record.before],
         "shard": order.shard,
         "board": order.board,
         "points": {str(each.point): each.label for each in order.points},
@@ -69,6 +65,26 @@ def card(record: Record, order: Order) -> dict[str, object]:
     }
 
 
+def _steps(record: Record) -> list[dict[str, object]]:
+    words = {name: (english, chinese) for name, english, chinese in STEPS}
+    return [
+        {**asdict(record.steps[name]), "check": words[name][0], "check_zh": words[name][1]}
+        for name in words
+        if name in record.steps
+    ]
+
+
+def _earlier(record: Record) -> dict[str, object]:
+    """An identity that the chip had before."""
+    return {
+        "module": record.module,
+        "begun_s": record.begun_s,
+        "finished_s": record.finished_s,
+        "fault": record.fault,
+        "steps": _steps(record),
+    }
+
+
 def page(record: Record, order: Order) -> str:
     told = card(record, order)
     points = ", ".join(f"{each.point}: {each.label}" for each in order.points)
@@ -76,6 +92,9 @@ def page(record: Record, order: Order) -> str:
     head += _row("chip 芯片", record.chip) + _row("points 用电点", points)
     head += _row("begun 开始", _instant(record.begun_s))
     head += _row("finished 完成", _instant(record.finished_s))
+    for each in record.before:
+        lived = f"{each.module}: {_instant(each.begun_s)}, {_instant(each.finished_s)}"
+        head += _row("before, begun, finished 此前身份、开始、完成", lived)
     rows = []
     for name, english, chinese in STEPS:
         step = record.steps.get(name)

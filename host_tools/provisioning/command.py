@@ -13,7 +13,7 @@ from pathlib import Path
 from host_tools import Refused
 from host_tools.config import Settings
 from host_tools.keys import KEYS_FOLDER, KeyFiles
-from host_tools.provisioning import batch, card, order
+from host_tools.provisioning import batch, card, lives, order
 from host_tools.provisioning.console import opened
 from host_tools.provisioning.order import Order
 from host_tools.provisioning.steps import BEGIN, DONE, STEPS, Provisioning, Tell
@@ -49,6 +49,10 @@ def run(arguments: argparse.Namespace) -> int:
     begun_s = time.monotonic()
     page = provision(settings, wanted, arguments.port, Progress().tell)
     print(f"{wanted.module}: commissioned 已投运, {time.monotonic() - begun_s:.1f} s, {page}")
+    with database.opened(settings.store()) as store:
+        next_ = lives.onward(store, wanted)
+    if next_:
+        print(next_)
     return 0
 
 

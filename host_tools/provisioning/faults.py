@@ -29,10 +29,10 @@ EXISTING = Kind(
     12,
     SEEN,
     (
-        "it belongs to somebody: retire or replace it with gridpurse module, or erase it with"
-        " gridpurse flash --erase-journal MAC --erase-files MAC",
-        "该模块已有身份：请用 gridpurse module 停用或更换，或用"
-        " gridpurse flash --erase-journal MAC --erase-files MAC 清空",
+        "it belongs to somebody: retire or replace it with gridpurse module; once erased with"
+        " gridpurse flash --erase-journal MAC --erase-files MAC it is another one, --was OLD",
+        "该模块已有身份：请用 gridpurse module 停用或更换；用"
+        " gridpurse flash --erase-journal MAC --erase-files MAC 清空后须以新身份配置（--was OLD）",
     ),
 )
 SERIAL = Kind(

@@ -85,6 +85,7 @@ class Order:
     ca_key: Path | None
     ntp_host: str
     gateway: tuple[str, int] | None
+    was: str = ""  # the module that this chip was before, whose storage is gone
 
     def settings(self, login: BrokerAddress) -> settings.Module:
         """The module's configuration, version 1."""
@@ -152,6 +153,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The words of one module; a batch takes them as columns of its file."""
     add = parser.add_argument
     add("--module", metavar="ID", default="", help="its name: a-z, 0-9 and -, at most 16")
+    add("--was", metavar="OLD", default="",
+        help="this chip was OLD, its storage is lost or erased; --module is new")  # fmt: skip
     add("--board", choices=BOARDS, help="a folder of boards/")
     add("--serial", default="", help="the number on its type plate (default: the chip's own)")
     add("--shard", type=int, default=0, help="shard of the settlement that owns it (0)")
@@ -183,6 +186,10 @@ def order_of(words: argparse.Namespace) -> Order:
     """The order, or Refused in one line that names the word."""
     if not topics.module_id_ok(words.module):
         raise Refused(f"--module {words.module}: use 1 to 16 of a-z, 0-9 and -")
+    if words.was == words.module:
+        raise Refused(
+            f"--was {words.was}: name it anew with --module; a lost identity is never made again"
+        )
     for name, known in CHOICES.items():
         if getattr(words, name) not in known:
             shown = ", ".join(filter(None, known))
@@ -237,6 +244,7 @@ def order_of(words: argparse.Namespace) -> Order:
         words.ca_key,
         words.ntp,
         gateway,
+        words.was,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from host_tools import Refused
 from host_tools.files import PRIVATE, write_whole
-from host_tools.provisioning.faults import CONSOLE, SERIAL
+from host_tools.provisioning.faults import CONSOLE, EXISTING, SERIAL
 
 FOLDER = "provisioning"
 
@@ -33,6 +33,8 @@ class Step:
 
 @dataclass
 class Record:
+    """`before` are the identities that the chip had, oldest first; theirs is empty."""
+
     serial: str
     module: str
     chip: str
@@ -41,6 +43,17 @@ class Record:
     finished_s: int = 0
     fault: str = ""
     steps: dict[str, Step] = field(default_factory=dict)
+    before: list["Record"] = field(default_factory=list)
+
+    def names(self) -> set[str]:
+        """All that the chip was called, now and before."""
+        return {self.module, *(each.module for each in self.before)}
+
+
+def _record(kept: dict[str, Any]) -> Record:
+    steps = {name: Step(**step) for name, step in kept.pop("steps").items()}
+    before = [_record(each) for each in kept.pop("before", [])]
+    return Record(**kept, steps=steps, before=before)
 
 
 class Records:
@@ -57,9 +70,7 @@ class Records:
 
     def _read(self, path: Path) -> Record | None:
         try:
-            kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            steps = {name: Step(**step) for name, step in kept.pop("steps").items()}
-            return Record(**kept, steps=steps)
+            return _record(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
@@ -89,7 +100,7 @@ class Records:
             yield
 
     def refuse_duplicate(self, serial: str, chip: str, module: str) -> None:
-        """A serial number is of one chip, a chip has one serial number."""
+        """A serial number is of one chip, a chip has one serial number; a name has one life."""
         for other in self.every():
             if other.serial == serial and other.chip != chip:
                 raise SERIAL.seen(
@@ -97,7 +108,19 @@ class Records:
                 )
             if other.chip == chip and other.serial != serial:
                 raise SERIAL.seen(
-                    f"{chip}: this chip is {other.serial}, {other.module} 芯片已登记"
+                    f"{chip}: this chip is {other.serial}, {other.module} 芯片已登记",
+                    (
+                        f"say --serial {other.serial}, or correct the type plate",
+                        f"请加 --serial {other.serial}，或更正铭牌",
+                    ),
+                )
+            if module in other.names() - {other.module}:
+                raise EXISTING.seen(
+                    f"{module}: was the name of {other.serial}, now {other.module} 曾用名",
+                    (
+                        "its key is never written again: give this one another --module",
+                        "其密钥不再写入任何模块，请另取模块名",
+                    ),
                 )
             if other.module == module and other.serial != serial:
                 raise SERIAL.seen(

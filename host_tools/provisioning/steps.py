@@ -15,7 +15,7 @@ from host_tools.config import BrokerAddress, Settings
 from host_tools.faults import Fault
 from host_tools.keys import KEYS_FOLDER, KeyFiles, RootKey
 from host_tools.operations.checks_machine import EARLIEST_S
-from host_tools.provisioning import certificates, login, network, probes, program, trial
+from host_tools.provisioning import certificates, lives, login, network, probes, program, trial
 from host_tools.provisioning.console import Console, digests
 from host_tools.provisioning.faults import (
     BROKER,
@@ -106,13 +106,17 @@ class Provisioning:
         """Where this order stands; Fault when it was another one."""
         self.records.refuse_duplicate(serial, self.chip, self.order.module)
         record = self.records.read(serial)
-        digest = self.order.digest()
+        digest, now_s = self.order.digest(), self.clock.now_s()
+        if self.order.was:
+            with opened(self.settings.store()) as store:
+                record = lives.begun(store, record, self.order, self.chip, now_s)
         if record is None:
-            now_s = self.clock.now_s()
             return Record(serial, self.order.module, self.chip, digest, now_s)
-        if record.finished_s and record.module != self.order.module:
-            raise EXISTING.seen(f"{serial}: is {record.module} of this host 已是 {record.module}")
-        if record.module != self.order.module or (record.finished_s and record.order != digest):
+        if record.module != self.order.module:
+            was = record.module
+            kind = EXISTING if record.finished_s else ORDER
+            raise kind.seen(f"{serial}: is {was} of this host 已是 {was}", lives.again(was))
+        if record.finished_s and record.order != digest:
             raise ORDER.seen(f"{serial}: was begun as {record.module} with other words 参数不一致")
         if record.order != digest:
             record.order = digest
@@ -156,22 +160,34 @@ class Provisioning:
         with opened(self.settings.store()) as store:
             known = store.fleet.module(module)
             heard = known is not None and known.boot_id is not None
+            if not record.finished_s or not check:
+                lives.refuse_ended(store, module)
             owner = self.was if self.was and store.fleet.module(self.was) else ""
         if not check and not self.was:
             said = probes.facts(self.console.run(probes.LEDGERS, 30))["ledgers"][0][0]
             if int(said) < 0:
                 raise STORAGE.seen(f"{self.chip}: no journal partition 无 journal 分区")
+            served = bool(record.steps)  # on record, as this very module
             if int(said):
-                raise EXISTING.seen(f"{self.chip}: its journal holds a ledger 日志中已有账本")
+                raise EXISTING.seen(
+                    f"{self.chip}: its journal holds a ledger 日志中已有账本",
+                    lives.again(module) if served and heard else None,
+                )
             if heard:
-                raise EXISTING.seen(f"{module}: is in service, and this chip is bare 该模块已在用")
+                raise EXISTING.seen(
+                    f"{module}: is in service, and this chip is bare 该模块已在用",
+                    lives.anew(module) if served else lives.elsewhere(module),
+                )
             return "files" in record.steps
         own = self.keys.load(module)
         ours = own is not None and hmac.compare_digest(check, own.check())
         if self.was in ("", module) and ours:
             if heard and not record.steps:
                 raise EXISTING.seen(f"{module}: is this module, and in service 该模块已在用")
-            if not record.finished_s:
+            if record.finished_s:
+                with opened(self.settings.store()) as store:
+                    lives.refuse_lost(store, module)
+            else:
                 self.console.stop_watchdog()  # of the program that ran
             return False
         if owner and owner != module:

@@ -1,0 +1,131 @@
+"""A lab whose hours pass quickly: one meter, its modules, broker and settlement, and commands.
+
+Everything is real but the pace: time runs `FACTOR` times faster for modules, host and commands.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from host_tools.broker import Broker, free_port
+from host_tools.config import DEFAULT_FILE, read_settings
+from host_tools.files import PRIVATE, write_whole
+from host_tools.lab.desk import WIFI_SECRET
+from host_tools.lab.module import UNIT, WIFI, LabModule
+from host_tools.processes import Program, ours
+from host_tools.setup import BROKER_FOLDER, TARIFF, prepared
+from host_tools.simulator.driver import Driver
+from host_tools.simulator.virtual_time import VirtualTime
+from host_tools.store.database import opened
+from host_tools.store.records import Point
+from protocol.units import INTERVAL_S
+from tests.host_tools.genuine import HANG_S
+from tests.system.commands import ROOT
+
+FACTOR = 30
+FOREVER_S = 1 << 40
+
+
+class Said(NamedTuple):
+    code: int | None
+    text: str
+
+
+class FastLab:
+    """Its modules hang on one meter; the contact of the one that `serves` switches the flat."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.time = VirtualTime(int(time.time()) // INTERVAL_S * INTERVAL_S + 60, FACTOR,
+                                folder / "time")  # fmt: skip
+        self._exits = AsyncExitStack()
+
+    async def begin(self, exits: AsyncExitStack) -> None:
+        exits.callback(self.time.close)
+        self._exits = exits
+        port = free_port()
+        list(prepared(self.data, port, [0]))
+        write_whole(self.data / WIFI_SECRET, WIFI[1], PRIVATE)
+        config = self.data / DEFAULT_FILE
+        broker = Broker(
+            self.data.resolve() / BROKER_FOLDER, port, read_settings(config, {}).broker.password
+        )
+        broker.start([])
+        exits.callback(broker.stop)
+        words = ("settle", "--config", str(config), "--clock", str(self.time.path))
+        settlement = Program("settle", ours(*words), self.folder / "settle.log")
+        settlement.start()
+        exits.callback(settlement.end)
+        pace = asyncio.create_task(Driver(self.time).run_for(FOREVER_S))
+        exits.callback(pace.cancel)
+
+    async def module(self, number: int, at: LabModule | None = None) -> LabModule:
+        """A bare module that is off; `at` the meter of another one."""
+        made = LabModule(number, self.time, self.folder / "lab" / str(number), "sdm120")
+        if at is not None:
+            made.household = at.household
+            made.on_relay = at.on_relay
+        await self._exits.enter_async_context(made)
+        self._exits.callback(made.power_cut)
+        made.erase()
+        return made
+
+    async def say(self, *words: object) -> Said:
+        """A command beside all of it, which ends by itself."""
+        where = ("--data", self.data, "--clock", self.time.path)
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "host_tools.cli", *map(str, (*words, *where))),
+            cwd=ROOT,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            out, _ = await asyncio.wait_for(child.communicate(), HANG_S)
+        finally:
+            if child.returncode is None:
+                child.kill()
+        return Said(child.returncode, out.decode())
+
+    async def done(self, *words: object) -> str:
+        said = await self.say(*words)
+        assert said.code == 0, said.text
+        return said.text
+
+    async def refused(self, code: int, *words: object) -> str:
+        """The last line of a command that has to end with this code."""
+        said = await self.say(*words)
+        assert said.code == code, said.text
+        return said.text.splitlines()[-1]
+
+    def provision(self, module: LabModule, name: str, *more: object) -> tuple[object, ...]:
+        """The words that make a module of it."""
+        return (
+            *("provision", module.console_path, "--board", "virtual", "--module", name),
+            *("--point", "0=Flat-1", "--meter", f"0=sdm120:{UNIT}", "--tariff", TARIFF),
+            *("--auto-close", "--poll-ms", 1000, "--wifi", WIFI[0]),
+            *("--wifi-secret", self.data / WIFI_SECRET, *more),
+        )
+
+    def point(self, name: str) -> Point:
+        with opened(self.data, create=False) as store:
+            return store.fleet.point_known(name, 0)
+
+    async def until(self, what: str, ready: Callable[[], object]) -> None:
+        end_s = time.monotonic() + HANG_S
+        while not ready():
+            assert time.monotonic() < end_s, f"not within {HANG_S} s: {what}"
+            await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def fast_lab(folder: Path) -> AsyncIterator[FastLab]:
+    async with AsyncExitStack() as exits:
+        lab = FastLab(folder)
+        await lab.begin(exits)
+        yield lab
