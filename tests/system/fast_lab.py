@@ -6,8 +6,10 @@ Everything is real but the pace: time runs `FACTOR` times faster for modules, ho
 import asyncio
 import sys
 import time
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +22,7 @@ from host_tools.processes import Program, ours
 from host_tools.setup import BROKER_FOLDER, TARIFF, prepared
 from host_tools.simulator.driver import Driver
 from host_tools.simulator.virtual_time import VirtualTime
+from host_tools.simulator.watchdog import Watchdog
 from host_tools.store.database import opened
 from host_tools.store.records import Point
 from protocol.units import INTERVAL_S
@@ -28,6 +31,7 @@ from tests.system.commands import ROOT
 
 FACTOR = 30
 FOREVER_S = 1 << 40
+PATIENCE_MS = FACTOR * 30_000  # of its watchdog: the machine may be busy
 
 
 class Said(NamedTuple):
@@ -36,7 +40,7 @@ class Said(NamedTuple):
 
 
 class FastLab:
-    """Its modules hang on one meter; the contact of the one that `serves` switches the flat."""
+    """A board on a meter of its own, broker and settlement; `point` is what the host knows."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -64,33 +68,46 @@ class FastLab:
         pace = asyncio.create_task(Driver(self.time).run_for(FOREVER_S))
         exits.callback(pace.cancel)
 
-    async def module(self, number: int, at: LabModule | None = None) -> LabModule:
-        """A bare module that is off; `at` the meter of another one."""
-        made = LabModule(number, self.time, self.folder / "lab" / str(number), "sdm120")
-        if at is not None:
-            made.household = at.household
-            made.on_relay = at.on_relay
+    async def board(self) -> LabModule:
+        """Bare, at its meter, switched on."""
+        made = LabModule(1, self.time, self.folder / "lab", "sdm120")
+        made.options = replace(made.options, wdt_ms=PATIENCE_MS)
+        made.watchdog = Watchdog(self.time, PATIENCE_MS, made.bite)
         await self._exits.enter_async_context(made)
         self._exits.callback(made.power_cut)
         made.erase()
+        made.power_on()
         return made
 
-    async def say(self, *words: object) -> Said:
-        """A command beside all of it, which ends by itself."""
+    @asynccontextmanager
+    async def _command(self, words: tuple[object, ...]) -> AsyncIterator[Process]:
         where = ("--data", self.data, "--clock", self.time.path)
         child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "host_tools.cli", *map(str, (*words, *where))),
+            *(sys.executable, "-u", "-m", "host_tools.cli", *map(str, (*words, *where))),
             cwd=ROOT,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
         try:
-            out, _ = await asyncio.wait_for(child.communicate(), HANG_S)
+            yield child
         finally:
             if child.returncode is None:
                 child.kill()
-        return Said(child.returncode, out.decode())
+                await child.wait()
+
+    async def say(self, *words: object) -> Said:
+        """A command beside all of it, which ends by itself."""
+        async with self._command(words) as child:
+            out, _ = await asyncio.wait_for(child.communicate(), HANG_S)
+            return Said(child.returncode, out.decode())
+
+    async def killed(self, part: str, *words: object) -> None:
+        """A command that is killed as soon as it has said something."""
+        async with self._command(words) as child:
+            assert child.stdout
+            while part not in (line := (await child.stdout.readline()).decode()):
+                assert line, f"it ended before {part!r}"
 
     async def done(self, *words: object) -> str:
         said = await self.say(*words)
@@ -116,10 +133,13 @@ class FastLab:
         with opened(self.data, create=False) as store:
             return store.fleet.point_known(name, 0)
 
-    async def until(self, what: str, ready: Callable[[], object]) -> None:
+    async def until(
+        self, what: str, ready: Callable[[], object], seen: Callable[[], str] = str
+    ) -> None:
+        """Waits for what others do; a miss names it, and what is `seen` instead."""
         end_s = time.monotonic() + HANG_S
         while not ready():
-            assert time.monotonic() < end_s, f"not within {HANG_S} s: {what}"
+            assert time.monotonic() < end_s, f"not within {HANG_S} s: {what}; {seen()}"
             await asyncio.sleep(0.05)
 
 
