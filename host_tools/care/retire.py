@@ -13,7 +13,7 @@ from host_tools import Refused
 from host_tools.care.people import Person, add_person, changing, person_of
 from host_tools.keys import KEYS_FOLDER, KeyFiles, Keys
 from host_tools.ordering.kinds import module_of
-from host_tools.settlement import posting
+from host_tools.settlement import posting, settle
 from host_tools.settlement.common import decimal, settings_of
 from host_tools.store import care
 from host_tools.store.database import Store, opened
@@ -86,6 +86,8 @@ def retire(
     for point in store.fleet.points(name):
         _complete(store, point, missing)
         left.append(_closed(store, point, given, person, now_s))
+        # Whatever its flash became, the settled ledger is the one that stands.
+        store.ledgers.agree(point.id, settle.ROLLBACK, now_s)
         for row in (known.of_old(point.id), known.of_new(point.id)):
             if row is not None and row.ended_s is None:
                 known.keep(replace(row, ended_s=now_s))

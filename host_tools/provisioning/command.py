@@ -49,15 +49,12 @@ def run(arguments: argparse.Namespace) -> int:
     begun_s = time.monotonic()
     page = provision(settings, wanted, arguments.port, Progress().tell)
     print(f"{wanted.module}: commissioned 已投运, {time.monotonic() - begun_s:.1f} s, {page}")
-    with database.opened(settings.store()) as store:
-        next_ = lives.onward(store, wanted)
-    if next_:
-        print(next_)
     return 0
 
 
 def provision(settings: Settings, wanted: Order, port: str, tell: Tell) -> str:
-    """The whole checklist. -> path of the report card, which is written after a fault too"""
+    """The whole checklist. -> path of the report card, which is written after a fault too; and
+    on another line what comes next, where the chip was another module"""
     with opened(port) as console:
         run = Provisioning(settings, wanted, console, tell)
         run.refuse_clock()
@@ -70,7 +67,8 @@ def provision(settings: Settings, wanted: Order, port: str, tell: Tell) -> str:
                 tell("card", BEGIN)
                 if record.steps:
                     page = card.written(settings.data_dir, record, wanted)
-            return str(page)
+            with database.opened(settings.store()) as store:
+                return "\n".join(filter(None, (str(page), lives.onward(store, wanted))))
 
 
 class Progress:

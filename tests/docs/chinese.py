@@ -375,10 +375,12 @@ DIFFERENCES = {
     ),
     "storage rollback": (
         "存储回退",
-        "by itself, when the module states the settled entry again",
-        "the module's flash is older than what it had settled, or was made anew. Note the meter's"
-        " register, exchange the module; a restore by command is not there yet",
-        "模块闪存早于已结算的记录或被重建。记录表码并更换模块；尚无远程恢复命令",
+        "by itself, when the module states the settled entry again, or with `module retire`",
+        "the module's flash is older than what it had settled, or was made anew. Exchange the"
+        " module, or take the same board on again as another: `provision --was`, then"
+        " `module replace`, then `module retire`",
+        "模块闪存早于已结算的记录或被重建。更换模块，或以新身份重新启用同一块板：先 `provision --was`，再"
+        " `module replace`，最后 `module retire`",
     ),
     "tariff version behind": (
         "电价版本滞后",

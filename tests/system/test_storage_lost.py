@@ -10,7 +10,8 @@ from pathlib import Path
 from host_tools.care import console
 from host_tools.keys import KeyFiles
 from host_tools.lab.module import OTHER_WIFI, WIFI, LabModule
-from host_tools.settlement import posting
+from host_tools.settlement import posting, settle
+from host_tools.simulator import image
 from host_tools.store.database import Store, opened
 from protocol import ledger
 from protocol.ledger import State
@@ -77,7 +78,7 @@ class Flat:
             balance_ncur = now.state.balance_ncur
             return [
                 *(order.action for order in store.payments.open_commands(NEW)),
-                *self.differences(store),
+                *self.kinds(NEW),
                 *filter(None, (
                     balance_ncur - truth.balance_ncur - PAID_LATE_NCUR,
                     now.state.used_wh - truth.used_wh,
@@ -85,8 +86,11 @@ class Flat:
                 )),
             ]  # fmt: skip
 
-    def differences(self, store: Store) -> list[str]:
-        return [each.kind for each in store.ledgers.differences()]
+    def kinds(self, name: str) -> set[str]:
+        """Of the differences that are open at a module's point."""
+        with opened(self.lab.data, create=False) as store:
+            point = store.fleet.point_known(name, 0)
+            return {each.kind for each in store.ledgers.differences(point.id)}
 
     def owned(self, store: Store) -> list[int]:
         """The accounts of OLD and NEW in the books, credits negative, and what is between them."""
@@ -128,11 +132,24 @@ async def story(folder: Path) -> None:
         await back_from_the_dead(flat, lost)
 
 
+async def begun_anew(flat: Flat) -> None:
+    """The journal alone is gone at first: what the module makes of that, the host holds back."""
+    lab, board = flat.lab, flat.board
+    board.write_partition("journal", image.blank(board.partitions["journal"].size))
+    board.set_wifi(*WIFI)
+    board.power_on()
+    await lab.until("held back", lambda: settle.ROLLBACK in flat.kinds(OLD))
+    for words in ((OLD,), (NEW, "--was", OLD)):
+        told = await lab.refused(12, *lab.provision(board, *words))
+        assert "--erase-journal MAC" in told and "--was OLD" in told.replace(OLD, "OLD"), told
+    assert flat.key_is(OLD) and lab.point(OLD).state == flat.settled
+
+
 async def taken_on_again(flat: Flat) -> None:
     """The technician's part: each refusal names the way, and the way may be broken off."""
     lab, board = flat.lab, flat.board
+    await begun_anew(flat)
     board.erase()
-    board.set_wifi(*WIFI)
     board.power_on()
     for name in (OLD, NEW):
         told = await lab.refused(12, *lab.provision(board, name))

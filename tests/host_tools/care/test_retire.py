@@ -2,10 +2,10 @@
 
 import pytest
 
-from host_tools.settlement import posting, reconcile
+from host_tools.settlement import posting, reconcile, settle
 from protocol import codes
 from protocol.units import UNKNOWN_MODULE
-from tests.host_tools.care.street import CUR, NEW, OLD, Street, begun, opened, used
+from tests.host_tools.care.street import CUR, NEW, OLD, OPENED_S, Street, begun, opened, used
 
 BY = ("--by", "Li Na", "--reason", "work order 7")
 RETIRE = ("module", "retire", OLD, "--yes", *BY)
@@ -80,6 +80,18 @@ def test_payments_that_wait_and_records_that_are_missing_hold_a_retirement(
     assert "4 records are missing" in street.refused(*lost)
     street.done(*lost, "--despite-missing")
     street.sound()
+
+
+def test_a_lost_storage_is_no_open_difference_once_its_module_is_retired(street: Street) -> None:
+    begun(street)
+    street.done(*REPLACE)
+    opened(street)
+    street.settle()
+    point = street.store.fleet.point_known(OLD, 0)
+    street.store.ledgers.differ(point.id, settle.ROLLBACK, "epoch 2", 3, (2, 1), OPENED_S)
+    street.done(*RETIRE)
+    assert street.store.ledgers.differences(point.id) == []
+    assert len(street.store.ledgers.differences(point.id, closed=True)) == 1
 
 
 def test_nothing_happens_that_nobody_confirms(
