@@ -379,8 +379,8 @@ DIFFERENCES = {
         "the module's flash is older than what it had settled, or was made anew. Exchange the"
         " module, or take the same board on again as another: `provision --was`, then"
         " `module replace`, then `module retire`",
-        "模块闪存早于已结算的记录或被重建。更换模块，或以新身份重新启用同一块板：先 `provision --was`，再"
-        " `module replace`，最后 `module retire`",
+        "模块闪存早于已结算的记录或被重建。更换模块，或以新身份重新启用同一块板：先"
+        " `provision --was`，再 `module replace`，最后 `module retire`",
     ),
     "tariff version behind": (
         "电价版本滞后",
