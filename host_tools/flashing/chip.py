@@ -20,11 +20,13 @@ from typing import Any
 import serial
 from serial.tools import list_ports  # type: ignore[import-untyped]
 
+from host_tools import Refused
 from host_tools.faults import Fault
 from host_tools.flashing import faults
 from host_tools.processes import die_with_parent, end
 
 BAUD = 460800
+BAUD_MIN, BAUD_MAX = 9600, 3_000_000
 ROM_BAUD = 115200
 ESPTOOL = (sys.executable, "-P", "-m", "esptool")
 NAME = re.compile(r"^Connected to (\S+) on ", re.M)
@@ -211,6 +213,12 @@ def _environ() -> dict[str, str]:
     """Ours, without what would change esptool's commands; its words plain and at once."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ESPTOOL_")}
     return kept | {"NO_COLOR": "1", "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+
+
+def check_speed(baud: int) -> None:
+    """Refused for what no port can do."""
+    if not BAUD_MIN <= baud <= BAUD_MAX:
+        raise Refused(f"--baud {baud}: must be {BAUD_MIN} to {BAUD_MAX}, such as 115200")
 
 
 def resettable(port: str) -> bool:

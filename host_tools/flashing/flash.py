@@ -27,7 +27,6 @@ from host_tools.flashing.partition_table import Partition
 from host_tools.flashing.plan import KEPT, LEDGER, NAMES, VFS, Region
 from host_tools.flashing.telling import DONE, FAILED, INTERRUPTED, Record
 
-BAUD_MIN, BAUD_MAX = 9600, 3_000_000
 AGAIN_S = 1  # a USB adapter that came loose needs about as long to be back
 
 
@@ -99,8 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def ordered(arguments: argparse.Namespace, record: Record) -> Order:
     """Everything that can be known before the chip is looked at."""
-    if not BAUD_MIN <= arguments.baud <= BAUD_MAX:
-        raise Refused(f"--baud {arguments.baud}: must be {BAUD_MIN} to {BAUD_MAX}, such as 115200")
+    chip.check_speed(arguments.baud)
     board = plan.board(arguments.board)
     with record.step("image", "映像") as step:
         image = micropython_image.read(

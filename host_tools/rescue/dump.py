@@ -45,12 +45,17 @@ def of_file(path: Path) -> Dump:
 
 def of_port(port: str, baud: int, record: Record) -> Dump:
     """Reads only; starts the module again where the port can. A Fault when it does not answer."""
+    chip.check_speed(baud)
     with ExitStack() as stack:
         with record.step("chip", "芯片") as step:
             found = stack.enter_context(chip.Chip(port, baud))
             step.note = f"{found.name}, {found.flash_bytes >> 20} MB, {found.mac}"
         table = found.read(partition_table.AT, partition_table.BYTES, "partition table")
-        rows = _rows(port, table, found.flash_bytes)
+        try:
+            rows = _rows(port, table, found.flash_bytes)
+        except Refused:
+            found.leave()
+            raise
         parts = []
         for name, chinese, row in (
             ("journal", "日志分区", rows[LEDGER]),

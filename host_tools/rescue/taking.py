@@ -103,6 +103,9 @@ def take(
     tenancy = _Person(store, clock, f"rescue of {name}", ())
     consumer = Consumer(store, keys, clock, _Nobody(), tenancy, counters)
     consumer.consume([Delivery(topic, data, None) for data in sealed])
+    if module.gone_s is not None:
+        with store.transaction():
+            store.fleet.gone(name, module.gone_s)  # it has not come back by this
     now = {point.point: point for point in store.fleet.points(name)}
     taken = []
     for number, state in sorted(remains.states.items()):

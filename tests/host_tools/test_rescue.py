@@ -196,6 +196,14 @@ def test_a_payment_that_the_module_credited_before_it_died_is_credited(scene):
     assert scene.state() == scene.firmware.points[0].state
 
 
+def test_a_module_that_is_gone_stays_gone(scene):
+    scene.host.consumer.consume([Delivery(topics.of(topics.WILL, 0, MODULE), b"", (0, 1, 1))])
+    scene.quarters(1)
+    gone_s = scene.store.fleet.module_known(MODULE).gone_s
+    assert gone_s and scene.rescue().whole
+    assert scene.store.fleet.module_known(MODULE).gone_s == gone_s
+
+
 def newest_slot(scene: Scene) -> int:
     """Where the newest record of the ledger lies in the journal."""
     ring = scene.firmware.journal.states
@@ -292,7 +300,9 @@ def test_files_of_another_program_are_refused_with_one_line(scene, capsys):
         )
 
 
-def test_a_retired_module_and_an_absent_file_are_refused(scene, capsys):
+def test_a_retired_module_an_absent_file_and_no_speed_are_refused(scene, capsys):
+    words = (MODULE, "--port", "socket://127.0.0.1:9", "--baud", 0)
+    assert "--baud 0: must be" in unchanged(scene, capsys, *words)
     assert "No such file" in unchanged(scene, capsys, MODULE, "--image", "/nowhere.bin")
     path = scene.image()
     with scene.store.transaction():
