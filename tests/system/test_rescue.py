@@ -30,14 +30,8 @@ class Death(Replacement):
     rescued = 0
 
     async def play(self, hours: int) -> None:
-        world = self.world
-        assert isinstance(world, OneMeter)
+        world = await self.begin()
         old, new = world.modules[OLD], world.modules[NEW]
-        world.settlement.start()
-        old.power_on()
-        await self.seen("old ledger", lambda: bool(self.point(OLD).state.version))
-        self.paid(OLD, 60, "cash-1")
-        await self.seen("supply", lambda: old.relays[0])
         await self.run(hours * HOUR_S)
         world.broker.kill()
         await self.run(hours * HOUR_S)
