@@ -2,6 +2,8 @@
 
 import json
 import random
+import struct
+from binascii import crc32
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,35 @@ def test_a_payment_that_the_module_credited_before_it_died_is_credited(scene):
     assert scene.in_flight() == []
     assert scene.state().topups_ncur == 20 * desks.CUR
     assert scene.state() == scene.firmware.points[0].state
+
+
+def test_an_older_dump_changes_nothing_once_the_host_has_heard_more(scene):
+    scene.quarters(3)
+    older = {"journal": bytes(scene.desk.cells.cells)}
+    scene.quarters(3)
+    scene.send()
+    state = scene.state()
+    told = scene.rescue(**older)
+    assert told.whole and told.points[0].journaled < told.points[0].settled
+    assert scene.state() == state and scene.differences() == []
+
+
+def test_a_balance_that_somebody_wrote_into_the_flash_is_a_difference_and_not_money(scene):
+    scene.quarters(2)
+    wanted = scene.firmware.points[0].state
+    cells, at = bytearray(scene.desk.cells.cells), newest_slot(scene)
+    slot = cells[at : at + journal.STATE_SLOT_BYTES]
+    number, kind, length = struct.unpack_from(journal.HEADER, slot)
+    values = cbor.decode(bytes(slot[journal.HEADER_BYTES : journal.HEADER_BYTES + length]))
+    values[1][3] += 100 * desks.CUR
+    payload = cbor.encode(values)
+    struct.pack_into(journal.HEADER, slot, 0, number, kind, len(payload))
+    whole = (slot[: journal.HEADER_BYTES] + payload).ljust(len(slot) - 4, b"\xff")
+    cells[at : at + len(slot)] = whole + struct.pack("<I", crc32(whole))
+    told = scene.rescue(journal=bytes(cells))
+    assert not told.whole and scene.state() == wanted
+    assert told.points[0].journaled_ncur == wanted.balance_ncur + 100 * desks.CUR
+    assert scene.differences()
 
 
 def test_a_module_that_is_gone_stays_gone(scene):
