@@ -2,8 +2,9 @@
 answered.
 
 The watermark of applied ids lies in the same journal slot as the effect. A top-up is guarded by
-its top-up number besides. What only wall time protects is refused while the clock is invalid. The
-effects themselves are in firmware/effects, loaded when one is ordered and given back after it.
+its top-up number besides. What only wall time protects is refused while the clock is invalid. A
+CLOCK is answered when the clock is set, and judged by that time. The effects themselves are in
+firmware/effects, loaded when one is ordered and given back after it.
 """
 
 import sys
@@ -13,8 +14,9 @@ from firmware import point as points_module
 from protocol import codes, messages
 from protocol.units import BAD_FIELD, EXPIRED, INVALID, MODULE_TARGET, REPLAYED, Malformed
 
-# Action: its module in firmware/effects, whose apply(commands, point, command) -> status raises
-# Malformed for bad arguments; `point` is None for what concerns the whole module.
+# Action: its module in firmware/effects, whose apply(commands, point, command) -> status, or None
+# when it is answered later, raises Malformed for bad arguments; `point` is None for what concerns
+# the whole module.
 EFFECTS = {
     codes.TOPUP: "topup",
     codes.TARIFF: "tariff",
@@ -29,8 +31,9 @@ EFFECTS = {
     codes.DEBT: "debt",
     codes.TRANSFER: "transfer",
     codes.KEY: "key",
+    codes.CLOCK: "clock",
 }
-OF_MODULE = (codes.CONFIG, codes.PLAN, codes.UPDATE, codes.KEY)
+OF_MODULE = (codes.CONFIG, codes.PLAN, codes.UPDATE, codes.KEY, codes.CLOCK)
 # These are safe without a clock: a counter or a version keeps them from being played again.
 COUNTED = (
     codes.TOPUP,
@@ -59,6 +62,7 @@ class Commands:
         self.points = points
         self.answered = {}  # command id: (event sequence of its answer, when), this boot only
         self.detail = 0  # what an effect adds to its answer
+        self.asking = None  # (CLOCK that waits for the time, tick at which it asked), this boot
         self.uplink = None  # whose keys KEY changes
         self.on_statement = None  # asked to send a statement of a point
 
@@ -78,6 +82,10 @@ class Commands:
                 if error.args[0] not in config.NO_ROOM:
                     raise
                 status = codes.REFUSED_FULL
+        if status is not None:
+            self.answer(command, status)
+
+    def answer(self, command, status):
         if status == codes.REFUSED_EXPIRED:
             figures = (EXPIRED, messages.COMMAND, command.id)
             self.events.add(codes.REJECTED, command.target, *figures)
@@ -85,6 +93,14 @@ class Commands:
         self.answered[command.id] = (self.events.seq, self.board.ticks_ms())
         if len(self.answered) > points_module.COMMAND_WINDOW:
             del self.answered[min(self.answered)]
+
+    def set_clock(self, unix_ms):
+        """Take an authenticated time, and answer the order that asked for it."""
+        self.metering.set_clock(unix_ms)
+        if self.asking:
+            command, self.asking, self.detail = self.asking[0], None, 0
+            late = unix_ms // 1000 > command.expires_s
+            self.answer(command, codes.REFUSED_EXPIRED if late else self.finish_module(command))
 
     def repeated(self, command):
         """Our answer is on its way, or the host has had it for long: then somebody else asks."""
@@ -107,6 +123,8 @@ class Commands:
         mark = self.module if point is None else point.slot
         if points_module.seen_id(mark.high, mark.window, command.id):
             return codes.ALREADY
+        if command.action == codes.CLOCK:
+            return None  # our own time is what is in doubt
         if quality == INVALID:
             return None if command.action in COUNTED else codes.REFUSED_CLOCK
         return codes.REFUSED_EXPIRED if now_s > command.expires_s else None

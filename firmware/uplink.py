@@ -31,6 +31,7 @@ _WINDOW_RECORDS = const(128)  # sent and not acknowledged, per stream: then the 
 _HELD_MS = const(3600000)
 TIME_ROUND_TRIP_MS = 10000
 REJECT_EVERY_MS = 60000
+WANTED = const(-1)  # in place of a tick: a hello is to be said at once
 
 
 class Uplink:
@@ -136,6 +137,8 @@ class Uplink:
             self.statements.pop(0)
         more = True
         while more:
+            if self.asked_ms == WANTED:
+                await self.greet()
             more = await self.send_stream(messages.EVENT_STREAM)
             for number in self.points:
                 more = await self.send_stream(number) or more
@@ -229,7 +232,7 @@ class Uplink:
             return
         self.asked_ms = None
         if trip_ms <= TIME_ROUND_TRIP_MS:
-            self.commands.metering.set_clock(answer.time_ms + trip_ms // 2)
+            self.commands.set_clock(answer.time_ms + trip_ms // 2)
 
     def refuse(self, reason):
         """Forged, replayed or malformed: an event, but not a flood of them."""

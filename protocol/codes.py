@@ -20,6 +20,7 @@ UPDATE = const(10)  # [step, ...], see firmware/effects/update.py
 DEBT = const(11)  # [which, owed_ncur, rate, period_s]
 TRANSFER = const(12)  # [amount_ncur, tier period, used_wh to add in it]
 KEY = const(13)  # [salt, check of the new key], see rekey.py
+CLOCK = const(14)  # [] say a hello now, its answer sets the clock
 
 # Relay orders of prepay-rules.md section 13, in brackets its code there; seconds are optional.
 TRIP = const(1)  # (1A) [order, 1 when it is not for credit]

@@ -64,6 +64,7 @@ ACTIONS = {
     11: "debt",
     12: "transfer",
     13: "key",
+    14: "set the clock",
 }
 
 RELAY_ORDERS = {

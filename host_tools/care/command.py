@@ -89,6 +89,32 @@ def confirmed(yes: bool, what: str, word: str) -> None:
         raise Refused(f"{what}: not confirmed, nothing was ordered")
 
 
+def add_clock(parser: argparse.ArgumentParser) -> None:
+    command.add_kind(parser, command.ALL["clock"], required=False)
+    parser.add_argument("--port", help="ask at the module's own console, such as /dev/ttyUSB0")
+    parser.add_argument(
+        "--set", action="store_true", help="order it to ask for the time now, with --by, --reason"
+    )
+
+
+def clock(arguments: argparse.Namespace) -> int:
+    """Shows it, or with --set the order of `gridpurse command clock`."""
+    asked = ("by", "reason", "expires", "reference", "dry_run")
+    given = [f"--{name.replace('_', '-')}" for name in asked if getattr(arguments, name)]
+    if not arguments.set:
+        if given:
+            raise Refused(f"{given[0]}: nothing is ordered without --set; add --set")
+        return status.clock(arguments)
+    if arguments.port is not None:
+        raise Refused("--port: no console sets a clock, the host does; leave --port away")
+    for name in ("--by", "--reason"):
+        if name not in given:
+            raise Refused(f"{name}: is missing; say who has the clock set, and why")
+    del arguments.set, arguments.port, arguments.action  # by either word it is one order
+    arguments.kind = "clock"
+    return command.run(arguments)
+
+
 def add_token(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("module")
     token.add_arguments(parser)
@@ -121,7 +147,7 @@ ACTIONS: dict[str, tuple[str, Add, Run]] = {
     "meter": ("read its meters now", status.add_with_port, meter),
     "relay": ("trip, permit, close, alarm or hold a point", add_relay, move_relay),
     "token": ("print the digits of a booked payment", add_token, print_token),
-    "clock": ("its clock, and when it was set", status.add_with_port, status.clock),
+    "clock": ("its clock and when it was set; --set has it set", add_clock, clock),
     "config": ("compare or try settings", configuration.add_arguments, configuration.run),
     "rescue": ("what a dead one still holds", rescue.add_arguments, rescue.run),
     "replace": ("a new module takes over", replace.add_arguments, replace.run),

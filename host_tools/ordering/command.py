@@ -37,11 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         add_kind(one, kind)
 
 
-def add_kind(parser: argparse.ArgumentParser, kind: Kind) -> None:
-    """The words of one kind of order, and of every order."""
+def add_kind(parser: argparse.ArgumentParser, kind: Kind, required: bool = True) -> None:
+    """The words of one kind of order, and of every order. `required`: a person has to be named;
+    False where one may as well just look."""
     kind.add_arguments(parser)
-    parser.add_argument("--by", required=True, metavar="WHO", help="who orders it")
-    parser.add_argument("--reason", required=True, metavar="TEXT", help="why")
+    parser.add_argument("--by", required=required, metavar="WHO", help="who orders it")
+    parser.add_argument("--reason", required=required, metavar="TEXT", help="why")
     parser.add_argument("--expires", metavar="WHEN", help="2h, 7d, or a date and time with zone")
     parser.add_argument(
         "--reference",

@@ -257,6 +257,13 @@ def _state(asking: Asking) -> Wanted:
     return wanted_at_point(asking, codes.STATE, [], DAY_S, "statement", "申报状态")
 
 
+def _clock(asking: Asking) -> Wanted:
+    """Carries no time: the module asks for it, and takes only our prompt answer."""
+    module = module_of(asking.store, asking.arguments.module)
+    text, text_zh = words.ACTIONS[codes.CLOCK], zh.ACTIONS[codes.CLOCK]
+    return Wanted(module.id, MODULE_TARGET, codes.CLOCK, [], DAY_S, text, text_zh)
+
+
 def _config_arguments(parser: argparse.ArgumentParser) -> None:
     with_module(parser)
     parser.add_argument("file", type=Path, help="TOML with every setting but the password")
@@ -290,5 +297,6 @@ KINDS = {
     "meter": Kind("tell that a meter was exchanged", _meter_arguments, _meter),
     "clear": Kind("clear a latched tamper, or a lock-out", _clear_arguments, _clear),
     "state": Kind("ask for a statement", with_point, _state),
+    "clock": Kind("have the clock set now", with_module, _clock),
     "config": Kind("try new settings", _config_arguments, _config),
 }

@@ -18,6 +18,7 @@ from host_tools.settlement import commands, inbox, seals
 from host_tools.settlement.counters import Counters
 from host_tools.settlement.pricing import Prices
 from host_tools.settlement.refusals import Refusals
+from host_tools.settlement.repeats import Repeats
 from host_tools.settlement.tenancy import Tenancy
 from host_tools.settlement.transport import Delivery, Transport
 from host_tools.store.database import Store
@@ -81,6 +82,7 @@ class Consumer:
         self._told_ms = 0
         self._counters = counters or Counters()
         self._refusals = Refusals()
+        self._repeats = Repeats()
         # Of the batch in hand: (topic, module, reason, detail); told once it is committed.
         self._refused: list[tuple[str, str | None, int, str]] = []
 
@@ -115,6 +117,7 @@ class Consumer:
                 commit_ms = self._clock.ticks_ms()
         except BaseException:
             self._acks.clear()  # some were of this batch; a module asks again
+            self._repeats.forget()
             self._refused.clear()
             raise
         self._count(len(deliveries), readings, began_ms, commit_ms)
@@ -231,7 +234,10 @@ class Consumer:
                 store.fleet.back(module.id)
             if type(message) is Readings and message.epoch <= (module.epoch or 0):
                 # Worked out before anything is written: nothing to undo when it is refused.
-                seq = inbox.receive_readings(store, self._prices, module, message, now_s)
+                known = self._repeats.knows(delivery.payload)
+                seq = inbox.receive_readings(store, self._prices, module, message, now_s, known)
+                if seq >= message.first_seq + len(message.items) - 1:
+                    self._repeats.add(delivery.payload)
                 self._settled(delivery.topic, sender, message.epoch, message.point, seq)
             elif message is None:
                 self._gone(module, delivery, now_s)

@@ -61,11 +61,12 @@ def receive(
 
 
 def receive_readings(
-    store: Store, prices: Prices, module: Module, batch: Readings, now_s: int
+    store: Store, prices: Prices, module: Module, batch: Readings, now_s: int, known: bool = False
 ) -> int:
     """The same for a batch of readings: the settled sequence, or -1 for no acknowledgement.
 
     Of a batch in the epoch we know, or an older one, nothing was written when it is refused.
+    One that is `known` was settled before, the very same bytes.
     """
     stream, epoch = batch.point, batch.epoch
     point = settle.point_of(store, module, stream)
@@ -76,6 +77,8 @@ def receive_readings(
         point = settle.point_of(store, module, stream)
     if batch.first_seq > point.state.seq + 1:
         _park(store, module, batch, now_s)
+    elif known and batch.first_seq + len(batch.items) <= point.state.seq + 1:
+        store.ledgers.count_duplicates(point, len(batch.items))
     else:
         point = _settle(store, prices, point, batch, now_s)
         if store.intake.waits(module.id, stream):

@@ -161,6 +161,7 @@ TARGETS["provisioning"] = {
     "flash_s": ("s", "<=", 60),
     "provision_s": ("s", "<=", 60),
     "kill_points_tried": ("moments", ">=", 100),
+    "kill_points_unreached": ("moments", REPORTED, 0),
     "kill_points_failed": ("moments", "==", 0),
     "faults_tried": ("faults", ">=", 25),
     "faults_without_remedy": ("faults", "==", 0),

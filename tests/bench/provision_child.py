@@ -1,12 +1,15 @@
-"""`gridpurse provision` that is killed at its n-th moment: GRIDPURSE_KILL_AT and _SIGNAL say when.
+"""`gridpurse provision` that is killed at a moment: GRIDPURSE_KILL_AT and _SIGNAL say when.
 
 Moments are the steps and effects that it tells of, and every file that it makes, renames, links or
-removes in the data folder, each seen before it happens. Without a number it prints how many.
+removes in the data folder, each seen before it happens. Each has its name, the same for all
+modules, and how often that has been before. Without one it prints them all.
 """
 
 import os
+import re
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 
 from host_tools import cli
@@ -14,16 +17,20 @@ from host_tools.provisioning import command
 from host_tools.provisioning.steps import LOOK
 
 CHANGES = ("os.rename", "os.link", "os.remove", "os.mkdir")
+IDENTITY = re.compile(r"gp-\d+|[0-9a-f]{12}")
 
 
 class Moments:
-    def __init__(self, at: int, number: signal.Signals, data: str) -> None:
+    def __init__(self, at: str, number: signal.Signals, data: str) -> None:
         self.at, self.number, self.data = at, number, data
+        self.seen: Counter[str] = Counter()
         self.names: list[str] = []
 
     def moment(self, name: str) -> None:
-        self.names.append(name)
-        if len(self.names) - 1 == self.at:
+        name = IDENTITY.sub("ID", name).replace(" ", "_")
+        self.seen[name] += 1
+        self.names.append(f"{name}#{self.seen[name]}")
+        if self.names[-1] == self.at:
             os.kill(os.getpid(), self.number)
 
     def audit(self, event: str, args: tuple[object, ...]) -> None:
@@ -39,7 +46,7 @@ def main() -> int:
     words = sys.argv[1:]
     data = words[words.index("--data") + 1]
     number = signal.Signals(int(os.environ.get("GRIDPURSE_KILL_SIGNAL", signal.SIGKILL)))
-    moments = Moments(int(os.environ.get("GRIDPURSE_KILL_AT", "-1")), number, data)
+    moments = Moments(os.environ.get("GRIDPURSE_KILL_AT", ""), number, data)
     provision = command.provision
 
     def told(settings, wanted, port, tell):
@@ -53,8 +60,8 @@ def main() -> int:
 
     command.provision = told
     code = cli.main(["provision", *words])
-    if moments.at < 0:
-        print("moments", *(name.replace(" ", "_") for name in moments.names))
+    if not moments.at:
+        print("moments", *moments.names)
     return code
 
 

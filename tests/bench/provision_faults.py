@@ -5,6 +5,7 @@ Those of flashing come from flash_proof. Not shown: what only a real chip does.
 
 import asyncio
 import datetime
+import socket
 import struct
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import serial
 from littlefs import LittleFSError
 
-from host_tools.broker import Broker, free_port
+from host_tools.broker import HOST, Broker, free_port
 from host_tools.provisioning import faults
 from host_tools.setup import prepared
 from host_tools.simulator import image
@@ -88,7 +89,9 @@ async def of_the_host(lab: Site, folder: Path, tried: Tried) -> None:
         tried.expect("expired CA", said, faults.CERTIFICATE.exit_code)
     said = await lab.provision(1, "--tls", "on", "--ca", good)
     tried.expect("broker without TLS", said, faults.CERTIFICATE.exit_code)
-    said = await lab.provision(1, "--broker", f"127.0.0.1:{free_port()}")
+    with socket.socket() as taken:  # nobody else can come to listen there
+        taken.bind((HOST, 0))
+        said = await lab.provision(1, "--broker", f"{HOST}:{taken.getsockname()[1]}")
     tried.expect("broker unreachable", said, faults.BROKER.exit_code)
     other = Broker(folder / "other", free_port())
     other.start([])

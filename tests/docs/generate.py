@@ -192,7 +192,9 @@ def numbered(names: str, english: Mapping[int, str], translated: Mapping[int, st
 
 
 def actions() -> str:
-    names = "TOPUP TARIFF RELAY ADJUST CONFIG STATE PLAN CLEAR METER UPDATE DEBT TRANSFER KEY"
+    names = (
+        "TOPUP TARIFF RELAY ADJUST CONFIG STATE PLAN CLEAR METER UPDATE DEBT TRANSFER KEY CLOCK"
+    )
     return numbered(names, words.ACTIONS, chinese.ACTIONS)
 
 

@@ -87,6 +87,39 @@ def test_looking_for_old_entries_is_bounded_and_what_came_too_much_is_refused(
     assert desk.store.fleet.point_known("m1", 0).duplicates == 3
 
 
+def test_the_same_bytes_again_are_counted_without_a_look_into_the_journal(desk: Desk) -> None:
+    made = desk.opened(charges=30)
+    sent = [desk.sender.seal(made.batch(seq, 1)) for seq in range(1, 31)]
+    desk.take(*sent)
+    desk.said()
+    desk.take(*sent[:0:-1])
+    assert desk.store.ledgers.looked_back == 0
+    assert desk.store.fleet.point_known("m1", 0).duplicates == 29
+    (ack,) = desk.said()
+    assert ack.streams == {0: 30}
+    desk.take(desk.sender.seal(made.batch(3, 2)))  # the same records in other bytes
+    assert desk.store.ledgers.looked_back > 0
+    assert desk.store.fleet.point_known("m1", 0).duplicates == 31
+
+
+def test_what_a_failed_transaction_settled_is_not_remembered(
+    desk: Desk, hostile: Hostile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = desk.opened(charges=30)
+    desk.take(made.batch(1, 20))
+    before = desk.journal()
+    _, other = hostile.contradictory(victim(desk, made, 21))
+    ticks = iter([0])
+    with monkeypatch.context() as failing:
+        failing.setattr(desk.clock, "ticks_ms", lambda: next(ticks))
+        with pytest.raises(StopIteration):
+            desk.take(other)
+    assert desk.journal() == before
+    desk.take(made.batch(21, 1), other)
+    assert desk.reasons() == [units.CONTRADICTORY]
+    assert desk.store.fleet.point_known("m1", 0).state == made.states[21]
+
+
 def test_a_refused_message_undoes_itself_and_no_row_of_another(desk: Desk) -> None:
     made = desk.opened(charges=2)
     boot = desk.sender.hello({0: 0}, boot_id=7)

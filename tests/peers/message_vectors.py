@@ -154,6 +154,7 @@ GOOD = {
     "command: meter": command(codes.METER, [250_400]),
     "command: transfer": command(codes.TRANSFER, [-CUR, 24314, -250]),
     "command: key": command(codes.KEY, [bytes(range(16)), bytes(8)], units.MODULE_TARGET),
+    "command: clock": command(codes.CLOCK, [], units.MODULE_TARGET),
     "time": TIME,
     "time: greatest values": messages.Time(U32, WH_MAX, WH_MAX),
 }  # fmt: skip

@@ -26,7 +26,7 @@ BY_KIND = {
 ACTIONS = {
     1: "topup", 2: "tariff", 3: "relay", 4: "adjust", 5: "config", 6: "statement",
     7: "plan", 8: "clear", 9: "meter", 10: "update", 11: "debt",
-    12: "transfer", 13: "key",
+    12: "transfer", 13: "key", 14: "clock",
 }  # fmt: skip
 # What pycddl 0.6.4 lets pass although the contract forbids it; cddl-verifier 1.5.3 refuses all.
 BLIND = (

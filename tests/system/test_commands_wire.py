@@ -82,6 +82,7 @@ def test_money_relay_and_plan_are_ordered_done_and_agreed_upon(tmp_path):
         orders.carried_out("plan", MODULE, "customised", "--until", "2h")
         orders.carried_out("clear", MODULE, 0, "tamper")
         orders.carried_out("state", MODULE, 0)
+        orders.carried_out("clock", MODULE)
         site.until("agreed", site.reconciled)
         state = site.point(MODULE).state
         adjusted_ncur = state.balance_ncur - state.topups_ncur + state.charged_ncur

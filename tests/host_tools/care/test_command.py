@@ -6,6 +6,7 @@ import pytest
 
 from host_tools.care import command, configuration
 from protocol import codes, settings
+from protocol.units import MODULE_TARGET
 from tests.host_tools.care.street import CUR, NEW, OLD, Street, begun, opened
 
 BY = ("--by", "Li Na", "--reason", "work order 7")
@@ -36,6 +37,47 @@ def test_events_and_clock_are_told_with_their_words(street: Street) -> None:
     assert last["event_zh"] == "跳闸" and last["args"] == [1, 0, 0, 4]
     assert [each["event"] for each in street.done("module", "clock", OLD)] == ["clock set"]
     assert "clock set 对时" in street.run("module", "clock", OLD)[1]
+
+
+def test_the_clock_is_ordered_to_be_set_and_it_is_the_order_of_command(street: Street) -> None:
+    begun(street)
+    words = ("--set", OLD, *BY, "--reference", "c-1")
+    rehearsed = street.done("module", "clock", *words, "--dry-run")
+    assert rehearsed["id"] is None and street.ordered(OLD, MODULE_TARGET, codes.CLOCK) == []
+    first = street.done("module", "clock", *words)
+    again = street.done("command", "clock", *words[1:])
+    assert first["id"] == again["id"]
+    (order,) = street.ordered(OLD, MODULE_TARGET, codes.CLOCK)
+    assert order.expires_s - order.issued_s == 86400
+    out = street.run("module", "status", OLD)[1]
+    assert f"waiting 待办 {order.id}: set the clock 立即对时, queued 待发" in out
+    street.settle()
+    (order,) = street.ordered(OLD, MODULE_TARGET, codes.CLOCK)
+    assert order.state == "done"
+    row = street.done("commands", OLD)["commands"][-1]
+    assert (row["who"], row["why"]) == ("Li Na", "work order 7")
+    assert street.done("module", "clock", OLD) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("--set", OLD), "--by"),
+        (("--set", OLD, "--by", "Li Na"), "--reason"),
+        (("--set", OLD, "--reason", "drifts"), "--by"),
+        (("--set", OLD, "--port", "/dev/ttyUSB0", *BY), "--port"),
+        (("--set", "m9", *BY), "m9: no such module"),
+        ((OLD, "--by", "Li Na"), "add --set"),
+        ((OLD, "--dry-run"), "add --set"),
+        ((OLD, "--expires", "2h"), "add --set"),
+    ],
+)
+def test_words_that_do_not_go_together_set_no_clock(
+    street: Street, words: tuple[str, ...], line: str
+) -> None:
+    begun(street)
+    assert line in street.refused("module", "clock", *words)
+    assert street.ordered(OLD, MODULE_TARGET, codes.CLOCK) == []
 
 
 def test_logs_tell_what_was_refused(street: Street) -> None:

@@ -62,6 +62,7 @@ GOOD = {
         ("plan", "m1", "comprehensive", "--cadence", "30s", "--lasting"),
         MODULE_TARGET, codes.PLAN, [2, 30, 0],
     ),
+    "clock": (("clock", "m1"), MODULE_TARGET, codes.CLOCK, []),
 }  # fmt: skip
 
 
@@ -94,6 +95,7 @@ BAD = {
     "permit for a time": (("relay", "m1", 0, "permit", "--for", "1h"), "takes no --for"),
     "no such point": (("relay", "m1", 7, "permit"), "m1/7: no such service point"),
     "no such module": (("plan", "m9", "ordinary", "--lasting"), "m9: no such module"),
+    "no such clock": (("clock", "m9"), "m9: no such module"),
     "expiry over": (("state", "m1", 0, "--expires", "2026-01-01T00:00Z"), "is over already"),
     "expiry without zone": (("state", "m1", 0, "--expires", "2027-01-01T00:00"), "add the zone"),
     "expiry far": (("state", "m1", 0, "--expires", "400d"), "within a year"),
