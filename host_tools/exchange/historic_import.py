@@ -1,0 +1,388 @@
+"""Historic readings of a point into the store: from before its module's first record, once.
+
+A line that is in the store already with the same value is a repeat; one that contradicts it, or
+what the module metered, is refused alone. What is new is checked together with all that files told
+of the point before, so that the order of files makes no difference, and kept with everything the
+checks made of it in one transaction: whatever ends it half way, the next run begins anew. No
+ledger is touched.
+"""
+
+import tomllib
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from host_tools import Refused
+from host_tools.exchange import obis
+from host_tools.exchange.meter_file import MeterFile, meter_of, read_meter
+from host_tools.exchange.readings_csv import DURATION_S_MAX, RefusedLine, utc
+from host_tools.exchange.records import Record
+from host_tools.exchange.series_of import case_of
+from host_tools.store.database import Store
+from host_tools.store.records import Point
+from host_tools.validation import journal
+from host_tools.validation.checking import marked
+from host_tools.validation.historic import CHECKED, IMPORTED, MAIN, REPLACED, Historic, Value
+from host_tools.validation.historic import Version as Made
+from host_tools.validation.meters import kept_document
+from host_tools.validation.processing import Outcome, process
+from host_tools.validation.review import Queue
+from host_tools.validation.series import ACTUAL, MISSING, Case, Interval
+from host_tools.validation.versions import Versions, person
+
+READINGS_MAX = 400_000  # of one file, and of one point
+SLOTS_MAX = 5 * 366 * 96  # five years of quarter-hours: each one missing would be estimated
+_RE_ALIGNED = "V05"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where readings come from: who says so, the file, and the meter file that checks them."""
+
+    who: str
+    why: str
+    file: str
+    digest: bytes
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    fresh: tuple[Value, ...]
+    repeats: int
+    refused: tuple[RefusedLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """`version` of the point's historic readings after it; `outcome` None: nothing to check."""
+
+    sorted: Sorted
+    outcome: Outcome | None
+    version: int
+    reviews: int
+
+
+def master_data(store: Store, point: Point, path: Path | None) -> tuple[str, MeterFile]:
+    """(text, what it says) of the meter file given, or of the one on file of the point. Refused
+    where there is none, and where it is of another usage point than what is there already."""
+    where = f"{point.module}/{point.point}"
+    kept = [each.document for each in Historic(store).versions(point.id) if each.document]
+    on_file = kept_document(store, point)
+    if path is not None:
+        meter = read_meter(path)
+        text = path.read_text(encoding="utf-8")
+    elif on_file is not None:
+        text = on_file
+        meter = meter_of(tomllib.loads(text), f"meter file of {where}")
+    else:
+        raise Refused(f"--meter: {where} has no meter file on file; name one 请指定计量点档案文件")
+    for document in (*kept[-1:], *([on_file] if on_file else [])):
+        name = meter_of(tomllib.loads(document), f"meter file of {where}").usage_point
+        if name != meter.usage_point:
+            raise Refused(
+                f"{where}: is usage point {name} on file, not {meter.usage_point}; name the right"
+                " point or meter file 用电点与档案不符"
+            )
+    return text, meter
+
+
+def take(
+    store: Store,
+    point: Point,
+    meter: MeterFile,
+    origin: Origin,
+    records: Sequence[Record],
+    lines: Sequence[int],
+    now_s: int,
+) -> Taken:
+    """Keeps what is new of a file, whose records have their lines beside them. Refused when it is
+    more, or of a longer time, than a point may have."""
+    person(origin.who, origin.why)
+    historic = Historic(store)
+    known, first_s = historic.number(point.id), journal.first_s(store, point.id)
+    sort = _Sorting(store, point, records, lines, first_s, now_s + meter.limits.future_s).sorted()
+    told = [*historic.imported(point.id), *sort.fresh]
+    _bounded(told, meter.facts.step_s, origin.file)
+    case = case_of(meter, [record_of(meter.usage_point, each) for each in told], now_s)
+    outcome = None
+    if case.intervals or case.registers:
+        outcome = process(case, meter.past, meter.limits)
+    if not sort.fresh and _seen(historic, point, origin):
+        return Taken(sort, outcome, known, 0)
+    changes = _Changes(historic, point, case, outcome, sort.fresh)
+    with store.transaction():
+        if (historic.number(point.id), journal.first_s(store, point.id)) != (known, first_s):
+            raise Refused(
+                f"{point.module}/{point.point}: its readings have changed meanwhile; run it again"
+                " 读数已变更，请重新执行"
+            )
+        version = _kept(historic, point, origin, changes, now_s)
+        held = outcome.held if outcome else ()
+        reviews = Queue(store).open_historic(point.id, held, now_s)
+    return Taken(sort, outcome, version, reviews)
+
+
+def _bounded(told: Sequence[Value], step_s: int, file: str) -> None:
+    """Refused where all of a point's historic readings would be more than a run can hold."""
+    if len(told) > READINGS_MAX:
+        raise Refused(
+            f"{file}: the point would have {len(told)} historic readings, at most"
+            f" {READINGS_MAX}; import what is newest 历史读数过多，请只导入较新部分"
+        )
+    ends = [at_s for each in told for at_s in (each.start_s, each.end_s)]
+    slots = (max(ends, default=0) - min(ends, default=0)) // step_s
+    if slots > SLOTS_MAX:
+        raise Refused(
+            f"{file}: the point's historic readings would span {slots} intervals, at most"
+            f" {SLOTS_MAX}; import what is newest 历史读数跨度过长，请只导入较新部分"
+        )
+
+
+def _seen(historic: Historic, point: Point, origin: Origin) -> bool:
+    """Whether the same file was checked by the same meter file before."""
+    return any(
+        (each.file_digest, each.document) == (origin.digest, origin.document)
+        for each in historic.versions(point.id)
+    )
+
+
+def _kept(
+    historic: Historic, point: Point, origin: Origin, changes: "_Changes", now_s: int
+) -> int:
+    """Adds what the file said as one version, and what the checks made of it as the next one."""
+    version = historic.number(point.id)
+    for kind, values in ((IMPORTED, changes.said), (CHECKED, changes.checked)):
+        if values:
+            codes = {code for each in values for code in each.failed}
+            made = Made(
+                kind, " ".join(sorted(codes)), origin.who, origin.why, now_s, origin.file,
+                origin.digest, origin.document,
+            )  # fmt: skip
+            version = historic.add(point.id, made, values)
+    return version
+
+
+def _span(records: Iterable[Record]) -> tuple[int, int] | None:
+    ends = [at_s for each in records for at_s in (each.start_s, each.end_s)]
+    return (min(ends), max(ends)) if ends else None
+
+
+@lru_cache(maxsize=64)
+def _code(text: str) -> obis.Obis:
+    return obis.parse(text)
+
+
+def record_of(usage_point: str, each: Value) -> Record:
+    """As a file has it: how an estimate of somebody else was made is not known."""
+    return Record(
+        usage_point, _code(each.obis), each.start_s, each.end_s, each.value, each.unit,
+        each.quality,
+    )  # fmt: skip
+
+
+class _Sorting:
+    """Tells new lines, repeats, and lines that contradict something."""
+
+    def __init__(
+        self,
+        store: Store,
+        point: Point,
+        records: Sequence[Record],
+        lines: Sequence[int],
+        first_s: int | None,
+        now_s: int,
+    ) -> None:
+        self._store = store
+        self._point = point
+        self._rows = list(zip(lines, map(_value, records), records, strict=True))
+        self._first_s = first_s
+        self._now_s = now_s
+
+    def sorted(self) -> Sorted:
+        fresh: dict[tuple[str, int, int], Value] = {}
+        repeats = 0
+        refused: list[RefusedLine] = []
+        span = _span(record for _, _, record in self._rows)
+        stored = Historic(self._store).imported(self._point.id, *span) if span else []
+        known = {each.key: each.value for each in stored}
+        taken = _Taken(stored)
+        own = self._own(span)
+        twice = self._contradictory()
+        for number, each, record in self._rows:
+            if record.quality == MISSING:
+                continue
+            if known.get(each.key) == each.value or own.get(each.key) == each.value:
+                repeats += 1
+            elif why := self._why(each, record, known, own, taken, twice):
+                refused.append(RefusedLine(number, why))
+            elif each.key in fresh:
+                repeats += 1
+            else:
+                fresh[each.key] = each
+        return Sorted(tuple(fresh.values()), repeats, tuple(refused))
+
+    def _why(
+        self,
+        each: Value,
+        record: Record,
+        known: dict[tuple[str, int, int], int],
+        own: dict[tuple[str, int, int], int],
+        taken: "_Taken",
+        twice: dict[tuple[str, int, int], list[int]],
+    ) -> str:
+        """Why a line is refused, or ""."""
+        unit = obis.KNOWN[record.obis][0] if record.obis in obis.KNOWN else record.unit
+        if record.unit != unit:
+            return f"unit: {each.obis} is in {unit}, not in {record.unit}"
+        if each.end_s - each.start_s > DURATION_S_MAX:
+            return f"duration_s: must lie between 0 and {DURATION_S_MAX}"
+        if each.key in own:
+            return f"contradicts the module's own reading: {own[each.key]} {unit} there"
+        if self._first_s is not None and each.end_s > self._first_s:
+            return f"ends after the module's first record at {utc(self._first_s)}"
+        if each.end_s > self._now_s:
+            return "ends in the future"
+        if each.key in twice:
+            return f"contradicts another line of the file: {twice[each.key]} {unit}"
+        if each.key in known:
+            return f"contradicts an earlier import: {known[each.key]} {unit} there"
+        over = taken.over(each)
+        if over:
+            return f"overlaps an earlier import from {utc(over[0])} to {utc(over[1])}"
+        return ""
+
+    def _contradictory(self) -> dict[tuple[str, int, int], list[int]]:
+        """Values of what the file tells more than once and not the same: none of them counts."""
+        told: dict[tuple[str, int, int], set[int]] = {}
+        for _, each, record in self._rows:
+            if record.quality != MISSING:
+                told.setdefault(each.key, set()).add(each.value)
+        return {key: sorted(values) for key, values in told.items() if len(values) > 1}
+
+    def _own(self, span: tuple[int, int] | None) -> dict[tuple[str, int, int], int]:
+        """The module's own readings and registers, where the file has any of that time."""
+        if span is None or self._first_s is None or span[1] < self._first_s:
+            return {}
+        rows = journal.rows_of(self._store, self._point.id, 1)
+        standing = Versions(self._store).standing(self._point.id)
+        out: dict[tuple[str, int, int], int] = {}
+        for row in rows:
+            out[MAIN, row.time_s, row.time_s] = row.register_wh
+            if row.is_charge() and row.from_s < row.time_s:
+                reading = standing.get(row.seq) or journal.reading_of(row)
+                out[MAIN, row.from_s, row.time_s] = row.energy_wh
+                out[MAIN, reading.start_s, reading.end_s] = reading.energy_wh
+        return out
+
+
+class _Taken:
+    """The time that intervals of earlier imports take, by their code."""
+
+    def __init__(self, stored: Iterable[Value]) -> None:
+        self._spans: dict[str, list[tuple[int, int]]] = {}
+        for each in stored:  # in order of their start
+            if each.start_s == each.end_s:
+                continue
+            spans = self._spans.setdefault(each.obis, [])
+            if spans and each.start_s < spans[-1][1]:
+                spans[-1] = spans[-1][0], max(spans[-1][1], each.end_s)
+            else:
+                spans.append((each.start_s, each.end_s))
+
+    def over(self, each: Value) -> tuple[int, int] | None:
+        """What an interval shares time with."""
+        spans = self._spans.get(each.obis, [])
+        place = bisect_right(spans, (each.end_s - 1, 1 << 62)) - 1
+        if each.start_s == each.end_s or place < 0 or spans[place][1] <= each.start_s:
+            return None
+        return spans[place]
+
+
+def _value(record: Record) -> Value:
+    quality = record.quality
+    if record.obis == obis.IMPORT and not record.is_register():
+        quality = quality or ACTUAL  # until a check says otherwise
+    return Value(
+        str(record.obis), record.start_s, record.end_s, record.value, quality, unit=record.unit
+    )
+
+
+class _Changes:
+    """`said`: what the file told, with the checks that it failed; `checked`: what came of it
+    where that is something else. What a person decided stands."""
+
+    def __init__(
+        self,
+        historic: Historic,
+        point: Point,
+        case: Case,
+        outcome: Outcome | None,
+        fresh: Sequence[Value],
+    ) -> None:
+        self.said: list[Value] = list(fresh)
+        self.checked: list[Value] = []
+        if outcome is None:
+            return
+        made = {(each.start_s, each.end_s): each for each in _slots(case, outcome)}
+        first = {
+            (each.start_s, each.end_s): each.failed for each in marked(case.known, outcome.first)
+        }
+        self.said = [each._replace(failed=_failed(each, first)) for each in fresh]
+        stands = {each.key: each for each in historic.standing(point.id)}
+        stands |= {each.key: each for each in self.said}
+        decided = historic.decided(point.id)
+        for key, each in stands.items():
+            if each.is_interval_of_import() and key not in decided:
+                self._compare(each, made, first)
+        for (start_s, end_s), one in made.items():
+            if (MAIN, start_s, end_s) not in stands:
+                self.checked.append(_checked(one))
+
+    def _compare(
+        self,
+        each: Value,
+        made: dict[tuple[int, int], Interval],
+        first: dict[tuple[int, int], tuple[str, ...]],
+    ) -> None:
+        """Adds what stands instead of one that stands now, where that is something else."""
+        one = made.get((each.start_s, each.end_s))
+        if one is None:
+            failed = _failed(each, first) or (_RE_ALIGNED,)
+            wanted = each._replace(quality=MISSING, origin=REPLACED, failed=failed)
+        elif one.quality == MISSING:  # what was told of it stays to be seen
+            wanted = each._replace(quality=MISSING, failed=one.failed)
+        else:
+            wanted = _checked(one)
+        if (wanted.value, wanted.quality, wanted.origin) != (
+            each.value, each.quality, each.origin
+        ):  # fmt: skip
+            self.checked.append(wanted)
+
+
+def _failed(each: Value, first: dict[tuple[int, int], tuple[str, ...]]) -> tuple[str, ...]:
+    own = each.is_interval_of_import()
+    return first.get((each.start_s, each.end_s), ()) if own else each.failed
+
+
+def _checked(one: Interval) -> Value:
+    return Value(
+        MAIN, one.start_s, one.end_s, one.energy_wh, one.quality, 0, one.origin or IMPORTED,
+        one.failed,
+    )  # fmt: skip
+
+
+def _slots(case: Case, outcome: Outcome) -> Iterator[Interval]:
+    """The outcome with what is missing in intervals of one step, so that each can be decided."""
+    step_s = case.facts.step_s
+    for each in outcome.intervals:
+        if each.quality != MISSING:
+            yield each
+            continue
+        low = each.start_s
+        while low < each.end_s:
+            high = min(low // step_s * step_s + step_s, each.end_s)
+            yield replace(each, start_s=low, end_s=high, origin="missing")
+            low = high
