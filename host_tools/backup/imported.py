@@ -4,7 +4,7 @@ which is over the version before it too."""
 from collections.abc import Iterator
 
 from host_tools.store.sql import Database
-from host_tools.validation.historic import FIRST, Version, sealed, value_of
+from host_tools.validation.historic import FIRST, sealed, value_of, version_of
 
 HISTORY = "historic readings"
 
@@ -32,7 +32,7 @@ def wrong(database: Database) -> Iterator[tuple[str, str, str]]:
     for row in store.execute(_VERSIONS).fetchall():
         point_id, module, number, version, readings, digest = row[:6]
         where = f"{module}/{number} version {version}"
-        made = Version(*row[6:12], file_digest=bytes(row[12]), document=row[13])
+        made = version_of(row[6:])
         values = [value_of(each) for each in store.execute(_READINGS, (point_id, version))]
         if version != counted.get(point_id, 0) + 1:
             yield HISTORY, where, "the version before it is missing"

@@ -31,10 +31,12 @@ from host_tools.validation.processing import Outcome, process
 from host_tools.validation.review import Queue
 from host_tools.validation.series import ACTUAL, MISSING, Case, Interval
 from host_tools.validation.versions import Versions, person
+from protocol import ledger
 
 READINGS_MAX = 400_000  # of one file, and of one point
 SLOTS_MAX = 5 * 366 * 96  # five years of quarter-hours: each one missing would be estimated
 _RE_ALIGNED = "V05"
+_METERED = (ledger.CHARGE, ledger.OPENING, ledger.TRANSFER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,9 +216,13 @@ class _Sorting:
         for number, each, record in self._rows:
             if record.quality == MISSING:
                 continue
-            if known.get(each.key) == each.value or own.get(each.key) == each.value:
+            unit = obis.KNOWN[record.obis][0] if record.obis in obis.KNOWN else record.unit
+            if record.unit != unit:
+                why = f"unit: {each.obis} is in {unit}, not in {record.unit}"
+                refused.append(RefusedLine(number, why))
+            elif each.value == known.get(each.key) or each.value in own.get(each.key, ()):
                 repeats += 1
-            elif why := self._why(each, record, known, own, taken, twice):
+            elif why := self._why(each, known, own, taken, twice):
                 refused.append(RefusedLine(number, why))
             elif each.key in fresh:
                 repeats += 1
@@ -227,28 +233,25 @@ class _Sorting:
     def _why(
         self,
         each: Value,
-        record: Record,
         known: dict[tuple[str, int, int], int],
-        own: dict[tuple[str, int, int], int],
+        own: dict[tuple[str, int, int], list[int]],
         taken: "_Taken",
         twice: dict[tuple[str, int, int], list[int]],
     ) -> str:
         """Why a line is refused, or ""."""
-        unit = obis.KNOWN[record.obis][0] if record.obis in obis.KNOWN else record.unit
-        if record.unit != unit:
-            return f"unit: {each.obis} is in {unit}, not in {record.unit}"
         if each.end_s - each.start_s > DURATION_S_MAX:
             return f"duration_s: must lie between 0 and {DURATION_S_MAX}"
-        if each.key in own:
-            return f"contradicts the module's own reading: {own[each.key]} {unit} there"
         if self._first_s is not None and each.end_s > self._first_s:
+            if each.key in own:
+                value = own[each.key][-1]
+                return f"contradicts the module's own reading: {value} {each.unit} there"
             return f"ends after the module's first record at {utc(self._first_s)}"
         if each.end_s > self._now_s:
             return "ends in the future"
         if each.key in twice:
-            return f"contradicts another line of the file: {twice[each.key]} {unit}"
+            return f"contradicts another line of the file: {twice[each.key]} {each.unit}"
         if each.key in known:
-            return f"contradicts an earlier import: {known[each.key]} {unit} there"
+            return f"contradicts an earlier import: {known[each.key]} {each.unit} there"
         over = taken.over(each)
         if over:
             return f"overlaps an earlier import from {utc(over[0])} to {utc(over[1])}"
@@ -262,19 +265,22 @@ class _Sorting:
                 told.setdefault(each.key, set()).add(each.value)
         return {key: sorted(values) for key, values in told.items() if len(values) > 1}
 
-    def _own(self, span: tuple[int, int] | None) -> dict[tuple[str, int, int], int]:
-        """The module's own readings and registers, where the file has any of that time."""
+    def _own(self, span: tuple[int, int] | None) -> dict[tuple[str, int, int], list[int]]:
+        """The module's own readings and registers, where the file has any of that time; of a
+        corrected one both values."""
         if span is None or self._first_s is None or span[1] < self._first_s:
             return {}
         rows = journal.rows_of(self._store, self._point.id, 1)
         standing = Versions(self._store).standing(self._point.id)
-        out: dict[tuple[str, int, int], int] = {}
+        out: dict[tuple[str, int, int], list[int]] = {}
         for row in rows:
-            out[MAIN, row.time_s, row.time_s] = row.register_wh
+            if row.kind in _METERED:
+                out.setdefault((MAIN, row.time_s, row.time_s), []).append(row.register_wh)
             if row.is_charge() and row.from_s < row.time_s:
-                reading = standing.get(row.seq) or journal.reading_of(row)
-                out[MAIN, row.from_s, row.time_s] = row.energy_wh
-                out[MAIN, reading.start_s, reading.end_s] = reading.energy_wh
+                own = journal.reading_of(row)
+                for each in (own, standing.get(row.seq, own)):
+                    key = MAIN, each.start_s, each.end_s
+                    out.setdefault(key, []).append(each.energy_wh)
         return out
 
 

@@ -7,6 +7,7 @@ into another file, or into the store as readings from before the point's module.
 import argparse
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -117,7 +118,10 @@ def _into_store(arguments: argparse.Namespace) -> int:
         source = _of_this_point(found, meter, arguments.meter or Path(f"{module}/{number}"))
         if digest != _digest(arguments.source):
             raise Refused(f"{arguments.source}: changed while it was read; run it again")
-        origin = Origin(who, why, arguments.source.name, digest, document)
+        if not source.records and not source.refused:
+            raise Refused(f"{arguments.source}: no reading in it; nothing to import 文件无读数")
+        name = os.fsencode(arguments.source.name).decode(errors="replace")
+        origin = Origin(who, why, name, digest, document)
         now_s = settings.clock().now_s()
         taken = historic_import.take(
             store, point, meter, origin, source.records, source.lines, now_s

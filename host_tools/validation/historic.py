@@ -100,7 +100,7 @@ class Historic:
             f"SELECT {_HEAD} FROM history_versions WHERE point_id = ? ORDER BY version",  # noqa: S608
             (point_id,),
         ).fetchall()
-        return [Version(*row[:6], file_digest=bytes(row[6]), document=row[7]) for row in rows]
+        return [version_of(row) for row in rows]
 
     def imported(self, point_id: int, from_s: int = 0, to_s: int = END_S) -> list[Value]:
         """What files told of a span, both ends of it included."""
@@ -173,9 +173,14 @@ class Historic:
         return [value_of(row) for row in rows]
 
 
+def version_of(row: Sequence[Any]) -> Version:
+    """A row of `history_versions`, its columns in the order of a Version."""
+    return Version(*[*row[:6], bytes(row[6]), row[7]])
+
+
 def value_of(row: Sequence[Any]) -> Value:
     """A row of `history_readings`, its columns in the order of a Value."""
-    return Value(*row[:7], failed=tuple(row[7].split()), unit=row[8])
+    return Value(*[*row[:7], tuple(row[7].split()), row[8]])
 
 
 def sealed(
@@ -186,10 +191,8 @@ def sealed(
         point_id, version, made.kind, made.rule, made.who, made.why, made.at_s, made.file,
         made.file_digest.hex(), made.document,
     ]  # fmt: skip
-    told = hashlib.sha256(before + json.dumps(head).encode())
-    for each in sorted(values, key=lambda value: value.key):
-        told.update(json.dumps(each).encode())
-    return told.digest()
+    rows = sorted(values, key=lambda value: value.key)
+    return hashlib.sha256(before + json.dumps([head, rows]).encode()).digest()
 
 
 def usable(store: Store, point: Point, from_s: int, to_s: int) -> list[Interval]:

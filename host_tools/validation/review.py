@@ -90,7 +90,7 @@ _COLUMNS = (
 
 
 def _item(row: Sequence[Any]) -> Item:
-    return Item(*row[:-1], history=bool(row[-1]))
+    return Item(*[*row[:-1], bool(row[-1])])
 
 
 class Queue:

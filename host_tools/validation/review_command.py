@@ -110,7 +110,7 @@ def _row(item: Item, point: Point) -> tuple[object, ...]:
     name = f"{item.code} {check.name} {check.name_zh}" if check else f"{item.code} 异议"
     action = f"{item.action} {ACTIONS_ZH.get(item.action, '')}".rstrip()
     state = f"{item.state} {STATES_ZH[item.state]}"
-    where = f"{point.module}/{point.point}"
+    where = f"{point.module}/{point.point}" + (" history 历史" if item.history else "")
     return item.id, where, name, item.start_s, item.end_s, action, item.detail, state
 
 
