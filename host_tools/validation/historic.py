@@ -85,6 +85,7 @@ class Historic:
 
     def __init__(self, store: Store) -> None:
         self._connection = connection_of(store)
+        self._database = store._database
 
     def number(self, point_id: int) -> int:
         """The version of a point's historic readings; 0: it has none."""
@@ -148,11 +149,8 @@ class Historic:
                 made.file_digest, made.document, len(kept), digest,
             ),
         )  # fmt: skip
-        self._connection.executemany(
-            f"INSERT INTO history_readings (point_id, {_VALUE})"  # noqa: S608
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            ((point_id, *each[:7], " ".join(each.failed), each.unit) for each in kept),
-        )
+        rows = ((point_id, *each[:7], " ".join(each.failed), each.unit) for each in kept)
+        self._database.fill("history_readings", ("point_id", *_VALUE.split(", ")), rows)
         return version
 
     def _digest(self, point_id: int, version: int) -> bytes:

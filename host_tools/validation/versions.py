@@ -25,7 +25,6 @@ class Connection(Protocol):
     """What is asked of a database, whichever it is."""
 
     def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> Rows: ...
-    def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> Rows: ...
 
 
 def connection_of(store: Store) -> Connection:

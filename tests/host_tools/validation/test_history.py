@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -193,6 +193,34 @@ def test_hours_are_split_over_the_grid_and_count_once(past: Past) -> None:
     assert sum(each.energy_wh for each in found) == sum(row.value for row in rows)
     kept = past.kept()
     assert past.imported(past.file(rows))[1]["repeats"] == 24 and past.kept() == kept
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_files_tell_no_time_counts_twice(past: Past, seed: int) -> None:
+    """Hours, minutes beside the grid, overlaps, leaps, holes, estimates of others: in pieces."""
+    rng = random.Random(seed)
+    rows: list[Record] = []
+    at_s = MIDNIGHT_S - 4 * DAY_S
+    while at_s < MIDNIGHT_S - 3600:
+        step_s = rng.choice((900, 900, 900, 900, 901, 300, 1800, 3600))
+        quality = rng.choice(("", "A", "A", "E", "M", "N"))
+        value = 0 if quality == "N" else rng.choice((100, 180, 230, -5, 9_000))
+        rows.append(Record("CN-1", obis.IMPORT, at_s, at_s + step_s, value, quality=quality))
+        if rng.random() < 0.05:
+            rows.append(replace(rows[-1], start_s=at_s + 60, value=7, quality="A"))
+        at_s += rng.choice((step_s, step_s, step_s, step_s, 3 * 900))
+    rows += [row for row in days(4) if row.is_register()]
+    rng.shuffle(rows)
+    for low in range(0, len(rows), 70):
+        past.judged.orderly.run(*past.words(past.file(rows[low : low + 70])))
+        found = historic.usable(past.store, past.judged.point(), 0, MIDNIGHT_S)
+        assert found
+        assert all(a.end_s <= b.start_s for a, b in pairwise(found)), "overlap"
+    kept = past.kept()
+    for low in range(0, len(rows), 70):
+        past.judged.orderly.run(*past.words(past.file(rows[low : low + 70])))
+    assert past.kept() == kept
+    assert verify(past) == (0, [])
 
 
 def test_the_day_of_the_clock_change_has_its_hundred_quarters(past: Past) -> None:
