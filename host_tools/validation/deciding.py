@@ -12,10 +12,10 @@ from host_tools.store.database import Store
 from host_tools.store.records import Point
 from host_tools.validation import adjusting, historic, historic_deciding, journal
 from host_tools.validation.adjusting import RERATING, Cause, Ordered
+from host_tools.validation.edits import edits
 from host_tools.validation.estimating import estimate
 from host_tools.validation.journal import Row
-from host_tools.validation.meters import Meter, meter_at
-from host_tools.validation.physics import energy_max_wh
+from host_tools.validation.meters import meter_at
 from host_tools.validation.review import NOTHING, SET, VERIFY, Item, Queue
 from host_tools.validation.series import (
     ACTUAL,
@@ -72,7 +72,12 @@ def decide(
         made = [_verified(each, standing.get(each.seq)) for each in raw]
     elif what == SET:
         meter = meter_at(store, point, _book(store, point))
-        made = _set(item, raw, standing, values_wh or {}, meter)
+        made = [
+            standing.get(own.seq, own)._replace(
+                energy_wh=energy_wh, quality=MANUAL, origin="manual"
+            )
+            for own, energy_wh in edits(item, raw, values_wh or {}, meter)
+        ]
     else:
         made = _guessed(store, point, rows, raw, standing)
     news = [each for each in made if _is_news(each, standing.get(each.seq))]
@@ -115,38 +120,6 @@ def _verified(raw: Reading, stands: Reading | None) -> Reading:
     if kept.quality == MISSING:
         kept = kept._replace(energy_wh=raw.energy_wh)
     return kept._replace(quality=VERIFIED)
-
-
-def _set(
-    item: Item,
-    raw: Sequence[Reading],
-    standing: Mapping[int, Reading],
-    values: Mapping[int, int],
-    meter: Meter,
-) -> list[Reading]:
-    """Manual values by the start of their interval."""
-    if not values:
-        raise Refused(
-            f"review {item.id}: give the corrected values with --set 须用 --set 给出更正值"
-        )
-    starts = {each.start_s: each for each in raw}
-    out = []
-    for start_s, energy_wh in sorted(values.items()):
-        own = starts.get(start_s)
-        if own is None:
-            raise Refused(
-                f"review {item.id}: no interval of it begins at {start_s}; see `gridpurse review"
-                f" show {item.id}` 其中无此起始时刻的时段"
-            )
-        most_wh = energy_max_wh(meter.facts, meter.limits, own.end_s - own.start_s)
-        if not 0 <= energy_wh <= most_wh:
-            raise Refused(
-                f"review {item.id}: {energy_wh} Wh is out of range, the connection carries"
-                f" {most_wh} Wh; `gridpurse validate --meter` says what it is 电量超出接线所能"
-            )
-        kept = standing.get(own.seq, own)
-        out.append(kept._replace(energy_wh=energy_wh, quality=MANUAL, origin="manual"))
-    return out
 
 
 def _guessed(

@@ -98,7 +98,8 @@ class Historic:
     def versions(self, point_id: int) -> list[Version]:
         """How they came about, oldest first."""
         rows = self._connection.execute(
-            f"SELECT {_HEAD} FROM history_versions WHERE point_id = ? ORDER BY version",  # noqa: S608
+            f"SELECT {_HEAD} FROM history_versions"  # noqa: S608
+            " WHERE point_id = ? ORDER BY version",
             (point_id,),
         ).fetchall()
         return [version_of(row) for row in rows]
@@ -142,7 +143,8 @@ class Historic:
         before = self._digest(point_id, version - 1)
         digest = sealed(before, point_id, version, made, kept)
         self._connection.execute(
-            f"INSERT INTO history_versions (point_id, version, {_HEAD}, readings, digest)"  # noqa: S608
+            f"INSERT INTO history_versions"  # noqa: S608
+            f" (point_id, version, {_HEAD}, readings, digest)"
             f" VALUES ({', '.join('?' * 12)})",
             (
                 point_id, version, made.kind, made.rule, made.who, made.why, made.at_s, made.file,

@@ -6,9 +6,9 @@ The energy was billed elsewhere; what changes is what estimates and averages lea
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 
-from host_tools import Refused
 from host_tools.exchange.meter_file import MeterFile, meter_of
 from host_tools.store.database import Store
+from host_tools.validation.edits import edits
 from host_tools.validation.estimating import estimate
 from host_tools.validation.historic import (
     DECIDED,
@@ -19,7 +19,6 @@ from host_tools.validation.historic import (
     Version,
     interval_of,
 )
-from host_tools.validation.physics import energy_max_wh
 from host_tools.validation.review import SET, VERIFY, Item
 from host_tools.validation.series import ACTUAL, MANUAL, MISSING, VERIFIED, Case
 from host_tools.validation.shapes import past_of
@@ -43,7 +42,10 @@ def decide(
         said = historic.imported(item.point_id, item.start_s, item.end_s)
         made = list(_verified(known, {each.key: each for each in said}))
     elif what == SET:
-        made = list(_set(item, known, values_wh, meter))
+        made = [
+            each._replace(value=energy_wh, quality=MANUAL, origin="manual")
+            for each, energy_wh in edits(item, known, values_wh, meter)
+        ]
     else:
         made = list(_guessed(historic, item, known, meter))
     stands = {each.key: each for each in known}
@@ -68,30 +70,6 @@ def _verified(
         if each.quality == ACTUAL or (each.quality == MISSING and each.key in said):
             value = said.get(each.key, each).value
             yield each._replace(value=value, quality=VERIFIED)
-
-
-def _set(
-    item: Item, known: Sequence[Value], values_wh: Mapping[int, int], meter: MeterFile
-) -> Iterator[Value]:
-    if not values_wh:
-        raise Refused(
-            f"review {item.id}: give the corrected values with --set 须用 --set 给出更正值"
-        )
-    starts = {each.start_s: each for each in known}
-    for start_s, energy_wh in sorted(values_wh.items()):
-        own = starts.get(start_s)
-        if own is None:
-            raise Refused(
-                f"review {item.id}: no interval of it begins at {start_s}; see `gridpurse review"
-                f" show {item.id}` 其中无此起始时刻的时段"
-            )
-        most_wh = energy_max_wh(meter.facts, meter.limits, own.end_s - own.start_s)
-        if not 0 <= energy_wh <= most_wh:
-            raise Refused(
-                f"review {item.id}: {energy_wh} Wh is out of range, the connection carries"
-                f" {most_wh} Wh; import again with the right --meter 电量超出接线所能"
-            )
-        yield own._replace(value=energy_wh, quality=MANUAL, origin="manual")
 
 
 def _guessed(
