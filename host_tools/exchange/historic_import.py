@@ -9,13 +9,14 @@ ledger is touched.
 
 import tomllib
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from host_tools import Refused
 from host_tools.exchange import obis
+from host_tools.exchange.historic_changes import Changes
 from host_tools.exchange.meter_file import MeterFile, meter_of, read_meter
 from host_tools.exchange.readings_csv import DURATION_S_MAX, RefusedLine, utc
 from host_tools.exchange.records import Record
@@ -23,19 +24,17 @@ from host_tools.exchange.series_of import case_of
 from host_tools.store.database import Store
 from host_tools.store.records import Point
 from host_tools.validation import journal
-from host_tools.validation.checking import marked
-from host_tools.validation.historic import CHECKED, IMPORTED, MAIN, REPLACED, Historic, Value
+from host_tools.validation.historic import CHECKED, IMPORTED, MAIN, Historic, Value
 from host_tools.validation.historic import Version as Made
 from host_tools.validation.meters import kept_document
 from host_tools.validation.processing import Outcome, process
 from host_tools.validation.review import Queue
-from host_tools.validation.series import ACTUAL, MISSING, Case, Interval
+from host_tools.validation.series import ACTUAL, MISSING
 from host_tools.validation.versions import Versions, person
 from protocol import ledger
 
 READINGS_MAX = 400_000  # of one file, and of one point
 SLOTS_MAX = 5 * 366 * 96  # five years of quarter-hours: each one missing would be estimated
-_RE_ALIGNED = "V05"
 _METERED = (ledger.CHARGE, ledger.OPENING, ledger.TRANSFER)
 
 
@@ -114,7 +113,7 @@ def take(
         outcome = process(case, meter.past, meter.limits)
     if not sort.fresh and _seen(historic, point, origin):
         return Taken(sort, outcome, known, 0)
-    changes = _Changes(historic, point, case, outcome, sort.fresh)
+    changes = Changes(historic, point, case, outcome, sort.fresh)
     with store.transaction():
         if (historic.number(point.id), journal.first_s(store, point.id)) != (known, first_s):
             raise Refused(
@@ -151,9 +150,7 @@ def _seen(historic: Historic, point: Point, origin: Origin) -> bool:
     )
 
 
-def _kept(
-    historic: Historic, point: Point, origin: Origin, changes: "_Changes", now_s: int
-) -> int:
+def _kept(historic: Historic, point: Point, origin: Origin, changes: Changes, now_s: int) -> int:
     """Adds what the file said as one version, and what the checks made of it as the next one."""
     version = historic.number(point.id)
     for kind, values in ((IMPORTED, changes.said), (CHECKED, changes.checked)):
@@ -314,81 +311,3 @@ def _value(record: Record) -> Value:
     return Value(
         str(record.obis), record.start_s, record.end_s, record.value, quality, unit=record.unit
     )
-
-
-class _Changes:
-    """`said`: what the file told, with the checks that it failed; `checked`: what came of it
-    where that is something else. What a person decided stands."""
-
-    def __init__(
-        self,
-        historic: Historic,
-        point: Point,
-        case: Case,
-        outcome: Outcome | None,
-        fresh: Sequence[Value],
-    ) -> None:
-        self.said: list[Value] = list(fresh)
-        self.checked: list[Value] = []
-        if outcome is None:
-            return
-        made = {(each.start_s, each.end_s): each for each in _slots(case, outcome)}
-        first = {
-            (each.start_s, each.end_s): each.failed for each in marked(case.known, outcome.first)
-        }
-        self.said = [each._replace(failed=_failed(each, first)) for each in fresh]
-        stands = {each.key: each for each in historic.standing(point.id)}
-        stands |= {each.key: each for each in self.said}
-        decided = historic.decided(point.id)
-        for key, each in stands.items():
-            if each.is_interval_of_import() and key not in decided:
-                self._compare(each, made, first)
-        for (start_s, end_s), one in made.items():
-            if (MAIN, start_s, end_s) not in stands:
-                self.checked.append(_checked(one))
-
-    def _compare(
-        self,
-        each: Value,
-        made: dict[tuple[int, int], Interval],
-        first: dict[tuple[int, int], tuple[str, ...]],
-    ) -> None:
-        """Adds what stands instead of one that stands now, where that is something else."""
-        one = made.get((each.start_s, each.end_s))
-        if one is None:
-            failed = _failed(each, first) or (_RE_ALIGNED,)
-            wanted = each._replace(quality=MISSING, origin=REPLACED, failed=failed)
-        elif one.quality == MISSING:  # what was told of it stays to be seen
-            wanted = each._replace(quality=MISSING, failed=one.failed)
-        else:
-            wanted = _checked(one)
-        if (wanted.value, wanted.quality, wanted.origin) != (
-            each.value, each.quality, each.origin
-        ):  # fmt: skip
-            self.checked.append(wanted)
-
-
-def _failed(each: Value, first: dict[tuple[int, int], tuple[str, ...]]) -> tuple[str, ...]:
-    own = each.is_interval_of_import()
-    return first.get((each.start_s, each.end_s), ()) if own else each.failed
-
-
-def _checked(one: Interval) -> Value:
-    return Value(
-        MAIN, one.start_s, one.end_s, one.energy_wh, one.quality, 0, one.origin or IMPORTED,
-        one.failed,
-    )  # fmt: skip
-
-
-def _slots(case: Case, outcome: Outcome) -> Iterator[Interval]:
-    """The outcome with what is missing in intervals of one step, so that each can be decided."""
-    step_s = case.facts.step_s
-    for each in outcome.intervals:
-        if each.quality != MISSING:
-            yield each
-            continue
-        low = each.start_s
-        while low < each.end_s:
-            high = min(low // step_s * step_s + step_s, each.end_s)
-            yield replace(each, start_s=low, end_s=high, origin="missing")
-            low = high

@@ -26,7 +26,8 @@ REPLACED = "replaced"  # origin of what other intervals tell since
 END_S = 1 << 36  # after everything
 MAIN = str(obis.IMPORT)
 FIRST = hashlib.sha256(b"gridpurse/1 history").digest()
-_DOUBTS = frozenset(code for code, each in CHECKS.items() if UNBILLABLE & set(each.actions))
+# Checks that may take a value away: what one of them has marked is no example.
+DOUBTS = frozenset(code for code, each in CHECKS.items() if UNBILLABLE & set(each.actions))
 
 
 class Value(NamedTuple):
@@ -215,7 +216,7 @@ def usable(store: Store, point: Point, from_s: int, to_s: int) -> list[Interval]
 
 
 def interval_of(each: Value) -> Interval:
-    doubts = () if each.quality == VERIFIED else tuple(_DOUBTS.intersection(each.failed))
+    doubts = () if each.quality == VERIFIED else tuple(DOUBTS.intersection(each.failed))
     return Interval(
         each.start_s, each.end_s, each.value, each.quality, each.version, each.origin, doubts
     )

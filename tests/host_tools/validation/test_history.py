@@ -26,6 +26,8 @@ from host_tools.store.database import open_store
 from host_tools.validation import gate, historic
 from host_tools.validation.historic import Historic, Value
 from host_tools.validation.versions import connection_of
+from protocol import ledger
+from protocol.units import INVALID
 from tests.host_tools.desk import NOW_S
 from tests.host_tools.genuine import ROOT, by_deadline
 from tests.host_tools.validation.judged import BY, DAY, MIDNIGHT_S, Judged, iso, wave
@@ -139,6 +141,14 @@ def test_the_same_file_twice_changes_nothing(past: Past) -> None:
     assert told["reviews"] == 0 and past.kept() == kept
 
 
+def figures(values: Iterable[Value]) -> list[Any]:
+    """All that counts of readings; marks that take nothing away may depend on the order."""
+    return [
+        (*each[:5], each.origin, historic.DOUBTS.intersection(each.failed), each.unit)
+        for each in values
+    ]
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_files_in_any_order_and_overlapping_end_the_same(past: Past, seed: int) -> None:
     rng = random.Random(seed)
@@ -158,8 +168,7 @@ def test_files_in_any_order_and_overlapping_end_the_same(past: Past, seed: int) 
         taken = historic_import.take(past.store, point, meter, origin, piece, lines, NOW_S)
         assert taken.sorted.refused == ()
     made = [each._replace(version=0) for each in Historic(past.store).standing(point.id)]
-    figures = [(each.key, each.value, each.quality, each.origin) for each in made]
-    assert figures == [(each.key, each.value, each.quality, each.origin) for each in whole]
+    assert figures(made) == figures(whole)
 
 
 def test_a_gap_is_estimated_until_its_lines_come(past: Past) -> None:
@@ -310,6 +319,36 @@ def test_what_is_equal_to_the_modules_own_is_a_repeat(past: Past) -> None:
     code, told = past.imported(path)
     assert (code, told["taken"], told["repeats"]) == (0, 0, 49)
     assert past.kept()[0] == []
+
+
+def test_a_false_clock_at_the_beginning_keeps_no_history_out(past: Past) -> None:
+    """Until it had its time the module believed that it was a year earlier."""
+    made = past.judged.made
+    made.enter(ledger.opening(made.state, made.book, MIDNIGHT_S - 400 * DAY_S, INVALID, 1000))
+    past.judged.enter(200, 400 * DAY_S)
+    past.judged.send()
+    assert past.imported(past.file(days(2)))[0] == 0
+    assert len(historic.usable(past.store, past.judged.point(), 0, MIDNIGHT_S)) == 2 * DAY
+
+
+def test_the_modules_own_readings_stand_where_history_reaches_into_them(past: Past) -> None:
+    """The file came first; the module turned out to have metered its last two days itself."""
+    late = [
+        replace(row, start_s=row.start_s + 2 * DAY_S, end_s=row.end_s + 2 * DAY_S)
+        for row in days(3)
+    ]
+    assert past.imported(past.file(late))[0] == 0
+    past.judged.meter(DAY)
+    found = historic.usable(past.store, past.judged.point(), 0, MIDNIGHT_S + 9 * DAY_S)
+    assert len(found) == DAY and found[-1].end_s == MIDNIGHT_S
+    path = past.folder / "both.csv"
+    words = ("--from", "2026-01-01", "--to", "2026-01-09", "--history", "--out", path)
+    assert past.judged.orderly.run("export", "readings", "m1", 0, *words)[0] == 0
+    with path.open("rb") as stream:
+        spans = sorted(
+            (each.start_s, each.end_s) for each in readings_csv.read(stream, "").records
+        )
+    assert all(before[1] <= after[0] for before, after in pairwise(spans))
 
 
 def test_two_values_of_one_interval_are_both_refused(past: Past) -> None:
@@ -463,6 +502,49 @@ def test_a_historic_reading_can_be_disputed_and_edited(past: Past) -> None:
     past.judged.shown("review", "edit", number, "--set", f"{iso(begin_s)}=3", *BY)
     (stands,) = [each for each in past.standing() if each.quality == "M"]
     assert (stands.start_s, stands.value) == (begin_s, 3)
+
+
+def test_what_an_estimate_explains_doubts_no_other_interval(past: Past) -> None:
+    """An impossible value breaks the sum of its day; without it the day is as good as any."""
+    rows = days(3)
+    rows[40] = replace(rows[40], value=50_000)
+    code, told = past.imported(past.file(rows))
+    assert code == 0 and {each["code"] for each in told["findings"]} >= {"V10", "V11"}
+    found = historic.usable(past.store, past.judged.point(), 0, MIDNIGHT_S)
+    assert [each.failed for each in found if each.quality == "A"] == [()] * (3 * DAY - 1)
+    assert [each.start_s for each in found if each.quality == "E"] == [rows[40].start_s]
+
+
+def test_a_line_that_comes_late_does_not_take_a_decision_back(past: Past) -> None:
+    rows = days(3)
+    late = rows.pop(50)
+    past.imported(past.file(rows))
+    words = ("--from", iso(late.start_s), "--to", iso(late.end_s), *BY)
+    number = past.judged.shown("review", "open", "m1", 0, *words)["review"]
+    past.judged.shown("review", "edit", number, "--set", f"{iso(late.start_s)}=3", *BY)
+    assert past.imported(past.file([late], "late.csv"))[1]["taken"] == 1
+    (stands,) = [each for each in past.standing() if each.start_s == late.start_s]
+    assert (stands.value, stands.quality) == (3, "M")
+    shown = past.judged.shown("review", "show", number)
+    assert [each["energy_wh"] for each in shown["metered"]] == [late.value]
+
+
+def test_two_programs_with_one_file_keep_it_once(past: Past) -> None:
+    source = past.file(days(60))
+    past.judged.orderly.run("modules")
+    words = [str(each) for each in past.words(source)]
+    words += ["--data", str(past.folder), "--clock", str(past.judged.orderly.clock)]
+    command = [sys.executable, "-m", "host_tools.cli", *words]
+    both = [
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    for child in both:
+        _, err = child.communicate()
+        assert child.returncode == 0 or b"changed meanwhile; run it again" in err
+    assert {child.returncode for child in both} <= {0, 2}
+    assert past.judged.orderly.rows("history_versions") == 1
+    assert past.imported(source)[1]["repeats"] == len(days(60))
 
 
 def test_the_right_meter_file_settles_what_the_wrong_one_refused(past: Past) -> None:
