@@ -111,8 +111,6 @@ def take(
     outcome = None
     if case.intervals or case.registers:
         outcome = process(case, meter.past, meter.limits)
-    if not sort.fresh and _seen(historic, point, origin):
-        return Taken(sort, outcome, known, 0)
     changes = Changes(historic, point, case, outcome, sort.fresh)
     with store.transaction():
         if (historic.number(point.id), journal.first_s(store, point.id)) != (known, first_s):
@@ -140,14 +138,6 @@ def _bounded(told: Sequence[Value], step_s: int, file: str) -> None:
             f"{file}: the point's historic readings would span {slots} intervals, at most"
             f" {SLOTS_MAX}; import what is newest 历史读数跨度过长，请只导入较新部分"
         )
-
-
-def _seen(historic: Historic, point: Point, origin: Origin) -> bool:
-    """Whether the same file was checked by the same meter file before."""
-    return any(
-        (each.file_digest, each.document) == (origin.digest, origin.document)
-        for each in historic.versions(point.id)
-    )
 
 
 def _kept(historic: Historic, point: Point, origin: Origin, changes: Changes, now_s: int) -> int:
