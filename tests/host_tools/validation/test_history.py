@@ -21,6 +21,8 @@ from host_tools.backup import archive
 from host_tools.config import StoreAddress
 from host_tools.exchange import historic_import, obis, readings_csv
 from host_tools.exchange.records import Record
+from host_tools.operations import checks_store
+from host_tools.operations.finding import OK
 from host_tools.settlement import commands
 from host_tools.store.database import open_store
 from host_tools.validation import gate, historic
@@ -446,6 +448,8 @@ def test_what_is_held_waits_for_a_person_and_stands_before_no_bill(past: Past) -
     shown = past.judged.shown("review", "show", item["id"])
     assert len(shown["metered"]) == DAY and shown["adjustments"] == []
     assert past.judged.orderly.run("review", "show", item["id"])[0] == 0
+    told = checks_store.validation(connection_of(past.store))
+    assert (told.level, told.what.english) == (OK, "2 historic readings wait for a person")
 
 
 @pytest.mark.parametrize(("event", "quality"), [("accept", "V"), ("edit", "M"), ("estimate", "E")])
