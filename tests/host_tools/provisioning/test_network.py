@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from host_tools.config import BrokerAddress
+from host_tools.faults import Fault
 from host_tools.provisioning import network
 
 LOGIN = BrokerAddress("broker.example", 8883, "gp-1", "secret")
@@ -38,7 +39,7 @@ class Said:
     ],
 )
 def test_each_way_not_to_get_in_has_its_own_remedy(text: str, tls: int, kind: str) -> None:
-    with pytest.raises(network.Fault) as told:
+    with pytest.raises(Fault) as told:
         network.reach(Said(text), SimpleNamespace(tls=tls), LOGIN)
     assert told.value.kind is getattr(network, kind)
     assert LOGIN.where in str(told.value) and LOGIN.password not in str(told.value)
