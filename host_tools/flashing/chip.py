@@ -2,8 +2,8 @@
 
 esptool does it in a process of its own, by its command line: it is under the GPL and no part of
 this program, so nothing here imports it. Offsets and sizes in bytes. Every failure is a Fault that
-is told apart by the step it came in; esptool's own last words become its `detail`. What was read
-lies in a folder that only we may enter, for as long as the chip is open.
+is told apart by the step it came in; esptool's own last words become its `detail`. What is to be
+written lies in a folder of ours meanwhile; what is read, a key even, in a file without a name.
 """
 
 import errno
@@ -90,13 +90,11 @@ class Chip:
             self.flash_bytes = int(size[1]) << (20 if size[2] == "MB" else 10)
 
     def read(self, offset: int, size: int, step: str, progress: Progress | None = None) -> bytes:
-        path = Path(self._folder.name, "read.bin")
-        path.touch(mode=0o600)
-        try:
-            run = self._esptool("read-flash", hex(offset), hex(size), path.name).over(progress)
-            content = path.read_bytes()
-        finally:
-            path.unlink()
+        with tempfile.TemporaryFile() as file:  # without a name: nothing is left, however we end
+            number = file.fileno()
+            words = ("read-flash", hex(offset), hex(size), f"/dev/fd/{number}")
+            run = self._esptool(*words, file=number).over(progress)
+            content = file.read()
         if run.code or len(content) != size:
             raise self._lost(step, run)
         return content
@@ -147,24 +145,25 @@ class Chip:
     def _lost(self, step: str, run: "_Run") -> Fault:
         return faults.LOST.of(run.last, port=self.port, step=step)
 
-    def _esptool(self, *words: str, after: str = "") -> "_Run":
+    def _esptool(self, *words: str, after: str = "", file: int | None = None) -> "_Run":
         before, stay = ("default-reset", "no-reset")
         if not self._resets:
             before, stay = ("no-reset", "no-reset-stub")
         resets = ("--before", before, "--after", after or stay)
         command = [*self._command, "--port", self.port, "--baud", str(self._baud), *resets, *words]
-        return _Run(command, self._folder.name)
+        return _Run(command, self._folder.name, () if file is None else (file,))
 
 
 class _Run:
     """One command of esptool's; its process ends with us."""
 
-    def __init__(self, command: list[str], folder: str) -> None:
+    def __init__(self, command: list[str], folder: str, files: tuple[int, ...]) -> None:
         self.code = 0
         self._said: list[str] = []
         self._process = subprocess.Popen(  # noqa: S603 - the words are ours
             command,
             cwd=folder,
+            pass_fds=files,
             env=_environ(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
