@@ -30,6 +30,7 @@ ARROWS = {
     "boards/wt32_eth01": ("boards.esp32", "boards.wt32_eth01"),
     "host_tools": ("host_tools", "protocol"),
     "host_tools/simulator": ("host_tools", "protocol", "firmware", "boards.virtual"),
+    "host_tools/rescue": ("host_tools", "protocol", "firmware"),  # it speaks for the module
     "host_tools/demo": ("host_tools", "protocol", "firmware", "boards.virtual"),
 }
 # A board's main.py is where board and firmware meet.

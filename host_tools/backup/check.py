@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from host_tools import Refused
-from host_tools.backup import issued
+from host_tools.backup import imported, issued
 from host_tools.settlement import adoption, posting
 from host_tools.settlement.common import decimal
 from host_tools.store import care
@@ -39,6 +39,7 @@ KINDS = {
     issued.BILL: "单据不符",
     issued.TARIFF: "电价文件不符",
     issued.ENTRY: "主站账目不符",
+    imported.HISTORY: "历史读数不符",
 }
 
 _ENTRIES = (
@@ -117,7 +118,7 @@ def check(database: Database) -> Checked:
         _topups(store, points, checked)
         _leases(store, checked)
         _days(database, checked)
-        for kind, where, what in issued.wrong(store):
+        for kind, where, what in (*issued.wrong(store), *imported.wrong(database)):
             checked.add(kind, where, what)
     except sqlite3.DatabaseError as error:
         if not checked.found:

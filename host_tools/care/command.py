@@ -11,6 +11,7 @@ from host_tools import Refused
 from host_tools.care import configuration, replace, retire, rotate, status
 from host_tools.ordering import command, relay
 from host_tools.ordering.kinds import module_of
+from host_tools.rescue import command as rescue
 from host_tools.settlement import commands, token
 from host_tools.settlement.common import settings_of
 from host_tools.store.database import opened
@@ -148,6 +149,7 @@ ACTIONS: dict[str, tuple[str, Add, Run]] = {
     "token": ("print the digits of a booked payment", add_token, print_token),
     "clock": ("its clock and when it was set; --set has it set", add_clock, clock),
     "config": ("compare or try settings", configuration.add_arguments, configuration.run),
+    "rescue": ("what a dead one still holds", rescue.add_arguments, rescue.run),
     "replace": ("a new module takes over", replace.add_arguments, replace.run),
     "rotate": ("give it another root key", rotate.add_arguments, rotate.run),
     "retire": ("end a module, destroy its keys", add_retire, retire_module),

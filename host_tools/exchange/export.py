@@ -39,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     made[READINGS].add_argument("--format", choices=("csv", "espi"), default="csv")
     totals = "the register totals too"
     made[READINGS].add_argument("--registers", action="store_true", help=totals)
+    before = "imported readings from before the module too"
+    made[READINGS].add_argument("--history", action="store_true", help=before)
     made[BILLS].add_argument("--module", help="only the points of one module")
     made[BILLS].add_argument("--format", choices=("csv", "jsonl"), default="csv")
     until = "up to a closed day, so that the file is the same again; default: all"
@@ -70,6 +72,9 @@ def _readings(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
     days = (first, last + timedelta(days=1))
     span = [int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()) for day in days]
     records, costs_ncur = of_store.readings(store, point, span[0], span[1], arguments.registers)
+    if arguments.history:
+        told = of_store.history(store, point, span[0], span[1], arguments.registers)
+        records = sorted({*told, *records}, key=lambda each: (each.start_s, each.end_s))
     if not records:
         raise Refused(f"{point.module}/{point.point}: no reading ends in these days 该时段无读数")
     if arguments.format == "espi":

@@ -1,16 +1,19 @@
 """Readings and bills of the store as records of an export. Nothing is decided or rounded here."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
-from host_tools.exchange import bills_csv, obis
+from host_tools.exchange import bills_csv, historic_import, obis
 from host_tools.exchange.records import RAW, Record, named
 from host_tools.rating import lines
 from host_tools.store.bills import Issued
 from host_tools.store.database import Store
 from host_tools.store.records import Point
 from host_tools.tariffs import stored, terms
+from host_tools.validation import journal
+from host_tools.validation.historic import Historic
 from protocol import ledger
 
 
@@ -49,6 +52,21 @@ def readings(
         if read:
             metered_s = entry.time_s
     return sorted(set(out), key=lambda each: (each.start_s, each.end_s)), costs_ncur
+
+
+def history(store: Store, point: Point, from_s: int, to_s: int, registers: bool) -> list[Record]:
+    """Historic readings that end in a span, as they stand, from before the module's first record;
+    one that is missing has no value."""
+    name, first_s = usage_point(point), journal.first_s(store, point.id)
+    out = []
+    for each in Historic(store).standing(point.id, from_s, to_s):
+        is_register = each.start_s == each.end_s
+        if (is_register and not registers) or not from_s < each.end_s <= to_s:
+            continue
+        if first_s is None or each.end_s <= first_s:
+            made = historic_import.record_of(name, each)
+            out.append(replace(made, version=each.version, method=each.origin))
+    return out
 
 
 def bill_lines(store: Store, issued: Issued) -> Iterator[bills_csv.BillLine]:

@@ -1,56 +1,77 @@
 """`gridpurse readings`: checks, imports and exports the readings of one metering point.
 
-A source is a CSV file as docs/validation.md has it, or a Green Button feed (.xml).
+A source is a CSV file as docs/validation.md has it, or a Green Button feed (.xml). An import goes
+into another file, or into the store as readings from before the point's module.
 """
 
 import argparse
+import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from host_tools import Refused
 from host_tools.clock import FileClock, SystemClock
-from host_tools.exchange import espi, espi_reader, obis, readings_csv
+from host_tools.exchange import espi, espi_reader, historic_import, obis, readings_csv
+from host_tools.exchange.historic_import import SLOTS_MAX, Origin, Taken
 from host_tools.exchange.meter_file import MeterFile, read_meter
 from host_tools.exchange.readings_csv import Imported, RefusedLine, utc
 from host_tools.exchange.records import Record, of_intervals
 from host_tools.exchange.series_of import case_of
 from host_tools.files import write_whole
-from host_tools.settlement.common import table
+from host_tools.settlement.common import add_store_arguments, settings_of, table
+from host_tools.settlement.topup import point_of
+from host_tools.store.database import opened
 from host_tools.validation.findings import Finding
 from host_tools.validation.processing import Outcome, process
 from host_tools.validation.table import ACTIONS_ZH, CHECKS, SEVERITIES_ZH
+from host_tools.validation.versions import person
 from protocol.units import Malformed
 
 CHECK, IMPORT, EXPORT = "check", "import", "export"
 SHOWN_MAX = 200
-SLOTS_MAX = 5 * 366 * 96  # five years of quarter-hours
+_BILLABLE = "billable 可计费", "NOT billable 不可计费"
+_STANDS = "all of it stands 全部通过", "some of it is held 有挂起"
 
 
 @dataclass(frozen=True)
 class Source:
+    """`lines` has the line of each record; of a feed its place there."""
+
     records: tuple[Record, ...]
     refused: tuple[RefusedLine, ...]
+    lines: tuple[int, ...]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=(CHECK, IMPORT, EXPORT), help="what to do")
     parser.add_argument("source", type=Path, help="CSV file, or Green Button feed (.xml)")
-    parser.add_argument("--meter", type=Path, required=True, help="TOML file of the point")
+    meter = "TOML file of the point; default with --into: the one on file of it"
+    parser.add_argument("--meter", type=Path, help=meter)
     parser.add_argument("--out", type=Path, help="file to write; import and export need it")
+    into = "import into the store, as readings from before the module of a point"
+    parser.add_argument("--into", nargs=2, metavar=("MODULE", "POINT"), help=into)
+    parser.add_argument("--by", metavar="WHO", help="with --into: who imports it")
+    parser.add_argument("--reason", metavar="TEXT", help="with --into: why")
     parser.add_argument("--format", choices=("csv", "espi"), default="csv", help="of --out")
     parser.add_argument(
         "--currency", choices=sorted(espi.CURRENCIES), default="CNY", help="of a feed"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--clock", type=Path, help="file of the simulated time")
+    add_store_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """0 when everything is billable, 1 when a line was refused or something is held."""
+    if arguments.into is not None:
+        return _into_store(arguments)
     if (arguments.action == CHECK) == (arguments.out is not None):
         raise Refused("--out: name the file for import and export; check writes none")
+    if arguments.meter is None:
+        raise Refused("--meter: name the TOML file of the point 请指定计量点档案文件")
     meter = read_meter(arguments.meter)
     clock = FileClock(arguments.clock) if arguments.clock else SystemClock()
     now_s = clock.now_s()
@@ -79,14 +100,82 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if outcome.billable() and not source.refused else 1
 
 
-def read(path: Path) -> Source:
-    """Everything of a file; Refused when it is none that can be read."""
+def _into_store(arguments: argparse.Namespace) -> int:
+    """0 when all of it was taken and stands, 1 when a line was refused or something is held."""
+    if arguments.action != IMPORT or arguments.out is not None:
+        raise Refused("--into: goes with import and without --out 仅用于 import 且不带 --out")
+    settings = settings_of(arguments)
+    module, number = arguments.into
+    if not number.isascii() or not number.isdigit() or len(number) > 3:
+        raise Refused(f"--into {module} {number}: the point is a number such as 0 用电点须为数字")
+    who, why = (arguments.by or "").strip(), (arguments.reason or "").strip()
+    person(who, why)
+    with opened(settings.store(), create=False) as store:
+        point = point_of(store, module, int(number))
+        document, meter = historic_import.master_data(store, point, arguments.meter)
+        digest = _digest(arguments.source)
+        found = read(arguments.source, historic_import.READINGS_MAX)
+        source = _of_this_point(found, meter, arguments.meter or Path(f"{module}/{number}"))
+        if digest != _digest(arguments.source):
+            raise Refused(f"{arguments.source}: changed while it was read; run it again")
+        if not source.records and not source.refused:
+            raise Refused(f"{arguments.source}: no reading in it; nothing to import 文件无读数")
+        name = os.fsencode(arguments.source.name).decode(errors="replace")
+        origin = Origin(who, why, name, digest, document)
+        now_s = settings.clock().now_s()
+        taken = historic_import.take(
+            store, point, meter, origin, source.records, source.lines, now_s
+        )
+    refused = sorted((*source.refused, *taken.sorted.refused), key=lambda each: each.line)
+    source = replace(source, refused=tuple(refused))
+    return _told_taken(arguments, meter, source, taken, digest)
+
+
+def _digest(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").digest()
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}") from error
+
+
+def _told_taken(
+    arguments: argparse.Namespace, meter: MeterFile, source: Source, taken: Taken, digest: bytes
+) -> int:
+    module, number = arguments.into
+    fresh, repeats = len(taken.sorted.fresh), taken.sorted.repeats
+    outcome = taken.outcome
+    if arguments.json:
+        told = {
+            "module": module, "point": int(number), "sha256": digest.hex(), "taken": fresh,
+            "repeats": repeats, "version": taken.version, "reviews": taken.reviews,
+        }  # fmt: skip
+        found = _as_json(meter, source, outcome) if outcome else {}
+        found |= {"refused": [asdict(each) for each in source.refused]}
+        found.pop("billable", None)  # nothing of it is billed here
+        print(json.dumps(told | found, ensure_ascii=False))
+    else:
+        if outcome:
+            print(_as_text(meter, source, outcome, _STANDS))
+        elif source.refused:
+            print(_refused(source))
+        print(
+            f"\n{module}/{number}: {fresh} readings taken 已导入, {repeats} repeats 重复,"
+            f" {len(source.refused)} refused 拒收, version {taken.version} 版本,"
+            f" {taken.reviews} new reviews 新增待审\nSHA-256 {digest.hex()}"
+        )
+    return 0 if not source.refused and (outcome is None or outcome.billable()) else 1
+
+
+def read(path: Path, lines_max: int = readings_csv.LINES_MAX) -> Source:
+    """Everything of a file; Refused when it is none that can be read, or is longer."""
     try:
         with path.open("rb") as stream:
             if path.suffix.lower() == ".xml":
-                return Source(espi_reader.read(stream), ())
-            found: Imported = readings_csv.read(stream, str(path))
-            return Source(found.records, found.refused)
+                records = espi_reader.read(stream)
+                return Source(records, (), tuple(range(1, len(records) + 1)))
+            found: Imported = readings_csv.read(stream, str(path), lines_max)
+            return Source(found.records, found.refused, found.lines)
     except Malformed as error:
         raise Refused(f"{path}: {error.detail}") from error
     except OSError as error:
@@ -145,7 +234,9 @@ def _as_json(meter: MeterFile, source: Source, outcome: Outcome) -> dict[str, ob
     }
 
 
-def _as_text(meter: MeterFile, source: Source, outcome: Outcome) -> str:
+def _as_text(
+    meter: MeterFile, source: Source, outcome: Outcome, words: tuple[str, str] = _BILLABLE
+) -> str:
     counts = Counter(each.quality for each in outcome.intervals)
     told = " ".join(f"{quality} {counts[quality]}" for quality in "AVSMEN" if counts[quality])
     parts = [_refused(source)] if source.refused else []
@@ -158,7 +249,7 @@ def _as_text(meter: MeterFile, source: Source, outcome: Outcome) -> str:
         f"{meter.usage_point}: {len(outcome.intervals)} intervals 时段 ({told or '-'}),"
         f" {energy_wh} Wh, estimated 估算 {outcome.estimated_permille()} ‰\n"
         f"not run 未执行: {' '.join(outcome.first.not_run) or '-'}\n"
-        + ("billable 可计费" if outcome.billable() else "NOT billable 不可计费")
+        + words[not outcome.billable()]
     )
     return "\n\n".join(parts)
 

@@ -40,8 +40,11 @@ class RefusedLine:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
+    """`lines` has the number of each record's line."""
+
     records: tuple[Record, ...]
     refused: tuple[RefusedLine, ...]
+    lines: tuple[int, ...] = ()
 
 
 def safe(text: str) -> str:
@@ -86,7 +89,7 @@ def utc(time_s: int) -> str:
     return datetime.fromtimestamp(time_s, UTC).isoformat().replace("+00:00", "Z")
 
 
-def read(stream: BinaryIO, where: str) -> Imported:
+def read(stream: BinaryIO, where: str, lines_max: int = LINES_MAX) -> Imported:
     """Records and refused lines of a file. Refused when it is no such file at all."""
     try:
         header = _cells(stream.readline(LINE_BYTES_MAX + 1).removeprefix(b"\xef\xbb\xbf"))
@@ -94,14 +97,13 @@ def read(stream: BinaryIO, where: str) -> Imported:
         header = []
     if tuple(header) != HEADER:
         raise Refused(f"{where}: line 1: the header must be {','.join(HEADER)}")
-    records: list[Record] = []
     refused: list[RefusedLine] = []
     lines: dict[Record, int] = {}
     number = 1
     while raw := stream.readline(LINE_BYTES_MAX + 1):
         number += 1
-        if number > LINES_MAX:
-            raise Refused(f"{where}: more than {LINES_MAX} lines; split the file")
+        if number > lines_max:
+            raise Refused(f"{where}: more than {lines_max} lines; split the file")
         try:
             record = _record(raw, stream)
             if record in lines:
@@ -115,8 +117,7 @@ def read(stream: BinaryIO, where: str) -> Imported:
                 ) from error
             continue
         lines[record] = number
-        records.append(record)
-    return Imported(tuple(records), tuple(refused))
+    return Imported(tuple(lines), tuple(refused), tuple(lines.values()))
 
 
 def _cells(raw: bytes) -> list[str]:

@@ -5,6 +5,7 @@ module that has a ledger keeps it, its settings and its key: only MicroPython is
 """
 
 import argparse
+import contextlib
 import sys
 import time
 from dataclasses import dataclass
@@ -21,11 +22,11 @@ from host_tools.flashing import (
     partition_table,
     plan,
 )
-from host_tools.flashing.chip import Chip
+from host_tools.flashing.chip import Chip, Part
+from host_tools.flashing.partition_table import Partition
 from host_tools.flashing.plan import KEPT, LEDGER, NAMES, VFS, Region
 from host_tools.flashing.telling import DONE, FAILED, INTERRUPTED, Record
 
-BAUD_MIN, BAUD_MAX = 9600, 3_000_000
 AGAIN_S = 1  # a USB adapter that came loose needs about as long to be back
 
 
@@ -97,8 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def ordered(arguments: argparse.Namespace, record: Record) -> Order:
     """Everything that can be known before the chip is looked at."""
-    if not BAUD_MIN <= arguments.baud <= BAUD_MAX:
-        raise Refused(f"--baud {arguments.baud}: must be {BAUD_MIN} to {BAUD_MAX}, such as 115200")
+    chip.check_speed(arguments.baud)
     board = plan.board(arguments.board)
     with record.step("image", "映像") as step:
         image = micropython_image.read(
@@ -132,27 +132,25 @@ def flash(order: Order, record: Record) -> None:
 
 
 def _once(order: Order, record: Record) -> None:
-    with record.step("chip", "芯片") as step:
-        found = chip.connect(order.port, order.baud)
-        step.facts |= {"chip": found.name, "mac": found.mac, "flash_bytes": found.flash_bytes}
-        step.note = f"{found.name}, {found.flash_bytes >> 20} MB, {found.mac}"
-    try:
-        _fits(order, found)
-        kept = _kept(order, found, record)
-        for region in order.regions:
-            _bring(found, region, region.name in kept, record)
-        with record.step("verify", "校验") as step:
-            for region in order.regions:
-                if region.name not in kept and not _right(found, region):
-                    raise faults.MISMATCH.of(port=order.port, step=region.name)
-            step.result = "verified"
-        found.leave()
-    except Fault as fault:
-        if fault.exit_code == WRONG:  # nothing was written: a module in service goes on
+    with contextlib.ExitStack() as stack:
+        with record.step("chip", "芯片") as step:
+            found = stack.enter_context(Chip(order.port, order.baud))
+            step.facts |= {"chip": found.name, "mac": found.mac, "flash_bytes": found.flash_bytes}
+            step.note = f"{found.name}, {found.flash_bytes >> 20} MB, {found.mac}"
+        try:
+            _fits(order, found)
+            kept = _kept(order, found, record)
+            _bring(order, found, kept, record)
+            with record.step("verify", "校验") as step:
+                wrong = found.wrong(_parts(order, kept), "verify")
+                if wrong is not None:
+                    raise faults.MISMATCH.of(port=order.port, step=wrong)
+                step.result = "verified"
             found.leave()
-        raise
-    finally:
-        found.close()
+        except Fault as fault:
+            if fault.exit_code == WRONG:  # nothing was written: a module in service goes on
+                found.leave()
+            raise
 
 
 def _fits(order: Order, found: Chip) -> None:
@@ -194,7 +192,7 @@ def _kept(order: Order, found: Chip, record: Record) -> frozenset[str]:
         for row in {ours[LEDGER], there.get(LEDGER, ours[LEDGER])}:
             if row.offset + row.size > found.flash_bytes:
                 continue
-            if not _ledger(found, row.offset, row.size):
+            if not _ledger(found, row, record):
                 continue
             step.note = "found: a module in service"
             if any(there.get(name, ours[name]) != ours[name] for name in (LEDGER, VFS)):
@@ -209,33 +207,30 @@ def _kept(order: Order, found: Chip, record: Record) -> frozenset[str]:
     return frozenset()
 
 
-def _ledger(found: Chip, offset: int, size: int) -> bool:
-    """Looks only where something is: a chip hashes faster than it is read."""
-    sector = journal_slots.SECTOR
-    if found.md5(offset, size, "ledger") == chip.md5(b"\xff" * size):
+def _ledger(found: Chip, row: Partition, record: Record) -> bool:
+    """Reads only where something is: a chip hashes faster than it is read."""
+    blank = ("ledger", row.offset, b"\xff" * row.size)
+    if found.wrong([blank], "ledger") is None:
         return False
-    blank = chip.md5(b"\xff" * sector)
-    return any(
-        found.md5(at, sector, "ledger") != blank
-        and journal_slots.count(found.read(at, sector, "ledger"))
-        for at in range(offset, offset + size, sector)
-    )
+    return journal_slots.count(found.read(row.offset, row.size, "ledger", record.progress)) > 0
 
 
-def _right(found: Chip, region: Region) -> bool:
-    return found.md5(region.offset, len(region.data), region.name) == chip.md5(region.data)
+def _parts(order: Order, kept: frozenset[str]) -> list[Part]:
+    ours = (region for region in order.regions if region.name not in kept)
+    return [(region.name, region.offset, region.data) for region in ours]
 
 
-def _bring(found: Chip, region: Region, kept: bool, record: Record) -> None:
-    facts = {"offset": region.offset, "bytes": len(region.data)}
-    with record.step(region.name, NAMES[region.name], **facts) as step:
-        if kept:
-            step.result = "kept"
-        elif _right(found, region):
-            step.result = "already right"
-        elif region.blank:
-            found.erase(region.offset, len(region.data), region.name)
-            step.result = "erased"
-        else:
-            found.write(region.offset, region.data, region.name, record.progress)
-            step.result = "written"
+def _bring(order: Order, found: Chip, kept: frozenset[str], record: Record) -> None:
+    """One conversation with the chip; what it says of each region ends the region's step."""
+    bringing = found.write(_parts(order, kept), record.progress)
+    for region in order.regions:
+        facts = {"offset": region.offset, "bytes": len(region.data)}
+        with record.step(region.name, NAMES[region.name], **facts) as step:
+            if region.name in kept:
+                step.result = "kept"
+            elif next(bringing, True):
+                step.result = "erased" if region.blank else "written"
+            else:
+                step.result = "already right"
+    for _ in bringing:
+        pass  # it has ended well by now

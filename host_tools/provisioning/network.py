@@ -15,6 +15,7 @@ LINK_MS = 20_000
 BROKER_MS = 8_000
 KEEPALIVE_S = 60
 _REFUSED = {4: "password", 5: "user"}
+_NOBODY_LISTENS = "111"  # ECONNREFUSED, of Linux and of lwIP alike
 
 
 def join(console: Console, order: Order) -> str:
@@ -62,6 +63,8 @@ def reach(console: Console, order: Order, login: BrokerAddress) -> str:
         what = _REFUSED.get(code, "connection")
         raise LOGIN.seen(f"{where}: refuses {login.user}, {what} unknown 代理拒绝登录 ({code})")
     stage, error, number = (told.get("refused") or [["connect", "nothing", "0"]])[0]
+    if number == _NOBODY_LISTENS:
+        stage = "connect"  # it connects in the background: only the first write finds out
     if stage == "certificate" or error == "ValueError":
         raise CERTIFICATE.seen(
             f"{where}: its certificate is not of our CA, not in force, or of another name"

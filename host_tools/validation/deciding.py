@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from host_tools import Refused
 from host_tools.store.database import Store
 from host_tools.store.records import Point
-from host_tools.validation import adjusting, journal
+from host_tools.validation import adjusting, historic, historic_deciding, journal
 from host_tools.validation.adjusting import RERATING, Cause, Ordered
+from host_tools.validation.edits import edits
 from host_tools.validation.estimating import estimate
 from host_tools.validation.journal import Row
-from host_tools.validation.meters import Meter, meter_at
-from host_tools.validation.physics import energy_max_wh
+from host_tools.validation.meters import meter_at
 from host_tools.validation.review import NOTHING, SET, VERIFY, Item, Queue
 from host_tools.validation.series import (
     ACTUAL,
@@ -26,7 +26,7 @@ from host_tools.validation.series import (
     Case,
     Interval,
 )
-from host_tools.validation.shapes import Past
+from host_tools.validation.shapes import past_of
 from host_tools.validation.sharing import cumulative_floor
 from host_tools.validation.versions import Reading, Versions
 from protocol import tariff
@@ -38,7 +38,8 @@ EXAMPLE_DAYS = 28  # before the span, that an estimate may learn from
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """An entry after a decision: new readings, and the order that they cost, if any."""
+    """An entry after a decision: new readings, and the order that they cost, if any. `version` is
+    that of the point's readings, or of its historic ones."""
 
     item: Item
     version: int
@@ -61,6 +62,9 @@ def decide(
     versions = Versions(store)
     if what == NOTHING:
         return Decided(item, versions.number(point.id), [], None)
+    if item.history:
+        told = historic_deciding.decide(store, item, what, who, why, now_s, values_wh or {})
+        return Decided(item, told[0], [historic.reading_of(each) for each in told[1]], None)
     rows = span_of(store, point, item.start_s, item.end_s)
     standing = versions.standing(point.id, rows[0].seq, rows[-1].seq) if rows else {}
     raw = [journal.reading_of(row) for row in rows]
@@ -68,7 +72,12 @@ def decide(
         made = [_verified(each, standing.get(each.seq)) for each in raw]
     elif what == SET:
         meter = meter_at(store, point, _book(store, point))
-        made = _set(item, raw, standing, values_wh or {}, meter)
+        made = [
+            standing.get(own.seq, own)._replace(
+                energy_wh=energy_wh, quality=MANUAL, origin="manual"
+            )
+            for own, energy_wh in edits(item, raw, values_wh or {}, meter)
+        ]
     else:
         made = _guessed(store, point, rows, raw, standing)
     news = [each for each in made if _is_news(each, standing.get(each.seq))]
@@ -113,38 +122,6 @@ def _verified(raw: Reading, stands: Reading | None) -> Reading:
     return kept._replace(quality=VERIFIED)
 
 
-def _set(
-    item: Item,
-    raw: Sequence[Reading],
-    standing: Mapping[int, Reading],
-    values: Mapping[int, int],
-    meter: Meter,
-) -> list[Reading]:
-    """Manual values by the start of their interval."""
-    if not values:
-        raise Refused(
-            f"review {item.id}: give the corrected values with --set 须用 --set 给出更正值"
-        )
-    starts = {each.start_s: each for each in raw}
-    out = []
-    for start_s, energy_wh in sorted(values.items()):
-        own = starts.get(start_s)
-        if own is None:
-            raise Refused(
-                f"review {item.id}: no interval of it begins at {start_s}; see `gridpurse review"
-                f" show {item.id}` 其中无此起始时刻的时段"
-            )
-        most_wh = energy_max_wh(meter.facts, meter.limits, own.end_s - own.start_s)
-        if not 0 <= energy_wh <= most_wh:
-            raise Refused(
-                f"review {item.id}: {energy_wh} Wh is out of range, the connection carries"
-                f" {most_wh} Wh; `gridpurse validate --meter` says what it is 电量超出接线所能"
-            )
-        kept = standing.get(own.seq, own)
-        out.append(kept._replace(energy_wh=energy_wh, quality=MANUAL, origin="manual"))
-    return out
-
-
 def _guessed(
     store: Store,
     point: Point,
@@ -158,12 +135,17 @@ def _guessed(
         return []
     meter = meter_at(store, point, _book(store, point))
     start_s, end_s = rows[0].from_s, rows[-1].time_s
-    before = _rows_since(store, point, start_s - EXAMPLE_DAYS * DAY_S)
+    since_s = start_s - EXAMPLE_DAYS * DAY_S
+    before = _rows_since(store, point, since_s)
     gone = {row.seq for row in rows}
-    examples = journal.intervals_of([row for row in before if row.seq not in gone])
+    examples = (
+        *historic.usable(store, point, since_s, start_s),
+        *journal.intervals_of([row for row in before if row.seq not in gone]),
+    )
     neighbours = tuple(each for each in examples if each.end_s == start_s or each.start_s == end_s)
     case = Case(meter.facts, start_s, end_s, end_s, neighbours, spans=meter.spans)
-    filled = estimate(case, _past(meter, examples), meter.limits)
+    past = past_of(meter.past, meter.facts.step_s, examples)
+    filled = estimate(case, past, meter.limits)
     pieces = [each for each in filled.intervals if each not in neighbours]
     energies, methods = _shared(rows, pieces)
     return [
@@ -172,16 +154,6 @@ def _guessed(
         )
         for own in raw
     ]
-
-
-def _past(meter: Meter, examples: Sequence[Interval]) -> Past:
-    step_s = meter.facts.step_s
-    whole = [each for each in examples if each.end_s - each.start_s == step_s]
-    seconds = sum(each.end_s - each.start_s for each in examples)
-    used_wh = sum(each.energy_wh for each in examples)
-    daily_wh = used_wh * DAY_S // seconds if seconds else None
-    known = meter.past
-    return Past(tuple(whole), known.holidays, known.profile, daily_wh or known.daily_wh)
 
 
 def _shared(rows: Sequence[Row], pieces: Sequence[Interval]) -> tuple[dict[int, int], str]:

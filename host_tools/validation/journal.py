@@ -21,6 +21,7 @@ from host_tools.validation.series import (
 from host_tools.validation.versions import Reading, connection_of
 from protocol import cbor, codes, ledger, messages, tariff
 from protocol.tariff import Book
+from protocol.units import INVALID
 
 EVENTS_MAX = 2000  # of a module, the newest ones that are looked at
 _OF_SUPPLY = (
@@ -41,6 +42,13 @@ _ROWS = (
     " e.period, e.used_wh, e.amount_ncur, e.number, e.balance_ncur, e.arrived_s,"
     " e.said_head"
     " FROM walk JOIN entries e ON e.id = walk.id WHERE e.seq >= ? ORDER BY e.seq"
+)
+_FIRST = (
+    "WITH RECURSIVE walk (id) AS ("
+    " SELECT last_id FROM points WHERE id = ?"
+    " UNION ALL"
+    " SELECT e.before_id FROM walk JOIN entries e ON e.id = walk.id)"
+    " SELECT MIN(e.time_s) FROM walk JOIN entries e ON e.id = walk.id WHERE e.quality <> ?"
 )
 
 
@@ -80,6 +88,12 @@ def rows_of(store: Store, point_id: int, first_seq: int) -> list[Row]:
     """The entries of a point from a sequence to the newest, in order."""
     found = connection_of(store).execute(_ROWS, (point_id, first_seq, first_seq)).fetchall()
     return [Row(*row) for row in found]
+
+
+def first_s(store: Store, point_id: int) -> int | None:
+    """When the readings of a module begin, by a valid clock; None before its first record."""
+    rows = connection_of(store).execute(_FIRST, (point_id, INVALID)).fetchall()
+    return None if rows[0][0] is None else int(rows[0][0])
 
 
 def point_of_row(store: Store, point_id: int) -> Point:

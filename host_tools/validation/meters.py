@@ -22,15 +22,21 @@ _HOUR_S = 3600
 
 def meter_at(store: Store, point: Point, book: Book) -> Meter:
     """The last meter file that was kept of a point, or the default."""
-    rows = connection_of(store).execute(
-        "SELECT document FROM vee_meters WHERE point_id = ? ORDER BY number DESC LIMIT 1",
-        (point.id,),
-    )
-    for (text,) in rows.fetchall():
+    text = kept_document(store, point)
+    if text is not None:
         return meter_of(tomllib.loads(text), f"meter file of {point.module}/{point.point}")
     facts = Facts(point.module, point.module, _zone(book, point.state.time_s))
     name = f"{point.module}/{point.point}"
     return Meter(name, facts, Limits(), (), (), History(), Past())
+
+
+def kept_document(store: Store, point: Point) -> str | None:
+    """The text of the last meter file that was kept of a point."""
+    rows = connection_of(store).execute(
+        "SELECT document FROM vee_meters WHERE point_id = ? ORDER BY number DESC LIMIT 1",
+        (point.id,),
+    )
+    return next((str(row[0]) for row in rows.fetchall()), None)
 
 
 def keep_meter(store: Store, point: Point, text: str, who: str, now_s: int) -> None:

@@ -1,11 +1,13 @@
 """High or low use of a local month that is over, against the month before and the same a year ago.
 
-Averages are of the daily rows; a month with fewer than WEEK days of them says nothing.
+Averages are of the daily rows, and of historic readings from before the module; a month with fewer
+than WEEK days of them says nothing.
 """
 
 from host_tools.rating import calendar
 from host_tools.store.database import Store
 from host_tools.store.records import Point
+from host_tools.validation import historic
 from host_tools.validation.checking import check
 from host_tools.validation.days import days_of
 from host_tools.validation.findings import Finding
@@ -29,10 +31,11 @@ def of_month(store: Store, point: Point, meter: Meter, book: Book, day: int) -> 
     days, energy_wh = _use(store, point, year, month)
     if days < WEEK:
         return []
-    before = _daily_wh(store, point, *((year, month - 1) if month > 1 else (year - 1, 12)))
+    last = (year, month - 1) if month > 1 else (year - 1, 12)
+    before = _daily_wh(store, point, book, *last)
     history = History(
         meter.history.previous_wh if before is None else before,
-        _daily_wh(store, point, year - 1, month) or meter.history.year_ago_wh,
+        _daily_wh(store, point, book, year - 1, month) or meter.history.year_ago_wh,
         meter.history.adjust_permille,
     )
     start_s, end_s = calendar.month_s(book, year, month)
@@ -41,9 +44,11 @@ def of_month(store: Store, point: Point, meter: Meter, book: Book, day: int) -> 
     return list(check(case, meter.limits, ("V13",)).findings)
 
 
-def _daily_wh(store: Store, point: Point, year: int, month: int) -> int | None:
+def _daily_wh(store: Store, point: Point, book: Book, year: int, month: int) -> int | None:
     days, energy_wh = _use(store, point, year, month)
-    return energy_wh // days if days >= WEEK else None
+    seconds, before_wh = historic.use(store, point, *calendar.month_s(book, year, month))
+    seconds += days * DAY_S
+    return (energy_wh + before_wh) * DAY_S // seconds if seconds >= WEEK * DAY_S else None
 
 
 def _use(store: Store, point: Point, year: int, month: int) -> tuple[int, int]:

@@ -5,8 +5,9 @@ manual ones, estimating puts an estimate in the place of what was metered. The t
 total; the docs print it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from host_tools import Refused
 from host_tools.store.database import Store
@@ -74,16 +75,22 @@ class Item:
     who: str
     at_s: int
     why: str
+    history: bool = False  # about readings from before the module, which were billed elsewhere
 
     @property
     def blocks(self) -> bool:
         """Whether nothing of its span is billed meanwhile."""
-        return self.state == OPEN and self.action in BLOCKING
+        return self.state == OPEN and self.action in BLOCKING and not self.history
 
 
 _COLUMNS = (
-    "id, point_id, code, start_s, end_s, action, detail, opened_s, step, state, who, at_s, why"
+    "id, point_id, code, start_s, end_s, action, detail, opened_s, step, state, who, at_s, why,"
+    " CASE WHEN id IN (SELECT review FROM history_reviews) THEN 1 ELSE 0 END"
 )
+
+
+def _item(row: Sequence[Any]) -> Item:
+    return Item(*[*row[:-1], bool(row[-1])])
 
 
 class Queue:
@@ -94,24 +101,48 @@ class Queue:
 
     def open(self, point_id: int, findings: Iterable[Finding], at_s: int) -> int:
         """Puts findings that need a person into the queue, each of them once. How many are new."""
-        new = 0
-        for each in findings:
-            if each.action not in QUIET:
-                new += self._open(point_id, each, at_s, MACHINE, each.action)
-        return new
+        return len(self._opened(point_id, findings, at_s))
+
+    def open_historic(self, point_id: int, findings: Iterable[Finding], at_s: int) -> int:
+        """The same of readings from before the module: none of them stands before a bill."""
+        new = self._opened(point_id, findings, at_s)
+        for review in new:
+            self._of_history(review)
+        return len(new)
+
+    def _opened(self, point_id: int, findings: Iterable[Finding], at_s: int) -> list[int]:
+        return [
+            review
+            for each in findings
+            if each.action not in QUIET
+            for review in self._open(point_id, each, at_s, MACHINE, each.action)
+        ]
+
+    def _of_history(self, review: int) -> None:
+        self._connection.execute("INSERT INTO history_reviews (review) VALUES (?)", (review,))
 
     def dispute(
-        self, point_id: int, start_s: int, end_s: int, who: str, at_s: int, why: str
+        self,
+        point_id: int,
+        start_s: int,
+        end_s: int,
+        who: str,
+        at_s: int,
+        why: str,
+        history: bool = False,
     ) -> int:
         """A customer's dispute marks its span, so that values of it may be decided anew."""
         person(who, why)
         finding = Finding(DISPUTE, start_s, end_s, DISPUTED, why)
-        if not self._open(point_id, finding, at_s, who, why):
+        found = self._open(point_id, finding, at_s, who, why)
+        if not found:
             raise Refused(
                 "it is in the queue with this reason; see `gridpurse review list --all`, reopen"
                 " what was decided 已登记，已决条目请重新打开"
             )
-        return max(each.id for each in self.items(point_id, OPEN))
+        if history:
+            self._of_history(found[0])
+        return found[0]
 
     def step(self, review: int, event: str, who: str, at_s: int, why: str) -> tuple[Item, str]:
         """(the entry after it, what is to be done to its readings). Refused out of turn."""
@@ -135,7 +166,7 @@ class Queue:
             " AND (CAST(? AS TEXT) IS NULL OR state = ?) ORDER BY id",
             (point_id, point_id, state, state),
         ).fetchall()
-        return [Item(*row) for row in rows]
+        return [_item(row) for row in rows]
 
     def item(self, review: int) -> Item:
         rows = self._connection.execute(
@@ -144,7 +175,7 @@ class Queue:
         ).fetchall()
         if not rows:
             raise Refused(f"review {review}: there is none; see `gridpurse review list` 无此条目")
-        return Item(*rows[0])
+        return _item(rows[0])
 
     def steps(self, review: int) -> list[tuple[str, str, str, int, str]]:
         """(event, state, who, when, why) of every step of an entry."""
@@ -154,7 +185,8 @@ class Queue:
             (review,),
         ).fetchall()
 
-    def _open(self, point_id: int, each: Finding, at_s: int, who: str, why: str) -> int:
+    def _open(self, point_id: int, each: Finding, at_s: int, who: str, why: str) -> list[int]:
+        """The number of the new entry; none where it is in the queue already."""
         rows = self._connection.execute(
             "INSERT INTO vee_reviews (point_id, code, start_s, end_s, action, detail, opened_s)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -163,7 +195,7 @@ class Queue:
         ).fetchall()
         for row in rows:
             self._step(row[0], 1, "open", OPEN, who, at_s, why)
-        return len(rows)
+        return [row[0] for row in rows]
 
     def _step(
         self, review: int, step: int, event: str, state: str, who: str, at_s: int, why: str

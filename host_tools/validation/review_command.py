@@ -9,8 +9,9 @@ from host_tools.settlement.common import add_store_arguments, settings_of, table
 from host_tools.settlement.topup import point_of
 from host_tools.store.database import Store, opened
 from host_tools.store.records import Point
-from host_tools.validation import adjusting, journal
+from host_tools.validation import adjusting, historic, journal
 from host_tools.validation.deciding import Decided, decide, span_of
+from host_tools.validation.historic import Historic
 from host_tools.validation.review import (
     ACCEPT,
     CORRECT,
@@ -23,7 +24,7 @@ from host_tools.validation.review import (
     Queue,
 )
 from host_tools.validation.table import ACTIONS_ZH, CHECKS
-from host_tools.validation.versions import Reading, Versions
+from host_tools.validation.versions import Reading, Version, Versions
 from host_tools.validation.words import instant_s, order_line, reading_line, utc
 from protocol.units import DAY_S
 
@@ -109,7 +110,7 @@ def _row(item: Item, point: Point) -> tuple[object, ...]:
     name = f"{item.code} {check.name} {check.name_zh}" if check else f"{item.code} 异议"
     action = f"{item.action} {ACTIONS_ZH.get(item.action, '')}".rstrip()
     state = f"{item.state} {STATES_ZH[item.state]}"
-    where = f"{point.module}/{point.point}"
+    where = f"{point.module}/{point.point}" + (" history 历史" if item.history else "")
     return item.id, where, name, item.start_s, item.end_s, action, item.detail, state
 
 
@@ -123,10 +124,7 @@ def _show(store: Store, review: int, as_json: bool) -> int:
     queue = Queue(store)
     item = queue.item(review)
     point = journal.point_of_row(store, item.point_id)
-    rows = span_of(store, point, item.start_s, item.end_s)
-    raw = [journal.reading_of(row) for row in rows]
-    seqs = (raw[0].seq, raw[-1].seq) if raw else (0, -1)
-    history = Versions(store).history(point.id, *seqs)
+    raw, history = _told_of(store, item, point)
     orders = adjusting.ordered(store, point)
     if as_json:
         shown: dict[str, object] = {
@@ -156,6 +154,25 @@ def _show(store: Store, review: int, as_json: bool) -> int:
     return 0
 
 
+def _told_of(store: Store, item: Item, point: Point) -> tuple[list[Reading], list[Version]]:
+    """(what was metered, or told by a file, every later version of it)."""
+    if item.history:
+        kept = Historic(store)
+        makers = kept.versions(point.id)
+        raw, later = [], []
+        for each in kept.every(point.id, item.start_s, item.end_s):
+            made, reading = makers[each.version - 1], historic.reading_of(each)
+            if made.kind == historic.IMPORTED:
+                raw.append(reading)
+            else:
+                later.append(Version(reading, made.rule, made.who, made.why, made.at_s))
+        return raw, later
+    rows = span_of(store, point, item.start_s, item.end_s)
+    raw = [journal.reading_of(row) for row in rows]
+    seqs = (raw[0].seq, raw[-1].seq) if raw else (0, -1)
+    return raw, Versions(store).history(point.id, *seqs)
+
+
 def _reading(each: Reading) -> dict[str, object]:
     return each._asdict()
 
@@ -170,12 +187,13 @@ def _open(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
     with store.transaction():
         point = point_of(store, arguments.module, arguments.point)
         rows = span_of(store, point, begin_s, end_s) if point.state.version else []
-        if not rows:
+        history = not rows and bool(Historic(store).sharing(point.id, begin_s, end_s))
+        if not rows and not history:
             raise Refused(
                 f"{point.module}/{point.point}: nothing is settled from --from to --to"
                 " 该时段无已结算读数"
             )
-        number = Queue(store).dispute(point.id, begin_s, end_s, who, now_s, why)
+        number = Queue(store).dispute(point.id, begin_s, end_s, who, now_s, why, history)
     if arguments.json:
         print(json.dumps({"review": number}))
     else:

@@ -28,6 +28,15 @@ class Past:
     reference: Mapping[int, int] = field(default_factory=dict)  # check meter: Wh by start
 
 
+def past_of(known: Past, step_s: int, examples: Sequence[Interval]) -> Past:
+    """What is known of a point with examples from before: those of one step, and their average."""
+    whole = [each for each in examples if each.end_s - each.start_s == step_s]
+    seconds = sum(each.end_s - each.start_s for each in examples)
+    used_wh = sum(each.energy_wh for each in examples)
+    daily_wh = used_wh * DAY_S // seconds if seconds else None
+    return Past(tuple(whole), known.holidays, known.profile, daily_wh or known.daily_wh)
+
+
 class Shapes:
     """Looks up shapes; built once for a case, whose own earlier days are examples too."""
 

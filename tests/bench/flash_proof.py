@@ -5,6 +5,7 @@ that names the remedy. The chip is esp32-mock-bootloader's: no figure of a real 
 """
 
 import hashlib
+import os
 import socket
 import subprocess
 import sys
@@ -17,12 +18,21 @@ from typing import NamedTuple
 
 import serial
 
+from host_tools import tariffs
+from host_tools.flashing import device_image, label, plan
 from host_tools.flashing import faults as kinds
+from host_tools.keys import KEYS_FOLDER, KeyFiles
 from host_tools.lab.mock_chip import MockChip, Trouble
+from host_tools.settlement import enrol
+from host_tools.simulator import image
+from host_tools.store.database import opened
 from tests import esp_image, scratch
+from tests.bench.key_watch import LABELS, KeyWatch
+from tests.system.commands import TARIFF
 
 GRIDPURSE = str(Path(sys.executable).with_name("gridpurse"))
 BOARD = "esp32_generic"
+MODULE, ENROLLED_S = "gp-1", 1_800_000_000
 RELEASE_BYTES = 1_700_000  # about what MicroPython for the ESP32 has
 
 
@@ -60,6 +70,44 @@ def flash_s() -> int:
         content = image.read_bytes()
         assert chip.flash[0x10000 : 0x1000 + len(content)] == content[0xF000:]
     return -(-took_ns // 1_000_000_000)
+
+
+def watched(part: str) -> None:
+    """Flashes, labels and reads out a chip whose file system holds a root key, and tells what a
+    search for that key found: in all their words, esptool's too, in labels and what is left."""
+    with tempfile.TemporaryDirectory(dir=scratch.root()) as name, MockChip() as chip:
+        folder = Path(name)
+        data, said = folder / "data", folder / "said"
+        (folder / "temporary").mkdir()
+        said.mkdir()
+        points = [enrol.NewPoint(0, "Flat", "test", tariffs.read_book(TARIFF))]
+        keys = KeyFiles(data / KEYS_FOLDER)
+        with opened(data, create=True) as store:
+            key = enrol.enrol(store, keys, MODULE, 0, points, ENROLLED_S)
+        row = plan.board(BOARD).rows[plan.VFS]
+        files = {**device_image.module_files(BOARD), "key.bin": key.reveal()}
+        chip.flash[row.offset : row.offset + row.size] = image.build_vfs(files, row.size)
+        table = device_image.device_image(BOARD)[device_image.TABLE]
+        chip.flash[0x8000 : 0x8000 + len(table)] = table
+        labels = [GRIDPURSE, "label", MODULE, "--data", str(data), "--out", str(folder / LABELS)]
+        rescue = [GRIDPURSE, "module", "rescue", MODULE, "--data", str(data), "--port", chip.port]
+        flash = command(chip.port, *image_file(folder))
+        commands = [
+            rescue,
+            *([*labels, "--format", form] for form in (label.SVG, label.PNG, label.PAGE)),
+            [*flash, "--report", str(folder / "report.json")],
+        ]
+        with KeyWatch(folder) as watch:
+            for number, words in enumerate(commands):
+                done = subprocess.run(
+                    words,
+                    env={**os.environ, "TMPDIR": str(folder / "temporary")},
+                    capture_output=True,
+                    check=False,
+                )
+                assert done.returncode == (2 if words is rescue else 0), done.stderr
+                (said / f"{number}.txt").write_bytes(done.stdout + done.stderr)
+        watch.told(part)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Looks for keys where none may be: what ran, what was printed, what was written, what git tracks.
 
 While it is entered it samples the command line and the environment of every process of this user.
-A key is looked for raw, in hexadecimal and in base64, and as the text of a bytes literal.
+A key is looked for raw, in hexadecimal and in base64, and as the text of a bytes literal; also in
+the QR codes of labels.
 """
 
 import base64
@@ -12,12 +13,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from host_tools.keys import KEYS_FOLDER, KeyFiles
+from tests import label_codes
 from tests.bench import figures, report
 
 FOLDER = figures.FOLDER / "provisioning"
 SAMPLE_S = 0.05
 # The module's own flash holds its root key: that is where it belongs.
 OF_THE_MODULE = ("vfs.bin",)
+LABELS = "labels"  # folder of what `gridpurse label` wrote
 
 
 def forms(key: bytes) -> tuple[bytes, ...]:
@@ -69,6 +72,8 @@ class KeyWatch:
         for path in self.folder.rglob("*"):
             if path.is_file() and path.name not in OF_THE_MODULE:
                 yield str(path), path.read_bytes()
+            if path.parent.name == LABELS:
+                yield from ((f"code on {path}", said.encode()) for said in label_codes.said(path))
         listed = subprocess.run(
             ["git", "ls-files", "-z"], cwd=figures.ROOT, capture_output=True, check=True
         )

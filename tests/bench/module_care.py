@@ -103,15 +103,21 @@ class Replacement(Told):
     def balance(self, module: str) -> int:
         return int(self.point(module).state.balance_ncur)
 
-    async def play(self, hours: int) -> None:
+    async def begin(self) -> OneMeter:
+        """The old module supplies the flat."""
         world = self.world
         assert isinstance(world, OneMeter)
-        old, new = world.modules[OLD], world.modules[NEW]
+        old = world.modules[OLD]
         world.settlement.start()
         old.power_on()
         await self.seen("old ledger", lambda: bool(self.point(OLD).state.version))
         self.paid(OLD, 60, "cash-1")
         await self.seen("supply", lambda: old.relays[0])
+        return world
+
+    async def play(self, hours: int) -> None:
+        world = await self.begin()
+        old, new = world.modules[OLD], world.modules[NEW]
         await self.run_to(21, 20)
         world.broker.kill()
         self.paid(OLD, 5, "cash-2")  # on its way to a module that is gone
@@ -137,6 +143,7 @@ class Replacement(Told):
         old.power_cut()
         await self.run(HOUR_S)
         await self.seen("quiet", self.quiet)
+        need(len(self.entries(NEW, ledger.TRANSFER)) > 1, "what came late moved nothing")
 
     def quiet(self) -> bool:
         """Everything that was ordered has come back as an entry, and the module agrees."""
@@ -166,9 +173,7 @@ class Replacement(Told):
         ]
         rows = reconcile.reconcile(store, self.world.time.now_s())
         unlike += [not row.reconciled for row in rows]
-        transfers = len(self.entries(NEW, ledger.TRANSFER))
-        need(transfers > 1, "what came late moved nothing")
-        print(f"module_care: {unlike}, {transfers} transfers")
+        print(f"module_care: {unlike}, {len(self.entries(NEW, ledger.TRANSFER))} transfers")
         return sum(abs(int(each)) for each in unlike)
 
     def truth(self) -> ledger.State:

@@ -11,11 +11,13 @@ import os
 import signal
 from typing import NamedTuple
 
+from host_tools.lab.module import METERS
 from tests.bench.provision_site import Site, in_turn, site
 
 ROUND = 24  # more meters in this one process would answer late
 AT_ONCE = 3
 CUTS = range(0, 24, 2)
+ALIKE = METERS[:1]  # one kind for all modules, so that all come to the same moments
 ALONE = "os.mkdir"  # of folders that only the first module of a site does not find
 CHILD = "tests.bench.provision_child"
 
@@ -35,7 +37,7 @@ class Tally:
 
 
 async def moments() -> list[str]:
-    async with site(1) as (lab, _):
+    async with site(1, ALIKE) as (lab, _):
         said = await lab.run(*lab.desk.words(lab.module(1)), program=CHILD)
         assert said.code == 0, said.error
         names = said.out.strip().split("\n")[-1].split()[1:]
@@ -72,7 +74,7 @@ async def all_kills(kills: list[Kill]) -> Tally:
     others = [kill for kill in kills if not kill.at.startswith(ALONE)]
     rounds += [others[start : start + ROUND] for start in range(0, len(others), ROUND)]
     for place, some in enumerate(rounds):
-        async with site(len(some)) as (lab, watch):
+        async with site(len(some), ALIKE) as (lab, watch):
 
             async def one(item: tuple[int, Kill], lab: Site = lab) -> None:
                 number, kill = item

@@ -4,7 +4,7 @@ from tests.bench.key_watch import FOLDER, summed
 
 
 def measure() -> dict[str, int]:
-    parts = ["provision_one", "provision_faults", "provision_batch"]
+    parts = ["provision_flash", "provision_one", "provision_faults", "provision_batch"]
     parts += sorted(path.stem for path in FOLDER.glob("provision_kills_*.keys"))
     keys, leaks = summed(parts)
     for each in leaks:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from host_tools.broker import free_port
+from host_tools.flashing import label
 from host_tools.keys import KEYS_FOLDER, KeyFiles
 from host_tools.lab.desk import Desk
 from host_tools.lab.module import METERS, LabModule
@@ -22,7 +23,7 @@ from host_tools.store.database import opened
 from protocol import cbor, settings
 from tests import scratch
 from tests.bench.figures import ROOT
-from tests.bench.key_watch import KeyWatch
+from tests.bench.key_watch import LABELS, KeyWatch
 
 ENDS_S = 150
 NUMBER = itertools.count()
@@ -73,6 +74,14 @@ class Site:
 
     async def provision(self, number: int, *more: object) -> Said:
         return await self.run("provision", *self.desk.words(self.module(number)), *more)
+
+    async def labels(self, *numbers: int) -> None:
+        """Prints them in every format, where the search for keys looks."""
+        words = [f"gp-{number}" for number in numbers]
+        for form in (label.SVG, label.PNG, label.PAGE):
+            where = ("--data", self.data, "--format", form, "--out", self.folder / LABELS)
+            said = await self.run("label", *words, *where)
+            assert said.code == 0, said.error
 
     def wrongs(self, number: int, serial: str = "") -> list[str]:
         """What a commissioned module would not look like."""

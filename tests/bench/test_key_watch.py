@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from host_tools.flashing import label
 from host_tools.keys import KEYS_FOLDER, KeyFiles
 from tests.bench.key_watch import KeyWatch, forms
 
@@ -32,3 +33,14 @@ def test_a_key_on_a_command_line_is_found(tmp_path: Path) -> None:
             assert child.poll() is None
         child.communicate()
     assert any("process" in leak for leak in watch.leaks())
+
+
+@pytest.mark.parametrize("form", (label.SVG, label.PNG, label.PAGE))
+def test_a_key_in_the_code_on_a_label_is_found(tmp_path: Path, form: str) -> None:
+    key = KeyFiles(tmp_path / "data" / KEYS_FOLDER).create("m1").reveal()
+    watch, out = KeyWatch(tmp_path), tmp_path / "labels"
+    out.mkdir()
+    label.written([label.Label("m1", "4T7K-9PQ2-XM5D")], form, out)
+    assert watch.leaks() == []
+    (path,) = label.written([label.Label("m1", key.hex())], form, out)
+    assert f"code on {path}" in " ".join(watch.leaks())

@@ -5,6 +5,8 @@ import os
 import socket
 import sqlite3
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -268,6 +270,28 @@ def test_amounts_are_exact_decimals(text: str, amount_ncur: int) -> None:
     assert topup.ncur(common.decimal(amount_ncur)) == amount_ncur
 
 
-def test_every_sub_command_has_help_and_runs_from_its_table() -> None:
-    for name, (text, add_arguments, run) in cli.COMMANDS.items():
-        assert name and text and callable(add_arguments) and callable(run)
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_sub_command_has_help_and_runs_from_its_table(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = cli.COMMANDS[name]
+    module = cli.loaded(command)
+    assert command.help and callable(getattr(module, command.run))
+    with pytest.raises(SystemExit) as ended:
+        cli.main([name, "--help"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: gridpurse {name} ")
+
+
+def test_a_command_loads_what_it_needs_and_nothing_of_the_others() -> None:
+    """Some need libraries that take a second to load."""
+    program = (
+        "import sys; from host_tools import cli\n"
+        "try: cli.main(['topup', '--help'])\n"
+        "except SystemExit: print(*sys.modules)"
+    )
+    command = [sys.executable, "-c", program]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    loaded = said.split("\n")[-2].split()
+    assert "host_tools.settlement.topup" in loaded
+    assert not {"pymodbus", "mpremote", "segno", "paho", "host_tools.demo.run"} & set(loaded)

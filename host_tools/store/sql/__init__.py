@@ -104,6 +104,9 @@ class Database(Protocol):
     def append(self, rows: list[Row]) -> None:
         """Journal rows, as ENTRY_COLUMNS has them."""
 
+    def fill(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Many rows of any other table, the quick way."""
+
     def move(self, rows: list[tuple[int, int, int]]) -> int:
         """How many points now have (last row, point, the last row before) that had the latter."""
 

@@ -8,7 +8,7 @@ acknowledge.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -83,6 +83,9 @@ class PostgresDatabase:
 
     def append(self, rows: list[Row]) -> None:
         self.connection.copy(_COPY, copied(rows))
+
+    def fill(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        self.connection.copy_rows(f"COPY {table} ({', '.join(columns)}) FROM STDIN", rows)
 
     def move(self, rows: list[tuple[int, int, int]]) -> int:
         moved = self.connection.execute(

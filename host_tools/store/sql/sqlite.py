@@ -6,7 +6,7 @@ The cost is one sync a batch, not one a reading. A writer waits for another one 
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,11 @@ class SqliteDatabase:
 
     def append(self, rows: list[Row]) -> None:
         self.connection.executemany(_INSERT, rows)
+
+    def fill(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        listed, marks = ", ".join(columns), ", ".join("?" * len(columns))
+        sql = f"INSERT INTO {table} ({listed}) VALUES ({marks})"  # noqa: S608 - names of ours
+        self.connection.executemany(sql, rows)
 
     def move(self, rows: list[tuple[int, int, int]]) -> int:
         return self.connection.executemany(_MOVE, rows).rowcount

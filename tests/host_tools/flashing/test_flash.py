@@ -1,15 +1,21 @@
 """A bare chip becomes a module with one command, and a module in service keeps its money."""
 
+import contextlib
 import json
+import os
+import re
 import signal
 import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 from esp_idf_defs.partitions import PartitionTable
 
 from firmware import journal
 from host_tools import cli
-from host_tools.faults import DEVICE, WRONG
+from host_tools.faults import DEVICE, WRONG, Fault
 from host_tools.flashing import chip as engine
 from host_tools.flashing import device_image, faults, journal_slots, plan
 from host_tools.lab.mock_chip import MockChip, Trouble
@@ -70,6 +76,12 @@ def in_service(chip, tmp_path):
     chip.flash[start : start + size] = image.build_vfs(files, size)
     end = start + size
     return bytes(chip.flash[rows["journal"].offset : end])
+
+
+def commands_running():
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            yield path.read_bytes()
 
 
 @pytest.mark.parametrize("board", device_image.boards())
@@ -197,6 +209,44 @@ def test_a_port_of_another_user_says_how_to_get_it():
     assert fault.kind is faults.PORT_DENIED and "dialout" in str(fault)
 
 
+@pytest.mark.parametrize(
+    ("said", "code", "kind"),
+    (
+        ("Chip type:          ESP32-S3 in Secure Download Mode", 2, faults.LOCKED),
+        ("ERROR: A fatal error occurred: words of a later esptool", 2, faults.NO_ANSWER),
+        ("ESP32 it is, in words of a later esptool", 0, faults.NO_ANSWER),
+    ),
+)
+def test_what_esptool_says_instead_of_a_chip_becomes_a_fault(said, code, kind):
+    esptool = (sys.executable, "-c", f"print({said!r}); raise SystemExit({code})")
+    with flash_proof.silent_port() as port, pytest.raises(Fault) as raised:
+        engine.Chip(port, esptool=esptool).__enter__()
+    assert (raised.value.kind, raised.value.detail) == (kind, said)
+
+
+def test_what_is_read_of_a_flash_is_in_no_file_that_could_be_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    there = []
+
+    def progress(done, of):
+        there.extend(path for path in tmp_path.rglob("gridpurse-flash-*/*"))
+        there.extend(path for path in tmp_path.iterdir() if path.is_file())
+
+    with MockChip() as chip:
+        chip.flash[0x9000:0x9004] = b"wifi"
+        with engine.Chip(chip.port) as found:
+            assert found.read(0x9000, 0x4000, "files", progress)[:5] == b"wifi\xff"
+        assert not list(tmp_path.glob("gridpurse-flash-*"))
+    assert there == []
+
+
+def test_no_line_of_esptool_runs_in_this_program():
+    """It is under the GPL: it is started, never imported."""
+    taken = re.compile(r"^\s*(?:import|from) (?:esptool|esp_pylib)\b", re.M)
+    files = Path(cli.__file__).parent.rglob("*.py")
+    assert [path for path in files if taken.search(path.read_text(encoding="utf-8"))] == []
+
+
 def test_a_speed_that_no_port_has_is_refused(releases, capsys):
     words = flash_proof.command("socket://127.0.0.1:9", *releases["esp32"])[1:]
     assert cli.main([*words, "--baud", "0"]) == WRONG
@@ -228,19 +278,23 @@ def test_ctrl_c_ends_it_cleanly_and_the_same_command_goes_on(flash, releases, tm
             out, err = child.communicate()
         assert child.returncode == 130 and "the same command goes on" in out
         assert "Traceback" not in err
+        assert not [each for each in commands_running() if chip.port.encode() in each]
         assert json.loads(report.read_text(encoding="utf-8"))["result"] == "interrupted"
         code, after, _, _ = flash(chip)
     assert code == 0 and results(after)["boot loader"] == "already right"
 
 
-def test_killed_at_every_step_the_same_command_still_ends_with_the_same_flash(flash, releases):
+def test_killed_at_every_step_the_same_command_still_ends_with_the_same_flash(
+    flash, releases, tmp_path
+):
+    environ = {**os.environ, "TMPDIR": str(tmp_path)}  # what a killed one leaves there
     with MockChip() as whole:
         flash(whole)
         wanted = bytes(whole.flash)
     with MockChip() as chip:
         words = flash_proof.command(chip.port, *releases["esp32"])
         for step in ("image", "chip", "ledger", *plan.NAMES, "verify"):
-            with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as child:
+            with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environ) as child:
                 said = (line.startswith(step) for line in child.stdout)
                 assert any(said), step
                 child.kill()

@@ -1,12 +1,6 @@
 """Labels are read back by a decoder that nobody here wrote, and hold no key."""
 
-import re
-import struct
-import zlib
-
-import numpy
 import pytest
-import zxingcpp
 
 from host_tools import cli
 from host_tools.flashing import label
@@ -16,6 +10,7 @@ from host_tools.settlement import enrol
 from host_tools.settlement.service import KEYS_FOLDER
 from host_tools.store.database import opened
 from host_tools.tariffs import read_book
+from tests import label_codes
 from tests.system.commands import TARIFF
 
 
@@ -39,49 +34,17 @@ def printed(host, tmp_path, form, *modules):
     return out
 
 
-def svg_pixels(text):
-    """The QR code of a label, drawn large."""
-    side = int(re.search(r'viewBox="0 0 (\d+) \1"', text)[1])
-    pixels = numpy.full((side, side), 255, numpy.uint8)
-    for x, y, length in re.findall(r"M(\d+) (\d+)h(\d+)v1h-\d+z", text):
-        pixels[int(y), int(x) : int(x) + int(length)] = 0
-    return numpy.kron(pixels, numpy.ones((6, 6), numpy.uint8))
-
-
-def png_pixels(data):
-    """Of a PNG with one bit a pixel and the filters 0 and 2 only, which is what segno writes."""
-    width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
-    assert (depth, colour) == (1, 0)
-    raw, at = b"", 8
-    while at < len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        if kind == b"IDAT":
-            raw += data[at + 8 : at + 8 + length]
-        at += 12 + length
-    rows = numpy.frombuffer(zlib.decompress(raw), numpy.uint8).reshape(height, -1).copy()
-    for y in range(1, height):
-        assert rows[y, 0] in (0, 2)
-        if rows[y, 0]:  # each byte is the difference to the one above
-            rows[y, 1:] += rows[y - 1, 1:]
-    return numpy.unpackbits(rows[:, 1:], axis=1)[:, :width] * 255
-
-
-def content(pixels):
-    (found,) = zxingcpp.read_barcodes(numpy.ascontiguousarray(pixels))
-    return found.text
-
-
 def test_svg_png_and_page_are_read_back(host, tmp_path):
     claim = claim_code(host / "cards", "pump-1")
     assert CODE.fullmatch(claim)
     wanted = f"gridpurse:m/pump-1/{claim}"
-    svg = (printed(host, tmp_path, "svg", "pump-1") / "pump-1.svg").read_text(encoding="utf-8")
-    assert content(svg_pixels(svg)) == wanted and claim in svg and "pump-1" in svg
-    png = (printed(host, tmp_path, "png", "pump-1") / "pump-1.png").read_bytes()
-    assert content(png_pixels(png)) == wanted
+    svg = printed(host, tmp_path, "svg", "pump-1") / "pump-1.svg"
+    text = svg.read_text(encoding="utf-8")
+    assert label_codes.said(svg) == [wanted] and claim in text and "pump-1" in text
+    png = printed(host, tmp_path, "png", "pump-1") / "pump-1.png"
+    assert label_codes.said(png) == [wanted]
     page = printed(host, tmp_path, "page", "pump-1", "pump-2") / "labels.html"
-    labels = page.read_text(encoding="utf-8").split("<svg xmlns")[1:]
-    assert [content(svg_pixels(one)).split("/")[1] for one in labels] == ["pump-1", "pump-2"]
+    assert [one.split("/")[1] for one in label_codes.said(page)] == ["pump-1", "pump-2"]
 
 
 def test_no_label_and_no_claim_file_holds_a_key_or_anything_made_of_it(host, tmp_path):
@@ -115,4 +78,7 @@ def test_an_unknown_module_and_a_damaged_code_are_one_line(host, capsys):
 
 def test_the_longest_name_fits():
     text = label.drawn(label.Label("m" * 16, "ABCD-EFGH-JKMN"))
-    assert content(svg_pixels(text)) == f"gridpurse:m/{'m' * 16}/ABCD-EFGH-JKMN"
+    assert (
+        label_codes.content(label_codes.svg_pixels(text))
+        == f"gridpurse:m/{'m' * 16}/ABCD-EFGH-JKMN"
+    )
