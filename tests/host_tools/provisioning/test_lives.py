@@ -11,7 +11,7 @@ from host_tools.care.replace import take_over
 from host_tools.care.retire import retire
 from host_tools.faults import Fault
 from host_tools.keys import KEYS_FOLDER, KeyFiles
-from host_tools.provisioning import card, lives
+from host_tools.provisioning import batch, card, lives
 from host_tools.provisioning.faults import EXISTING, ORDER, SERIAL
 from host_tools.provisioning.order import Order
 from host_tools.provisioning.record import Record, Records, Step
@@ -87,6 +87,11 @@ def test_a_chip_that_was_another_module_is_left_alone(
 def test_a_lost_identity_is_not_its_own_successor() -> None:
     with pytest.raises(Refused, match="never made again"):
         as_(OLD, "--was", OLD)
+
+
+def test_what_a_chip_was_is_nothing_that_is_written_to_it() -> None:
+    assert as_(NEW, "--was", OLD).digest() == as_(NEW).digest()  # goes on without the word, too
+    assert "was" in batch.COLUMNS
 
 
 def test_the_points_of_a_lost_module_have_somewhere_to_go(desk: Desk) -> None:
