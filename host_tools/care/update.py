@@ -68,8 +68,9 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             with changing(store):
                 one = _changed(store, arguments, now_s)
-        one = _chosen(store, one.number)
-        told = told_of(store, one)
+        with store.instant():  # a module may get on meanwhile
+            one = _chosen(store, one.number)
+            told = told_of(store, one)
     print(json.dumps(told, ensure_ascii=False) if arguments.json else _text(told))
     return 1 if arguments.step == "status" and one.state == campaign.HALTED else 0
 

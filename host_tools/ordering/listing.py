@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    with opened(settings_of(arguments).store(), create=False) as store:
+    with opened(settings_of(arguments).store(), create=False) as store, store.instant():
         name = module_of(store, arguments.module).id
         target = arguments.point
         if target is not None:

@@ -14,6 +14,9 @@ from pathlib import Path
 from host_tools.simulator import terminal
 
 BOOTED, ENDED = b"\x1eB", b"\x1eE"
+# How each prompt begins, and as much of what was said as may hold a part of one.
+RAW, FRIENDLY = b"raw REPL; CTRL-B to exit\r\n>", b"for more information.\r\n>>> "
+SAID_BYTES = 40
 INTERRUPT_S = 1.0
 BACKLOG_BYTES_MAX = 65536  # of output nobody reads; older half is dropped at the bound
 LOG_BYTES_MAX = 65536
@@ -36,6 +39,7 @@ class Console:
         self._partial = b""
         self._swallow: bytes | None = None
         self._hold = True
+        self._said = b""
         self.raw_prompt = False
         self.log = bytearray()
         self._loop.add_reader(self._outer, self._host_sent)
@@ -56,6 +60,7 @@ class Console:
         self._hold = True
         self._partial = b""
         self._swallow = b"" if raw_after_reset else None
+        self._said = b""
         self.raw_prompt = raw_after_reset
         self._loop.add_reader(self._inner, self._child_sent)
         return slave
@@ -103,16 +108,9 @@ class Console:
             except BlockingIOError:
                 self._loop.add_writer(self._inner, self._feed)
                 return
-            self._note_prompt(self._to_child[:count])
             del self._to_child[:count]
         if self._inner >= 0:
             self._loop.remove_writer(self._inner)
-
-    def _note_prompt(self, sent: bytes | bytearray) -> None:
-        """Ctrl-A asks for the raw prompt and Ctrl-B for the friendly one; the last one holds."""
-        enter, leave = sent.rfind(b"\x01"), sent.rfind(b"\x02")
-        if enter != leave and not terminal.catches_interrupt(self.child_pid):
-            self.raw_prompt = enter > leave
 
     def _await_interrupt(self, pid: int, until: float) -> None:
         if pid != self.child_pid:
@@ -137,12 +135,22 @@ class Console:
         data, marks = self._take_marks(self._partial + data)
         if self._swallow is not None:
             data = self._to_raw_prompt(data)
+        self._note_prompt(data)
         self.emit(data)
         for mark in marks:  # only now: whoever hears of them may look at the log
             self._on_mark(mark)
         if BOOTED in marks and self._swallow is None:
             self._release()
         return True
+
+    def _note_prompt(self, data: bytes) -> None:
+        """Which prompt the interpreter came to last. Its own word counts: what asked for one may
+        have come while a program was ending, and wait."""
+        self._said += data
+        raw, friendly = self._said.rfind(RAW), self._said.rfind(FRIENDLY)
+        if raw != friendly:
+            self.raw_prompt = raw > friendly
+        self._said = self._said[-SAID_BYTES:]
 
     def drain(self) -> None:
         """Takes in all that was printed so far; the kernel may be slower to announce it."""

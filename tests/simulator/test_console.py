@@ -60,6 +60,30 @@ def test_mpremote_runs_code_and_handles_files(bench, tmp_path):
     assert (tmp_path / "back").read_bytes() == source.read_bytes()
 
 
+SLOW_TO_END = """
+import time
+print("main ran")
+try:
+    while True:
+        time.sleep_ms(50)
+finally:
+    until = time.ticks_add(time.ticks_ms(), 1500)
+    while time.ticks_diff(until, time.ticks_ms()) > 0:
+        pass
+"""
+
+
+def test_a_program_that_takes_long_to_end_is_not_started_again_by_mpremote(bench):
+    """What asks for the raw prompt comes while the program still ends, and waits."""
+
+    async def story():
+        async with bench.run(SLOW_TO_END, factor=1) as (_, module):
+            assert await mpremote(module, "exec", "print(6 * 7)") == "42\n"
+            assert module.console.log.count(b"main ran") == 1
+
+    asyncio.run(story())
+
+
 def test_mpremote_mounts_a_host_folder(bench, tmp_path):
     (tmp_path / "hosted.py").write_text("print('from the host')\n")
 

@@ -189,7 +189,7 @@ def test_a_file_that_cannot_grow_is_one_line(tmp_path, site):
 def small_disk(tmp_path):
     folder = tmp_path / "disk"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(folder)]
     mounted = shutil.which("mount") and subprocess.run(command, capture_output=True, check=False)
     if not mounted or mounted.returncode:
         pytest.skip("needs the right to mount a tmpfs")

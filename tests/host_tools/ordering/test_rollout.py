@@ -103,6 +103,25 @@ def test_a_program_that_was_taken_back_is_told_with_its_reason(updated):
     assert updated.progress().number == 2
 
 
+def test_an_update_that_gets_on_while_it_is_listed_is_not_told_to_have_stopped(
+    updated, orderly, monkeypatch
+):
+    updated.order()
+    updated.take(orderly.sent(later_ms=1))
+    read = orders.Orders.rollouts
+
+    def then_answered(known, module):
+        found = read(known, module)
+        monkeypatch.setattr(orders.Orders, "rollouts", read)
+        updated.deliver()
+        return found
+
+    monkeypatch.setattr(orders.Orders, "rollouts", then_answered)
+    code, out, _ = orderly.run("commands", "m1", "--json")
+    assert code == 0 and not updated.waiting
+    assert json.loads(out)["updates"][-1]["state"] == "sending"
+
+
 def test_a_chunk_is_in_the_store_only_while_it_is_under_way(updated):
     updated.order()
     updated.run()
