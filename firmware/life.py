@@ -51,6 +51,7 @@ def begin(board, kept, copy):
     -> (the record, whether this is safe mode, path of the settings to use)
     """
     forget()
+    sweep(board.root)
     payload = kept.state(TARGET)
     record = [ENDED, NORMAL, 0, 0, 0, []] if payload is None else cbor.decode(payload)
     cause = board.reset_cause()
@@ -69,6 +70,13 @@ def begin(board, kept, copy):
     kept.commit(TARGET, cbor.encode(record))
     safe = record[MODE] == SAFE
     return record, safe, slots.settings_path(board.root, not safe)
+
+
+def sweep(root):
+    """Half of a new file that a power cut has left is of no use to anybody."""
+    for name in os.listdir(root or "/"):
+        if name.endswith(".new"):
+            config.remove(root + "/" + name)
 
 
 def last_boot(kept):

@@ -61,6 +61,18 @@ def test_an_ordinary_power_off_is_no_crash():
     assert not firmware.safe and told(firmware, codes.CRASH) == []
 
 
+def test_what_a_power_cut_left_half_written_is_gone_after_the_next_start():
+    desk, _ = commissioned("halves")
+    for name in ("/failed.new", "/config.cbor.new", "/newest"):
+        with open(desk.root + name, "wb") as file:
+            file.write(b"half")
+    before = config.read(desk.root, "/config.cbor")
+    boot(desk, SOFT)
+    left = sorted(name for name in os.listdir(desk.root) if "new" in name)
+    assert left == ["newest"]
+    assert config.read(desk.root, "/config.cbor") == before
+
+
 def test_a_soft_reset_by_a_technician_is_no_crash():
     desk, _ = commissioned("soft")
     for _ in range(5):
