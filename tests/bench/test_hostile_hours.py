@@ -12,8 +12,7 @@ from tests.bench.radio_world import RadioWorld
 HOUR_S = 3600
 
 
-def test_hours_of_bad_network_lose_and_double_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hostile_week, "SETTLED_S", 5 * HOUR_S)  # an hour behind the quiet ones
+def test_hours_of_bad_network_lose_and_double_nothing() -> None:
     found = hostile_week.measure(7, 4 * HOUR_S)
     assert found == {"hostile_week_lost": 0, "hostile_week_double": 0}
 
