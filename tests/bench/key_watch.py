@@ -68,7 +68,7 @@ class KeyWatch:
         return found
 
     def places(self) -> Iterator[tuple[str, bytes]]:
-        yield from ((f"process {number}", data) for number, data in enumerate(self._seen))
+        yield from ((f"process {number}", data) for number, data in enumerate(tuple(self._seen)))
         for path in self.folder.rglob("*"):
             if path.is_file() and path.name not in OF_THE_MODULE:
                 yield str(path), path.read_bytes()
