@@ -85,12 +85,12 @@ def bootstrap():
     for name in ("read_only_memory", "power_on"):  # C code on a chip
         globals().pop(name)
     sleeper.start_heap_watch(*memory)
-    print("\x1eB", end="")
     try:
+        print("\x1eB", end="")  # from here on Ctrl-C comes through
         if not all(start(name) for name in names):
             soft_reset()
     except KeyboardInterrupt:
-        pass  # before the program's first line, or after its last
+        pass  # before the program's first line, or after its last: the end is told all the same
     print("\x1eE", end="")
 
 

@@ -1,8 +1,11 @@
 """The console is a board to mpremote: the technician's tool works as on an ESP32."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
+
+from tests.simulator.conftest import Bench
 
 IDLE = """
 import asyncio
@@ -17,6 +20,7 @@ asyncio.run(main())
 
 
 async def mpremote(module, *words: str) -> str:
+    await Bench.until(lambda: not module._starting)  # mpremote itself waits for 10 s at most
     command = [str(Path(sys.executable).parent / "mpremote"), "connect", str(module.console_path)]
     child = await asyncio.create_subprocess_exec(
         *command, *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
@@ -71,6 +75,19 @@ finally:
     while time.ticks_diff(until, time.ticks_ms()) > 0:
         pass
 """
+
+
+def test_ctrl_c_as_soon_as_the_boot_loader_is_done_ends_at_the_prompt(bench):
+    async def story():
+        async with bench.run(IDLE, factor=1) as (_, module):
+            port = os.open(module.console_path, os.O_RDWR | os.O_NOCTTY)
+            try:
+                os.write(port, b"\x03")
+                await bench.until(lambda: bench.heard("ended"))
+            finally:
+                os.close(port)
+
+    asyncio.run(story())
 
 
 def test_a_program_that_takes_long_to_end_is_not_started_again_by_mpremote(bench):
