@@ -15,7 +15,7 @@ from host_tools.rescue.speaking import Remains
 from host_tools.settlement.consumer import Consumer
 from host_tools.settlement.counters import Counters
 from host_tools.settlement.tenancy import Tenancy
-from host_tools.settlement.transport import Claim, Delivery
+from host_tools.settlement.transport import Delivery, Nowhere
 from host_tools.store.database import Store
 from protocol import topics
 from protocol.messages import EVENT_STREAM
@@ -56,32 +56,6 @@ class _Person(Tenancy):
         self._store.fleet.restated()
 
 
-class _Nobody:
-    """The transport of a module that hears nothing any more."""
-
-    def open(self, claim: Claim) -> None: ...
-    def shut(self, shard: int) -> None: ...
-    def acknowledge(self, deliveries: list[Delivery]) -> None: ...
-    def publish(self, topic: str, payload: bytes, qos: int) -> None: ...
-    def flush(self) -> None: ...
-    def stop(self) -> None: ...
-
-    def take(self, most: int, wait_ms: int) -> list[Delivery]:
-        return []
-
-    def shards(self) -> set[int]:
-        return set()
-
-    def ready(self) -> bool:
-        return True
-
-    def backlog(self) -> int:
-        return 0
-
-    def refusal(self) -> str:
-        return ""
-
-
 def take(
     store: Store, keys: Keys, clock: Clock, name: str, remains: Remains, where: str
 ) -> Rescue:
@@ -101,7 +75,7 @@ def take(
         )
     topic, counters = topics.up(module.shard, name), Counters()
     tenancy = _Person(store, clock, f"rescue of {name}", ())
-    consumer = Consumer(store, keys, clock, _Nobody(), tenancy, counters)
+    consumer = Consumer(store, keys, clock, Nowhere(), tenancy, counters)
     consumer.consume([Delivery(topic, data, None) for data in sealed])
     if module.gone_s is not None:
         with store.transaction():

@@ -65,6 +65,32 @@ class Transport(Protocol):
         """Leaves the broker in good order."""
 
 
+class Nowhere:
+    """A transport without a broker, for what is settled here and has nobody to be answered."""
+
+    def open(self, claim: Claim) -> None: ...
+    def shut(self, shard: int) -> None: ...
+    def acknowledge(self, deliveries: list[Delivery]) -> None: ...
+    def publish(self, topic: str, payload: bytes, qos: int) -> None: ...
+    def flush(self) -> None: ...
+    def stop(self) -> None: ...
+
+    def take(self, most: int, wait_ms: int) -> list[Delivery]:
+        return []
+
+    def shards(self) -> set[int]:
+        return set()
+
+    def ready(self) -> bool:
+        return True
+
+    def backlog(self) -> int:
+        return 0
+
+    def refusal(self) -> str:
+        return ""
+
+
 def shard_of(topic: str) -> int:
     """The shard that a topic says, or -1."""
     try:

@@ -20,7 +20,7 @@ from host_tools import tariffs
 from host_tools.keys import KEY_BYTES, KeyFiles, RootKey
 from host_tools.settlement import consumer as consuming
 from host_tools.settlement.tenancy import Tenancy
-from host_tools.settlement.transport import Claim, Delivery
+from host_tools.settlement.transport import Delivery, Nowhere
 from host_tools.store.database import open_store
 from protocol import cose, ledger, messages, reading, topics
 from protocol.messages import Readings
@@ -54,32 +54,6 @@ class Standing:
 
     def ticks_ms(self) -> int:
         return time.monotonic_ns() // 1000000
-
-
-class Nowhere:
-    """A transport that keeps nothing; openings are settled through it."""
-
-    def open(self, claim: Claim) -> None: ...
-    def shut(self, shard: int) -> None: ...
-    def flush(self) -> None: ...
-    def stop(self) -> None: ...
-    def shards(self) -> set[int]:
-        return {SHARD}
-
-    def ready(self) -> bool:
-        return True
-
-    def backlog(self) -> int:
-        return 0
-
-    def refusal(self) -> str:
-        return ""
-
-    def take(self, most: int, wait_ms: int) -> list[Delivery]:
-        return []
-
-    def acknowledge(self, deliveries: list[Delivery]) -> None: ...
-    def publish(self, topic: str, payload: bytes, qos: int) -> None: ...
 
 
 class Meter:

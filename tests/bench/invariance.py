@@ -23,7 +23,7 @@ from host_tools.keys import KeyFiles
 from host_tools.settlement import commands, enrol
 from host_tools.settlement.consumer import Consumer
 from host_tools.settlement.tenancy import LEASE_MS, Tenancy
-from host_tools.settlement.transport import Claim, Delivery
+from host_tools.settlement.transport import Claim, Delivery, Nowhere
 from host_tools.store.database import FILE, Store, open_store
 from host_tools.store.held import Overtaken
 from host_tools.store.sql.sqlite import SqliteDatabase
@@ -200,7 +200,7 @@ class Post:
         return sum(len(queue) for queue in self.waiting.values())
 
 
-class Letters:
+class Letters(Nowhere):
     """The transport of one worker at that broker."""
 
     def __init__(self, post: Post) -> None:
@@ -233,20 +233,8 @@ class Letters:
             self.post.waiting[topics.parse(message.topic).shard].appendleft(message)
         self.out.clear()
 
-    def publish(self, topic: str, payload: bytes, qos: int) -> None: ...
-    def flush(self) -> None: ...
-    def stop(self) -> None: ...
     def shards(self) -> set[int]:
         return set(self.claims)
-
-    def ready(self) -> bool:
-        return True
-
-    def backlog(self) -> int:
-        return 0
-
-    def refusal(self) -> str:
-        return ""
 
 
 class Worker:

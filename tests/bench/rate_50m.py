@@ -26,7 +26,7 @@ from host_tools.settlement import posting
 from host_tools.settlement.consumer import Consumer
 from host_tools.settlement.pricing import Prices
 from host_tools.settlement.tenancy import Tenancy
-from host_tools.settlement.transport import Delivery
+from host_tools.settlement.transport import Delivery, Nowhere
 from host_tools.store.database import FILE, open_store
 from host_tools.store.sql import Row, sqlite
 from protocol import ledger
@@ -144,7 +144,7 @@ class Grown:
         clock = fleet.Standing()
         tenancy = Tenancy(self.store, clock, "grown", (fleet.SHARD,))
         keys = KeyFiles(made / fleet.KEYS)
-        self._consumer = Consumer(self.store, keys, clock, fleet.Nowhere(), tenancy)
+        self._consumer = Consumer(self.store, keys, clock, Nowhere(), tenancy)
         tenancy.look()
 
     def _written(self, filler: Filler, intervals: int) -> Iterator[list[Delivery]]:

@@ -25,7 +25,7 @@ from host_tools.keys import KeyFiles
 from host_tools.settlement import topup
 from host_tools.settlement.consumer import Consumer
 from host_tools.settlement.tenancy import Tenancy
-from host_tools.settlement.transport import Delivery
+from host_tools.settlement.transport import Delivery, Nowhere
 from host_tools.store import database
 from host_tools.store.sql import sqlite
 from tests.bench import drain, figures, fleet, pouring
@@ -91,7 +91,7 @@ def settled_on(folder: Path, made: Path, messages: int, shards: int = 1) -> None
     tenancy = Tenancy(store, fleet.Standing(), "again", tuple(range(shards)))
     tenancy.look()
     keys = KeyFiles(made / fleet.KEYS)
-    consumer = Consumer(store, keys, fleet.Standing(), fleet.Nowhere(), tenancy)
+    consumer = Consumer(store, keys, fleet.Standing(), Nowhere(), tenancy)
     found = islice(fleet.written(made / "single"), messages)
     while batch := list(islice(found, BATCH)):
         consumer.consume(

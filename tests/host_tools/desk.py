@@ -11,7 +11,7 @@ from host_tools.settlement import enrol
 from host_tools.settlement.consumer import Consumer
 from host_tools.settlement.counters import Counters
 from host_tools.settlement.tenancy import Tenancy
-from host_tools.settlement.transport import Claim, Delivery
+from host_tools.settlement.transport import Delivery, Nowhere
 from host_tools.store.database import Store, open_store
 from protocol import topics
 from tests.host_tools.genuine import ROOT, START_S, PointLedger, Radio, Sender, Settle
@@ -38,32 +38,15 @@ class DeskClock:
         return self.ms
 
 
-class DeskTransport:
+class DeskTransport(Nowhere):
     """Keeps what is published and acknowledged."""
 
     def __init__(self) -> None:
         self.published: list[tuple[str, bytes, int]] = []
         self.acknowledged = 0
 
-    def open(self, claim: Claim) -> None: ...
-    def shut(self, shard: int) -> None: ...
-    def flush(self) -> None: ...
-    def stop(self) -> None: ...
-
     def shards(self) -> set[int]:
         return {0}
-
-    def ready(self) -> bool:
-        return True
-
-    def backlog(self) -> int:
-        return 0
-
-    def refusal(self) -> str:
-        return ""
-
-    def take(self, most: int, wait_ms: int) -> list[Delivery]:
-        return []
 
     def acknowledge(self, deliveries: list[Delivery]) -> None:
         self.acknowledged += len(deliveries)

@@ -84,7 +84,9 @@ def test_a_clock_that_was_told_wrong_is_right_after_the_order(tmp_path: Path) ->
         scene.host.clock.s += off_s
 
         async def story() -> None:
-            is_wrong = lambda: scene.firmware.clock.now()[0] == scene.now_s() + off_s  # noqa: E731
+            def is_wrong() -> bool:
+                return scene.firmware.clock.now()[0] == scene.now_s() + off_s
+
             await scene.until(is_wrong)
             await scene.quarters(2)
             assert is_wrong()
