@@ -8,6 +8,8 @@ breaks becomes one Fault; nothing sent or received is shown or logged. Times in 
 import contextlib
 import hashlib
 import os
+import re
+import secrets
 import stat
 import struct
 import time
@@ -128,10 +130,17 @@ class Console:
                 self._open.serial.write(b"\r\x03")  # one: a second could meet its traceback
                 self._quiet()
                 self._open.serial.write(b"\r\x01")
-                if self._came(PROMPT, PROMPT_S):
+                if self._came(PROMPT, PROMPT_S) and self._in_step():
                     self._at_prompt = True
                     return
             raise CONSOLE.seen(f"{self.port}: does not answer 无应答")
+
+    def _in_step(self) -> bool:
+        """A module that was slow answers every attempt in the end. Behind the answer to a word
+        made up now nothing of theirs can come any more; mpremote would take it for its own."""
+        word = secrets.token_hex(8)
+        self._open.serial.write(b"print('%b', end='')\x04" % word.encode())
+        return self._came(b"OK%b\x04\x04" % word.encode(), PROMPT_S)
 
     def _quiet(self) -> None:
         """Drops what comes until nothing came for a moment."""
@@ -215,7 +224,7 @@ class Console:
         try:
             yield
         except _BROKEN as error:
-            raise CONSOLE.seen(f"{self.port}: {what}") from error
+            raise CONSOLE.seen(f"{self.port}: {what} ({_reason(error)})") from error
 
 
 @contextlib.contextmanager
@@ -226,6 +235,12 @@ def opened(port: str) -> Iterator[Console]:
         yield console
     finally:
         console.close()
+
+
+def _reason(error: Exception) -> str:
+    """What broke, as mpremote or the system names it; what was received stays out of it."""
+    words = error.strerror if isinstance(error, OSError) else str(error)
+    return re.split(r"[:(\[]", words or "", maxsplit=1)[0].strip() or type(error).__name__
 
 
 def digests(files: Mapping[str, bytes]) -> dict[str, str]:

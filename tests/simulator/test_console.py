@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from host_tools.provisioning import console
 from tests.simulator.conftest import Bench
 
 IDLE = """
@@ -97,6 +98,24 @@ def test_a_program_that_takes_long_to_end_is_not_started_again_by_mpremote(bench
         async with bench.run(SLOW_TO_END, factor=1) as (_, module):
             assert await mpremote(module, "exec", "print(6 * 7)") == "42\n"
             assert module.console.log.count(b"main ran") == 1
+
+    asyncio.run(story())
+
+
+def test_a_prompt_asked_for_more_than_once_is_in_step_however_late_it_comes(bench, monkeypatch):
+    """Each attempt is answered in the end; what the earlier ones are told is no program's."""
+    monkeypatch.setattr(console, "PROMPT_S", 0.6)
+
+    def used(port: str) -> list[str]:
+        with console.opened(port) as found:
+            return [found.run(f"print({number} * 7)").strip() for number in range(20)]
+
+    async def story():
+        async with bench.run(SLOW_TO_END, factor=1) as (_, module):
+            await bench.until(lambda: "main ran" in bench.said(module))
+            port = str(module.console_path)
+            wanted = [str(number * 7) for number in range(20)]
+            assert await asyncio.to_thread(used, port) == wanted
 
     asyncio.run(story())
 
