@@ -11,15 +11,18 @@ REJECTS_MAX = 100000
 REJECT_BYTES_MAX = 256
 PARKED_MAX = 64  # batches of one module
 
-ASKED = 500  # at a time
-_MARKS = ", ".join("?" * ASKED)
-_KNOWN = f"SELECT digest, reason FROM rejects WHERE digest IN ({_MARKS})"  # noqa: S608
-_AGAIN = "UPDATE rejects SET last_s = ?, count = count + ? WHERE digest = ? AND reason = ?"
-# Two workers may refuse the same bytes for the first time.
-_REFUSED = (
+KNOWN_MAX = 32768  # rows of rejects, the newest
+_NEWEST = "SELECT COALESCE(MAX(id), 0) FROM rejects"
+_SINCE = "SELECT id, digest, reason FROM rejects WHERE id > ? ORDER BY id DESC LIMIT ?"
+_FIRST = (
     "INSERT INTO rejects (source, first_s, last_s, topic, module, reason, detail, digest, bytes,"
     " size, count) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (digest, reason) DO UPDATE SET count = rejects.count + excluded.count"
+)
+# Where `gridpurse retain` has taken the row it is there again.
+_AGAIN = (
+    "INSERT INTO rejects (id, source, first_s, last_s, topic, module, reason, detail, digest,"
+    " bytes, size, count) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id)"
+    " DO UPDATE SET last_s = excluded.last_s, count = rejects.count + excluded.count"
 )
 _EVENT = "SELECT seq, kind, time_s, quality, code, point, args FROM events"
 
@@ -28,12 +31,18 @@ class Intake:
     def __init__(self, connection: Connection, held: Held) -> None:
         self._connection = connection
         self._held = held
-        self._refused: list[Row] = []  # in this transaction, as _REFUSED has them
+        self._refused: list[Row] = []  # in this transaction, as _FIRST has them but for the count
+        # The row of (digest, reason), of all rows up to an id. One that is not known any more gets
+        # another row: the sum of counts stays right.
+        self._known: dict[tuple[bytes, int], int] = {}
+        self._known_upto = 0
         self._waiting: set[tuple[str, int]] | None = None  # streams with batches, for the owner
 
     def forget(self) -> None:
         """What waits is dropped, and what is remembered of the store read anew."""
         self._refused.clear()
+        self._known.clear()
+        self._known_upto = 0
         self._waiting = None
 
     def reject(
@@ -56,34 +65,46 @@ class Intake:
         """Brings the store up to date with what waits. The oldest rows go at REJECTS_MAX."""
         if not self._refused:
             return
-        first = {(row[7], row[5]): row for row in reversed(self._refused)}
-        counts = Counter((row[7], row[5]) for row in self._refused)
-        known = self._known(sorted(first))  # one order for all workers
-        again = [(first[key][2], counts[key], *key) for key in known]
-        self._connection.executemany(_AGAIN, again)
-        fresh = first.keys() - set(known)
-        new = [(*row, counts[key]) for key, row in reversed(first.items()) if key in fresh]
-        self._connection.executemany(_REFUSED, new)
+        self._look_back()
+        keys = [(row[7], row[5]) for row in self._refused]
+        first = dict(zip(reversed(keys), reversed(self._refused), strict=True))
+        again, new = [], []
+        for key, count in Counter(keys).items():  # as they came
+            known = self._known.get(key)
+            if known is None:
+                new.append((*first[key], count))
+            else:
+                again.append((known, *first[key], count))
+        self._connection.executemany(_AGAIN, sorted(again))  # one order for all workers
+        self._connection.executemany(_FIRST, new)
         self._connection.execute(
             "DELETE FROM rejects WHERE id <= (SELECT MAX(id) FROM rejects) - ?", (REJECTS_MAX,)
         )
         self._refused.clear()
 
-    def _known(self, keys: list[tuple[bytes, int]]) -> list[tuple[bytes, int]]:
-        """Those of the refused that have a row already."""
-        found: set[tuple[bytes, int]] = set()
-        for start in range(0, len(keys), ASKED):
-            digests = [digest for digest, _ in keys[start : start + ASKED]]
-            digests += digests[-1:] * (ASKED - len(digests))  # one statement for all
-            found.update(self._connection.execute(_KNOWN, digests).fetchall())
-        return [key for key in keys if key in found]
+    def _look_back(self) -> None:
+        """Reads which rows there are since we looked last, our own among them."""
+        (newest,) = self._connection.execute(_NEWEST).fetchone()
+        if newest < self._known_upto:  # they were taken, and their ids come again
+            self._known.clear()
+            self._known_upto = 0
+        found = self._connection.execute(_SINCE, (self._known_upto, KNOWN_MAX)).fetchall()
+        for row, digest, reason in reversed(found):
+            self._known[bytes(digest), reason] = row
+        self._known_upto = newest
+        while len(self._known) > KNOWN_MAX:
+            del self._known[next(iter(self._known))]
 
-    def mark(self) -> int:
+    def mark(self) -> tuple[int, int]:
         """Where a part begins that may be undone alone."""
-        return len(self._refused)
+        return len(self._refused), self._known_upto
 
-    def undo(self, mark: int) -> None:
-        del self._refused[mark:]
+    def undo(self, mark: tuple[int, int]) -> None:
+        waiting, known_upto = mark
+        del self._refused[waiting:]
+        if self._known_upto != known_upto:  # rows of this part may be among them
+            self._known.clear()
+            self._known_upto = 0
         self._waiting = None
 
     def rejects(self, module: str | None = None) -> list[Reject]:

@@ -1,6 +1,7 @@
 """Hostile messages: each class is counted, none moves a ledger or keeps the good ones waiting."""
 
 import gc
+import hashlib
 import logging
 import random
 import sys
@@ -9,9 +10,11 @@ import pytest
 
 from host_tools.settlement import refusals, settle
 from host_tools.settlement.transport import Delivery
+from host_tools.store import database, intake
+from host_tools.store.database import Store
 from protocol import topics, units
 from tests.bench.hostile_load import MAKERS, Hostile, Victim
-from tests.host_tools.desk import Desk
+from tests.host_tools.desk import NOW_S, Desk
 from tests.host_tools.genuine import PointLedger
 
 TOPIC = topics.up(0, "m1")
@@ -130,6 +133,62 @@ def test_a_refused_message_undoes_itself_and_no_row_of_another(desk: Desk) -> No
     assert [row.count for row in desk.store.intake.rejects()] == [1, 2]
     assert desk.store.fleet.point_known("m1", 0).state == made.state
     assert desk.store.fleet.module_known("m1").boot_id == 7
+
+
+def refuse(store: Store, payload: bytes) -> None:
+    digest = hashlib.sha256(payload).digest()[:16]
+    store.intake.reject("host", TOPIC, "m1", units.MALFORMED, "", digest, payload, NOW_S)
+
+
+def counts(desk: Desk) -> list[int]:
+    return [row.count for row in desk.store.intake.rejects()]
+
+
+def test_a_message_refused_again_is_counted_in_its_row_by_whichever_worker(desk: Desk) -> None:
+    desk.take(b"one", b"two", b"one")
+    with database.opened(desk.place) as other, other.transaction():
+        refuse(other, b"two")
+        refuse(other, b"three")
+    desk.take(b"three", b"two", b"four")
+    assert counts(desk) == [2, 3, 2, 1]
+
+
+def test_a_refused_message_whose_row_was_forgotten_has_one_again(desk: Desk) -> None:
+    """By `gridpurse retain`, one row or all: nothing is counted at a row that is another's."""
+    desk.take(b"one")
+    desk.take(b"two", b"two")
+    desk.damage("DELETE FROM rejects WHERE count = 1")
+    desk.take(b"one", b"two")
+    assert counts(desk) == [1, 3]
+    desk.damage("DELETE FROM rejects")
+    desk.take(b"three")
+    desk.take(b"two", b"three")
+    assert sorted(counts(desk)) == [1, 2]
+
+
+def test_beyond_the_bound_of_what_is_remembered_every_refusal_is_still_counted(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "KNOWN_MAX", 8)
+    payloads = [bytes((number,)) for number in range(20)]
+    for _ in range(3):
+        desk.take(*payloads)
+    assert sum(counts(desk)) == 60
+    desk.take(payloads[-1])
+    assert counts(desk)[-1] == 2  # the newest are remembered
+
+
+def test_a_refusal_of_a_transaction_that_failed_is_of_no_row(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.take(b"one")
+    ticks = iter([0])
+    with monkeypatch.context() as failing:
+        failing.setattr(desk.clock, "ticks_ms", lambda: next(ticks))
+        with pytest.raises(StopIteration):
+            desk.take(b"one", b"two")
+    desk.take(b"two", b"one")
+    assert counts(desk) == [2, 1]
 
 
 def test_a_flood_fills_neither_the_log_nor_hides_the_count(

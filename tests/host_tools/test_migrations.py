@@ -27,6 +27,10 @@ _READING = (
     "INSERT INTO readings (point_id, epoch, seq, from_s, to_s, register_wh, energy_wh, quality,"
     " version, charge_ncur, arrived_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_REJECT = (
+    "INSERT INTO rejects (source, first_s, last_s, topic, module, reason, detail, digest, bytes,"
+    " size, count) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 _POSTING = (
     "INSERT INTO postings (point_id, time_s, debit, credit, amount_ncur, currency, source, number)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -61,6 +65,9 @@ def fill(to: Connection, ledgers: list[PointLedger], said_head: bytes) -> None:
         " VALUES ('m1', 1, 0, 1, ?, 0, 1, 'done')",
         (b"\x80",),
     )
+    for number in range(3):
+        row = ("host", NOW_S, NOW_S, "t", "m1", 1, "", bytes((number,)) * 16, b"", 9, number + 1)
+        to.execute(_REJECT, row)
 
 
 def first_store(place: StoreAddress, ledgers: list[PointLedger], said_head: bytes) -> None:
@@ -139,3 +146,4 @@ def same_books(store: Store, ledgers: list[PointLedger]) -> None:
     accounts = store.ledgers.accounts()
     assert accounts["CNY", posting.SUSPENSE] == 7000
     assert reconcile.trial_balance(store)
+    assert [row.count for row in store.intake.rejects("m1")] == [1, 2, 3]
