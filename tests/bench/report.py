@@ -20,6 +20,7 @@ from pathlib import Path
 from tests.bench import figures
 
 SOURCES = ("protocol", "firmware", "boards", "host_tools", "tests/bench")
+KINDS = (".py", ".sql", ".toml")
 PART_S = 7200
 
 
@@ -27,7 +28,8 @@ def fingerprint() -> str:
     """Of everything a figure may depend on."""
     told = hashlib.sha256()
     for folder in SOURCES:
-        for path in sorted((figures.ROOT / folder).rglob("*.py")):
+        found = sorted((figures.ROOT / folder).rglob("*.*"))
+        for path in [path for path in found if path.suffix in KINDS]:
             told.update(path.relative_to(figures.ROOT).as_posix().encode() + path.read_bytes())
     return told.hexdigest()[:16]
 
