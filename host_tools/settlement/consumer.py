@@ -175,6 +175,9 @@ class Consumer:
         authentic message, None for a will, or Malformed instead."""
         out: list[tuple[_Sender | None, object]] = []
         senders = self._senders
+        new = {delivery.topic for delivery in deliveries} - senders.keys()
+        if len(new) > 1:
+            self._keys.ahead(topic.rpartition("/")[2] for topic in new)
         for delivery in deliveries:
             topic, payload, _ = delivery
             sender = senders.get(topic)

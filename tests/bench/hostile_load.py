@@ -19,7 +19,7 @@ import sqlite3
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -133,6 +133,9 @@ class StrangersKeys:
 
     def down(self, module: str) -> PreparedMac | None:
         return self._mac(module, cose.DOWN) or self._keys.down(module)
+
+    def ahead(self, modules: Iterable[str]) -> None:
+        self._keys.ahead(modules)
 
     def changed(self, module: str) -> bool:
         return module not in self._others and self._keys.changed(module)

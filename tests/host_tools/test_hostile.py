@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from host_tools.keys import KeyFiles
 from host_tools.settlement import refusals, settle
 from host_tools.settlement.transport import Delivery
 from host_tools.store import database, intake
@@ -231,3 +232,18 @@ def test_of_a_huge_message_a_piece_is_kept(desk: Desk) -> None:
     assert (row.reason, row.size) == (units.OVERSIZED, 1_000_000)
     kept = desk.store._connection.execute("SELECT LENGTH(bytes) FROM rejects").fetchone()
     assert kept == (256,)
+
+
+def test_keys_of_modules_heard_for_the_first_time_are_wanted_at_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a worker that begins, or has taken over: thousands of modules in its first batch."""
+    wanted: list[list[str]] = []
+    monkeypatch.setattr(KeyFiles, "ahead", lambda _, modules: wanted.append(sorted(modules)))
+    made = desk.opened(charges=1)
+    batch = desk.sender.seal(made.batch(1, 2))
+    strangers = [topics.up(0, name) for name in ("x1", "x2")]
+    for _ in range(2):
+        desk.consumer.consume([Delivery(topic, batch, None) for topic in (TOPIC, *strangers)])
+    assert wanted == [["m1", "x1", "x2"], ["x1", "x2"]]
+    assert desk.store.fleet.point_known("m1", 0).state == made.state

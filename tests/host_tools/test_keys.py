@@ -102,3 +102,18 @@ def test_what_a_killed_enrolment_left_is_taken_up_whole(tmp_path: Path) -> None:
     other = files(tmp_path).adopt("m2").reveal()
     assert other != made and files(tmp_path).adopt("m2").reveal() == other
     assert sorted(path.name for path in folder.iterdir()) == ["m1.key", "m2.key"]
+
+
+def test_files_that_are_read_ahead_are_those_of_modules_and_open_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = files(tmp_path)
+    made = {name: keys.create(name).reveal() for name in ("m1", "m2")}
+    (tmp_path / "data" / "secret.key").write_bytes(b"nobody's")
+    opened = []
+    real = os.open
+    with monkeypatch.context() as watched:
+        watched.setattr(os, "open", lambda path, *more: opened.append(path) or real(path, *more))
+        files(tmp_path).ahead(["m1", "../secret", "", "gone", "m2"])
+    assert [Path(path).stem for path in opened] == ["m1", "gone", "m2"]
+    assert {name: keys.load(name).reveal() for name in made} == made
