@@ -46,6 +46,8 @@ def main() -> int:
     words = sys.argv[1:]
     data = words[words.index("--data") + 1]
     number = signal.Signals(int(os.environ.get("GRIDPURSE_KILL_SIGNAL", signal.SIGKILL)))
+    if number == signal.SIGINT:  # which a shell has its background jobs ignore
+        signal.signal(number, signal.default_int_handler)
     moments = Moments(os.environ.get("GRIDPURSE_KILL_AT", ""), number, data)
     provision = command.provision
 
