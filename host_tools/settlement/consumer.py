@@ -177,7 +177,7 @@ class Consumer:
         senders = self._senders
         new = {delivery.topic for delivery in deliveries} - senders.keys()
         if len(new) > 1:
-            self._keys.ahead(topic.rpartition("/")[2] for topic in new)
+            self._keys.ahead(filter(None, map(_module_of, new)))
         for delivery in deliveries:
             topic, payload, _ = delivery
             sender = senders.get(topic)

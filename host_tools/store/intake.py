@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import islice
 
 from host_tools.store.held import Held
 from host_tools.store.records import Event, Parked, Reject
@@ -41,8 +42,7 @@ class Intake:
     def forget(self) -> None:
         """What waits is dropped, and what is remembered of the store read anew."""
         self._refused.clear()
-        self._known.clear()
-        self._known_upto = 0
+        self._forget_rows()
         self._waiting = None
 
     def reject(
@@ -86,14 +86,18 @@ class Intake:
         """Reads which rows there are since we looked last, our own among them."""
         (newest,) = self._connection.execute(_NEWEST).fetchone()
         if newest < self._known_upto:  # they were taken, and their ids come again
-            self._known.clear()
-            self._known_upto = 0
+            self._forget_rows()
         found = self._connection.execute(_SINCE, (self._known_upto, KNOWN_MAX)).fetchall()
         for row, digest, reason in reversed(found):
             self._known[bytes(digest), reason] = row
         self._known_upto = newest
-        while len(self._known) > KNOWN_MAX:
-            del self._known[next(iter(self._known))]
+        # At once: one by one, each looks for the oldest behind all that were dropped before it.
+        for key in list(islice(self._known, max(0, len(self._known) - KNOWN_MAX))):
+            del self._known[key]
+
+    def _forget_rows(self) -> None:
+        self._known.clear()
+        self._known_upto = 0
 
     def mark(self) -> tuple[int, int]:
         """Where a part begins that may be undone alone."""
@@ -103,8 +107,7 @@ class Intake:
         waiting, known_upto = mark
         del self._refused[waiting:]
         if self._known_upto != known_upto:  # rows of this part may be among them
-            self._known.clear()
-            self._known_upto = 0
+            self._forget_rows()
         self._waiting = None
 
     def rejects(self, module: str | None = None) -> list[Reject]:
