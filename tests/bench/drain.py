@@ -14,7 +14,8 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -77,9 +78,7 @@ def drained(kind: str, messages: int, by: str, made: Path) -> int:
             tenancy = Tenancy(store, fleet.Standing(), "drain", (fleet.SHARD,))
             consumer = Consumer(store, place.keys, fleet.Standing(), transport, tenancy)
             started_ns = time.monotonic_ns()
-            tenancy.look()
-            for claim in tenancy.claims.values():
-                transport.open(claim._replace(since=1))
+            begin(tenancy, transport)
             found = run(transport, waiting, consumer.consume, started_ns)
             transport.stop()
             _settled(store.where, waiting, kind)
@@ -150,25 +149,53 @@ def transport_of(place: Place, by: str) -> Transport:
     return JetStreamTransport(place.broker.nats_address)
 
 
+class Draining:
+    """What waits, taken batch by batch as the service does; `done` of `waiting` messages."""
+
+    def __init__(
+        self, transport: Transport, waiting: int, consume: Callable[[list, bool], None]
+    ) -> None:
+        self._transport, self._consume = transport, consume
+        self.waiting = waiting
+        self.done = self._batches = 0
+
+    def step(self) -> None:
+        deliveries = self._transport.take(BATCH, WAIT_MS)
+        if not deliveries:
+            raise RuntimeError(f"only {self.done} of {self.waiting} messages came")
+        self.done += len(deliveries)
+        self._consume(deliveries, self.done < self.waiting)
+        self._batches += 1
+        if self._batches % BATCHES_UNCOLLECTED == 0:
+            gc.collect(0)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without the collector of cycles, which the service calls itself."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def begin(tenancy: Tenancy, transport: Transport) -> None:
+    """Takes the shards, behind the reader that let messages wait for this one."""
+    tenancy.look()
+    for claim in tenancy.claims.values():
+        transport.open(claim._replace(since=1))
+
+
 def run(
     transport: Transport, waiting: int, consume: Callable[[list, bool], None], started_ns: int
 ) -> int:
-    done = batches = 0
-    gc.collect()
-    gc.disable()  # as the service does
-    try:
-        while done < waiting:
-            deliveries = transport.take(BATCH, WAIT_MS)
-            if not deliveries:
-                raise RuntimeError(f"only {done} of {waiting} messages came")
-            consume(deliveries, done + len(deliveries) < waiting)
-            done += len(deliveries)
-            batches += 1
-            if batches % BATCHES_UNCOLLECTED == 0:
-                gc.collect(0)
-    finally:
-        gc.enable()
-    return rate(done, started_ns)
+    draining = Draining(transport, waiting, consume)
+    with uncollected():
+        while draining.done < waiting:
+            draining.step()
+    return rate(draining.done, started_ns)
 
 
 def rate(messages: int, started_ns: int) -> int:

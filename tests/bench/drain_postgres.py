@@ -135,9 +135,7 @@ def work(url: str, keys: str, port: str, password: str, shard: str, waiting: str
     print("ready", flush=True)
     sys.stdin.read()
     started_ns = time.monotonic_ns()
-    tenancy.look()
-    for claim in tenancy.claims.values():
-        transport.open(claim._replace(since=1))
+    drain.begin(tenancy, transport)
     drain.run(transport, int(waiting), consumer.consume, started_ns)
     transport.stop()
     store.close()

@@ -11,7 +11,6 @@ Afterwards every message is accounted for: a row of `rejects` with the reason of
 duplicate; and the ledgers are those that the good messages alone leave, byte for byte.
 """
 
-import gc
 import hashlib
 import logging
 import random
@@ -26,7 +25,6 @@ from typing import NamedTuple
 
 from host_tools.keys import KeyFiles, Keys, PreparedMac
 from host_tools.settlement.consumer import Consumer
-from host_tools.settlement.service import BATCHES_UNCOLLECTED
 from host_tools.settlement.tenancy import Tenancy
 from host_tools.store.database import open_store
 from protocol import cose, messages, topics, units
@@ -201,7 +199,7 @@ class Side:
         self._seen = Seen()
         self._place = place = drain.Place(made, folder)
         self._transport = transport = drain.transport_of(place, "jetstream")
-        self.waiting = place.fill(pairs, transport)
+        waiting = place.fill(pairs, transport)
         self._store = store = open_store(folder / fleet.STORE)
         with store.transaction():
             for meter in hostile.strangers():
@@ -209,25 +207,21 @@ class Side:
         keys = StrangersKeys(place.keys, hostile.strangers())
         self._tenancy = Tenancy(store, fleet.Standing(), "hostile", (fleet.SHARD,))
         self._consumer = Consumer(store, keys, fleet.Standing(), transport, self._tenancy)
-        self._batches = self._ns = 0
-        self.done = 0
+        self._draining = drain.Draining(transport, waiting, self._consumer.consume)
+        self._ns = 0
+
+    @property
+    def done(self) -> float:
+        """1 when all is settled."""
+        return self._draining.done / self._draining.waiting
 
     def step(self) -> None:
         """One batch, as the service takes it, on this side's time."""
         started_ns = time.monotonic_ns()
         if not self.done:
-            self._tenancy.look()
-            for claim in self._tenancy.claims.values():
-                self._transport.open(claim._replace(since=1))
-        deliveries = self._transport.take(drain.BATCH, drain.WAIT_MS)
-        if not deliveries:
-            raise RuntimeError(f"only {self.done} of {self.waiting} messages came")
-        self.done += len(deliveries)
+            drain.begin(self._tenancy, self._transport)
         with self._seen:
-            self._consumer.consume(deliveries, self.done < self.waiting)
-        self._batches += 1
-        if self._batches % BATCHES_UNCOLLECTED == 0:
-            gc.collect(0)
+            self._draining.step()
         self._ns += time.monotonic_ns() - started_ns
 
     def outcome(self) -> Outcome:
@@ -254,11 +248,9 @@ def settled(
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=made.parent)))
             sides.append(Side(found, len(good), hostile, made, folder))
             stack.callback(sides[-1].close)
-        gc.collect()
-        gc.disable()  # as the service does
-        stack.callback(gc.enable)
-        while any(side.done < side.waiting for side in sides):
-            min(sides, key=lambda side: side.done / side.waiting).step()
+        with drain.uncollected():
+            while any(side.done < 1 for side in sides):
+                min(sides, key=lambda side: side.done).step()
         quiet, loud = (side.outcome() for side in sides)
         return quiet, loud
 

@@ -28,9 +28,10 @@ def fingerprint() -> str:
     """Of everything a figure may depend on."""
     told = hashlib.sha256()
     for folder in SOURCES:
-        found = sorted((figures.ROOT / folder).rglob("*.*"))
-        for path in [path for path in found if path.suffix in KINDS]:
-            told.update(path.relative_to(figures.ROOT).as_posix().encode() + path.read_bytes())
+        for path in sorted((figures.ROOT / folder).rglob("*.*")):
+            if path.suffix in KINDS:
+                name = path.relative_to(figures.ROOT).as_posix()
+                told.update(name.encode() + path.read_bytes())
     return told.hexdigest()[:16]
 
 
