@@ -23,13 +23,20 @@ _SEALED_BYTES = master_key.HEAD_BYTES + KEY_BYTES + master_key.TAG_BYTES
 _SHORT_STRUCTURE = b"\x84\x64MAC0\x43\xa1\x01\x04\x40"
 
 
+_BLOCK_BYTES = 64
+_INNER = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER = bytes(byte ^ 0x5C for byte in range(256))
+
+
 class PreparedMac(cose.Mac):
     """`cose.Mac` with its key blocks hashed beforehand: CPython can copy a hash."""
 
     def __init__(self, key: bytes) -> None:
-        super().__init__(key)
-        self._begun = sha256(self._inner)
-        self._ending = sha256(self._outer)
+        if len(key) > _BLOCK_BYTES:
+            key = sha256(key).digest()
+        block = key.ljust(_BLOCK_BYTES, b"\x00")
+        self._begun = sha256(block.translate(_INNER))
+        self._ending = sha256(block.translate(_OUTER))
         self._begun_short = self._begun.copy()
         self._begun_short.update(_SHORT_STRUCTURE)
 
@@ -80,7 +87,12 @@ class RootKey:
         return sha256(b"gridpurse/1 key check " + self._value).digest()[:8].hex()
 
     def mac(self, direction: bytes) -> PreparedMac:
-        return PreparedMac(cose.derive(self._value, direction))
+        return self.macs()[direction]
+
+    def macs(self) -> dict[bytes, PreparedMac]:
+        """Of both directions, under the keys that `cose.derive` gives."""
+        root = PreparedMac(self._value)
+        return {way: PreparedMac(root.digest(way)) for way in (cose.UP, cose.DOWN)}
 
 
 class KeyFiles:
@@ -138,14 +150,10 @@ class KeyFiles:
 
     def changed(self, module: str) -> bool:
         """Whether another process has put another file in the place of the one we know."""
-        return self._stamps.get(module) != self._stamp(module)
-
-    def _stamp(self, module: str) -> tuple[int, int]:
         try:
-            found = os.stat(f"{self._folder}/{module}.key")
+            return self._stamps.get(module) != _stamp(os.stat(self._place(module)))
         except OSError:
-            return 0, 0
-        return found.st_mtime_ns, found.st_ino
+            return True
 
     def ahead(self, modules: Iterable[str]) -> None:
         """Has the system read the files of keys that are wanted next, all at once: one by one,
@@ -154,7 +162,7 @@ class KeyFiles:
             return
         for module in filter(topics.module_id_ok, modules):
             try:
-                file = os.open(f"{self._folder}/{module}.key", os.O_RDONLY)
+                file = os.open(self._place(module), os.O_RDONLY)
             except OSError:
                 continue  # `load` tells
             os.posix_fadvise(file, 0, 0, os.POSIX_FADV_WILLNEED)
@@ -162,9 +170,14 @@ class KeyFiles:
 
     def load(self, module: str) -> RootKey | None:
         """The key of a module, or None. Refused when others may read the file."""
+        found = self._look(module)
+        return None if found is None else found[1]
+
+    def _look(self, module: str) -> tuple[tuple[int, int], RootKey] | None:
+        """The same with the stamp of the file."""
         if not topics.module_id_ok(module):
             return None
-        path = self._path(module)
+        path = self._place(module)
         try:
             file = os.open(path, os.O_RDONLY)
         except FileNotFoundError:
@@ -172,16 +185,17 @@ class KeyFiles:
         except OSError as error:
             raise Refused(f"{path}: {error.strerror}; make it readable to this user") from error
         try:
-            if os.fstat(file).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise Refused(f"{path}: others may read this key; chmod 600 {path}")
+            found = os.fstat(file)
             value = os.read(file, _SEALED_BYTES + 1)
         finally:
             os.close(file)
+        if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise Refused(f"{path}: others may read this key; chmod 600 {path}")
         if len(value) == _SEALED_BYTES and value.startswith(master_key.MAGIC):
             value = self._master.open(value, module)
         if len(value) != KEY_BYTES:
             raise Refused(f"{path}: not a key of {KEY_BYTES} bytes; provision the module again")
-        return RootKey(value)
+        return _stamp(found), RootKey(value)
 
     def clear(self) -> list[str]:
         """Modules whose key lies in clear, as it did before there was a master key."""
@@ -213,17 +227,23 @@ class KeyFiles:
     def _mac(self, module: str, direction: bytes) -> PreparedMac | None:
         mac = self._macs.get((module, direction))
         if mac is None:
-            stamp = self._stamp(module)
-            key = self.load(module)
-            if key is None:
+            found = self._look(module)
+            if found is None:
                 return None
-            self._stamps[module] = stamp
-            for way in (cose.UP, cose.DOWN):  # both from one look at the file
-                self._macs[module, way] = key.mac(way)
+            self._stamps[module], key = found
+            for way, each in key.macs().items():  # both from one look at the file
+                self._macs[module, way] = each
             mac = self._macs[module, direction]
         return mac
 
     def _path(self, module: str) -> Path:
         if not topics.module_id_ok(module):
             raise Refused(f"module {module!r}: use 1 to 16 of a-z, 0-9 and -")
-        return self._folder / f"{module}.key"
+        return Path(self._place(module))
+
+    def _place(self, module: str) -> str:
+        return f"{self._folder}/{module}.key"
+
+
+def _stamp(found: os.stat_result) -> tuple[int, int]:
+    return found.st_mtime_ns, found.st_ino

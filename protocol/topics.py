@@ -23,7 +23,7 @@ def module_id_ok(module: object) -> bool:
     """1 to 16 lower-case letters, digits or hyphens."""
     if not isinstance(module, str) or not 0 < len(module) <= MODULE_CHARS_MAX:
         return False
-    return all(char in _ALLOWED for char in module)
+    return not module.strip(_ALLOWED)  # what is left begins with another character
 
 
 def of(direction: str, shard: int, module: str) -> str:
@@ -49,7 +49,7 @@ def parse(topic: str) -> Address:
     if len(levels) != 3 or levels[0] not in (UP, DOWN, WILL):
         raise Malformed(WRONG_TOPIC, "direction")
     shard = levels[1]
-    if not 0 < len(shard) <= 4 or not all(char in "0123456789" for char in shard):
+    if not 0 < len(shard) <= 4 or shard.strip("0123456789"):
         raise Malformed(WRONG_TOPIC, "shard")
     number = int(shard)
     if number > SHARD_MAX or str(number) != shard:

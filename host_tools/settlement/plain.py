@@ -11,6 +11,7 @@ from bisect import bisect_right
 from hashlib import sha256
 
 from host_tools.settlement import posting
+from host_tools.settlement.chaining import charged
 from host_tools.settlement.pricing import Prices
 from host_tools.settlement.screening import AHEAD_S_MAX, REGISTER_WH_MAX
 from host_tools.store.database import Store
@@ -55,7 +56,7 @@ def settle(
         if stretch is None or type(energy_wh) is not int or energy_wh <= 0:
             return None
         # From here on period and instant are the stretch's own objects, shared by all points.
-        time_s, current, thresholds_wh, prices_ucur_per_kwh = stretch
+        time_s, current, thresholds_wh, prices_ucur_per_kwh, when, how = stretch
         if current != period:
             used_wh = 0
         period = current
@@ -63,19 +64,18 @@ def settle(
         used_wh += energy_wh
         if tier < len(thresholds_wh) and used_wh > thresholds_wh[tier]:
             return None
-        amount_ncur = -prices_ucur_per_kwh[tier] * energy_wh
+        charge_ncur = prices_ucur_per_kwh[tier] * energy_wh
         seq += 1
         register_wh += energy_wh
-        balance_ncur += amount_ncur
-        charged_ncur -= amount_ncur
-        head = sha256(head + prices.encoded((
-            seq, _CHARGE, time_s, SYNCHRONISED, register_wh, energy_wh, version, period, used_wh,
-            amount_ncur, 0, 0, balance_ncur,
-        ))).digest()[:_HEAD_BYTES]  # fmt: skip
+        balance_ncur -= charge_ncur
+        charged_ncur += charge_ncur
+        head = sha256(charged(
+            head, seq, when, register_wh, energy_wh, how, used_wh, charge_ncur, balance_ncur
+        )).digest()[:_HEAD_BYTES]  # fmt: skip
         rows.append((
             row_id, before_id, number, epoch, from_s, now_s, _CONTRA, charged_ncur, topups_ncur,
             head, None, seq, _CHARGE, time_s, SYNCHRONISED, register_wh, energy_wh, version,
-            period, used_wh, amount_ncur, 0, 0, balance_ncur,
+            period, used_wh, -charge_ncur, 0, 0, balance_ncur,
         ))  # fmt: skip
         before_id = row_id
         row_id += 1

@@ -7,11 +7,11 @@ through `ledger.charge`. The tests hold both against each other.
 
 from bisect import bisect_right
 from hashlib import sha256
-from io import BytesIO
 from typing import NamedTuple
 
 import cbor2
 
+from host_tools.settlement import chaining
 from protocol import ledger, tariff
 from protocol.facts import Fact
 from protocol.ledger import Entry, State
@@ -28,6 +28,8 @@ class Stretch(NamedTuple):
     period: int
     thresholds_wh: tuple[int, ...]
     prices_ucur_per_kwh: tuple[int, ...]
+    when: bytes  # `chaining.timed` of its end
+    how: bytes  # `chaining.rated`
 
 
 class Prices:
@@ -36,16 +38,13 @@ class Prices:
     def __init__(self) -> None:
         self._stretches: dict[tuple[int, int, int], Stretch | None] = {}
         self._intervals: dict[tuple[int, int], Stretch | None] = {}
-        room = BytesIO()
-        self._seek, self._truncate, self._written = room.seek, room.truncate, room.getvalue
-        self._encode = cbor2.CBOREncoder(room).encode
 
     def charge(self, book: tariff.Book, state: State, fact: Fact) -> Entry:
         """The entry of a CHARGE fact, as `facts.rebuild` makes it."""
         energy_wh = fact.energy_wh
         stretch = self.stretch(book, state.time_s, fact.time_s)
         if stretch is not None and energy_wh > 0:
-            _, period, thresholds, prices = stretch
+            _, period, thresholds, prices, _, _ = stretch
             used_wh = state.used_wh if period == state.period else 0
             tier = bisect_right(thresholds, used_wh) if thresholds else 0
             after_wh = used_wh + energy_wh
@@ -94,13 +93,6 @@ class Prices:
             self._intervals[version, from_s] = found
             return found
 
-    def encoded(self, entry: tuple[int, ...]) -> bytes:
-        """An entry as the chain of heads takes it; one encoder for all of them saves half."""
-        self._seek(0)
-        self._truncate()
-        self._encode(entry)
-        return self._written()
-
 
 def _stretch(book: tariff.Book, from_s: int, to_s: int) -> Stretch | None:
     if not from_s <= to_s <= from_s + tariff.GAP_S_MAX:
@@ -112,7 +104,8 @@ def _stretch(book: tariff.Book, from_s: int, to_s: int) -> Stretch | None:
     tiers = range(len(ladder.thresholds_wh) + 1)
     prices = tuple(tariff.price_ucur_per_kwh(book, from_s, rate, tier) for tier in tiers)
     period = tariff.position_at(book, tariff.Position(0, 0), from_s).period
-    return Stretch(to_s, period, tuple(ladder.thresholds_wh), prices)
+    told = chaining.timed(to_s), chaining.rated(book.version, period)
+    return Stretch(to_s, period, tuple(ladder.thresholds_wh), prices, *told)
 
 
 def apply(state: State, entry: Entry) -> State:

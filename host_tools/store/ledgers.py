@@ -2,8 +2,8 @@
 
 Every method but the queries runs inside the caller's transaction. Journals only grow. A row of the
 journal names the one before it of its point, so a point's history is walked from its newest entry
-backwards and nothing has to be kept sorted. Rows wait in memory until something is asked of the
-store or the transaction ends.
+backwards and nothing has to be kept sorted. Rows wait in memory until there are as many as the
+database takes best, something is asked of the store or the transaction ends.
 """
 
 from collections.abc import Iterable, Iterator
@@ -95,10 +95,13 @@ class Ledgers:
 
     def write(self) -> None:
         """Brings the store up to date with what waits in memory."""
+        self._write_rows()
+        self._held.write()
+
+    def _write_rows(self) -> None:
         if self._rows:
             self._database.append(self._rows)
             self._rows.clear()
-        self._held.write()
 
     def append(
         self,
@@ -143,6 +146,8 @@ class Ledgers:
             last_id - 1,
         ))  # fmt: skip
         self._held.move(moved, before, was)
+        if len(self._rows) >= self._database.rows_waiting:
+            self._write_rows()
         return moved
 
     def post(self, rows: Iterable[tuple[int, int, str, str, int, str, str, int]]) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from host_tools.keys import KeyFiles
 from host_tools.settlement import posting
+from host_tools.settlement.chaining import charged
 from host_tools.settlement.consumer import Consumer
 from host_tools.settlement.pricing import Prices
 from host_tools.settlement.tenancy import Tenancy
@@ -94,11 +95,11 @@ class Filler:
             version: self._prices.interval(book, version, from_s)
             for version, book in self._books.items()
         }
-        encoded, row_id = self._prices.encoded, self._last_id
+        row_id = self._last_id
         rows, lines = [], []
         for place, point in enumerate(self._points):
             version = point.state.version
-            time_s, period, thresholds_wh, prices = rates[version]
+            time_s, period, thresholds_wh, prices, when, how = rates[version]
             (
                 seq, _, register_wh, balance_ncur, known, used_wh, charged_ncur, topups_ncur,
                 head, before_id,
@@ -111,18 +112,17 @@ class Filler:
             if tier < len(thresholds_wh) and used_wh > thresholds_wh[tier]:
                 energy_wh -= used_wh - thresholds_wh[tier]  # up to the end of the tier
                 used_wh = thresholds_wh[tier]
-            amount_ncur = -prices[tier] * energy_wh
+            charge_ncur = prices[tier] * energy_wh
             seq, register_wh = seq + 1, register_wh + energy_wh
-            balance_ncur, charged_ncur = balance_ncur + amount_ncur, charged_ncur - amount_ncur
-            entry = (
-                seq, ledger.CHARGE, time_s, SYNCHRONISED, register_wh, energy_wh, version, period,
-                used_wh, amount_ncur, 0, 0, balance_ncur,
-            )  # fmt: skip
-            head = sha256(head + encoded(entry)).digest()[: ledger.HEAD_BYTES]
+            balance_ncur, charged_ncur = balance_ncur - charge_ncur, charged_ncur + charge_ncur
+            head = sha256(charged(
+                head, seq, when, register_wh, energy_wh, how, used_wh, charge_ncur, balance_ncur
+            )).digest()[: ledger.HEAD_BYTES]  # fmt: skip
             row_id += 1
             rows.append((
                 row_id, before_id, point.id, 1, from_s, fleet.NOW_S, _CONTRA, charged_ncur,
-                topups_ncur, head, None, *entry,
+                topups_ncur, head, None, seq, ledger.CHARGE, time_s, SYNCHRONISED, register_wh,
+                energy_wh, version, period, used_wh, -charge_ncur, 0, 0, balance_ncur,
             ))  # fmt: skip
             lines.append((
                 seq, time_s, register_wh, balance_ncur, period, used_wh, charged_ncur, topups_ncur,

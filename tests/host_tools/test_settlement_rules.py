@@ -34,6 +34,20 @@ def test_a_batch_is_settled_priced_posted_and_acknowledged(desk: Desk) -> None:
     assert desk.transport.acknowledged == 1
 
 
+def test_a_long_transaction_finds_what_it_wrote_itself(desk: Desk) -> None:
+    """Rows go to the store while others wait; what is repeated may lie in either, or in both."""
+    made = desk.opened(charges=700)
+    at_once = [made.batch(seq, 7) for seq in range(1, 701, 7)]
+    lie = made.batch(697, 4)._replace(items=[250, 250, 251, 250])
+    desk.take(*at_once, made.batch(685, 16), made.batch(60, 24), lie, made.batch(701, 1))
+    assert desk.seq() == 701
+    assert [entry.balance_ncur for entry in desk.store.ledgers.entries(1)] == [
+        entry.balance_ncur for entry in made.entries
+    ]
+    assert desk.store.fleet.point_known("m1", 0).duplicates == 16 + 24
+    assert desk.reasons() == [units.CONTRADICTORY]
+
+
 def test_duplicate_delivery_bills_once(desk: Desk) -> None:
     batch = desk.opened(charges=3).batch(1, 4)
     desk.take(batch, batch)

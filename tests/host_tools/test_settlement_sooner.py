@@ -2,11 +2,16 @@
 
 import random
 
+import cbor2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from host_tools.keys import PreparedMac
-from host_tools.settlement import pricing, screening, seals
+from host_tools.settlement import chaining, pricing, screening, seals
 from protocol import cbor, cose, facts, ledger, messages
 from protocol.messages import Ack, Readings
-from protocol.units import Malformed
+from protocol.units import SYNCHRONISED, Malformed
 from tests.host_tools.desk import BOOK, NOW_S, TOU_BOOK
 from tests.host_tools.genuine import START_S, PointLedger
 
@@ -99,7 +104,7 @@ def test_what_cbor2_would_take_but_the_contract_forbids_is_refused_the_same() ->
         {0: 1, 3: 0, 4: 7, **rest},
         {0: 1, 4: 7, 3: 300, **rest},
     )
-    payloads = [pricing.cbor2.dumps(text) for text in texts]
+    payloads = [cbor2.dumps(text) for text in texts]
     payloads += [payloads[0] + b"\x00", payloads[0][:-1], b"\xbf" + payloads[0][1:] + b"\xff"]
     payloads += [
         payloads[0][:12] + b"\xd8\x23" + payloads[0][12:],
@@ -158,4 +163,44 @@ def test_plain_items_become_the_same_facts() -> None:
 
 def test_an_entry_is_encoded_as_the_module_encodes_it() -> None:
     entry = ledger.Entry(*range(1, 13), -(1 << 62))
-    assert pricing.cbor2.dumps(entry) == cbor.encode(list(entry))
+    assert cbor2.dumps(entry) == cbor.encode(list(entry))
+
+
+# Around every width of CBOR, and beyond the last one, which only ever leads to another head.
+WIDTHS = sorted({0, *((1 << bits) + by for bits in (*range(3, 68), 120) for by in (-1, 0, 1))})
+WIDTHS += [23, 24]
+USUAL = ledger.Entry(
+    700, ledger.CHARGE, START_S, SYNCHRONISED, 90000, 250, 7, 202601, 70000, -122075000, 0, 0,
+    9 << 32,
+)  # fmt: skip
+
+
+def chained(entry: ledger.Entry) -> bytes:
+    when = chaining.timed(entry.time_s)
+    how = chaining.rated(entry.version, entry.period)
+    metered = entry.register_wh, entry.energy_wh, how, entry.used_wh
+    charge = -entry.amount_ncur, entry.balance_ncur
+    return chaining.charged(bytes(16), entry.seq, when, *metered, *charge)
+
+
+@pytest.mark.parametrize(
+    "name", ["seq", "register_wh", "energy_wh", "used_wh", "amount_ncur", "balance_ncur"]
+)
+@pytest.mark.parametrize("balance_ncur", [USUAL.balance_ncur, -USUAL.balance_ncur, 5])
+def test_a_charge_is_chained_as_its_entry_is(name: str, balance_ncur: int) -> None:
+    for number in WIDTHS:
+        for value in (-number,) if name == "amount_ncur" else (number, -number):
+            if value < 0 and name not in ("amount_ncur", "balance_ncur"):
+                continue
+            entry = USUAL._replace(**{"balance_ncur": balance_ncur} | {name: value})
+            assert chained(entry) == bytes(16) + cbor2.dumps(entry)
+            if -1 << 64 <= value < 1 << 64:
+                assert chained(entry) == bytes(16) + cbor.encode(list(entry))
+
+
+@given(st.lists(st.integers(0, (1 << 70) - 1), min_size=9, max_size=9), st.booleans())
+def test_any_charge_is_chained_as_its_entry_is(numbers: list[int], paid: bool) -> None:
+    seq, time_s, *metered, charge_ncur, balance_ncur = numbers
+    amounts = -charge_ncur, 0, 0, balance_ncur if paid else -balance_ncur
+    entry = ledger.Entry(seq, ledger.CHARGE, time_s, SYNCHRONISED, *metered, *amounts)
+    assert chained(entry) == bytes(16) + cbor2.dumps(entry)

@@ -82,6 +82,7 @@ class Database(Protocol):
 
     where: str
     far: bool  # a question is a journey: ask for many rows at once
+    rows_waiting: int  # of the journal, at most, before they are written
 
     @property
     def connection(self) -> Connection: ...

@@ -37,6 +37,7 @@ _MOVE = (
     " WHERE points.id = moved.id AND points.last_id = moved.was"
 )
 NUMBERS = 1 << 20  # journal rows numbered at a time
+ROWS_WAITING = 1 << 20  # all of a transaction: each COPY is a journey
 NEXT_MONTH_S = 27 * 86400
 AGAIN_S = 600
 
@@ -45,6 +46,7 @@ class PostgresDatabase:
     """What differs from SQLite; see `sql.Database`."""
 
     far = True
+    rows_waiting = ROWS_WAITING
 
     def __init__(self, connection: PostgresConnection, address: StoreAddress) -> None:
         self.connection = connection

@@ -8,6 +8,7 @@ The cost is one sync a batch, not one a reading. A writer waits for another one 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from host_tools.store.sql.worker_files import WorkerFiles
 BUSY_TIMEOUT_MS = 10000
 WAL_PAGES = 16384  # written back less often than by default: the rows of points are rewritten most
 NUMBERS_END = 1 << 63
+ROWS_AT_ONCE = 64  # of the journal in one statement: a quarter quicker than each in its own
+ROWS_WAITING = 256  # so few are still in the processor's caches: a sixth of a whole drain
 
-_INSERT = (
-    f"INSERT INTO entries ({', '.join(ENTRY_COLUMNS)})"  # noqa: S608
-    f" VALUES ({', '.join('?' * len(ENTRY_COLUMNS))})"
-)
+_ROW = f"({', '.join('?' * len(ENTRY_COLUMNS))})"
+_INSERT = f"INSERT INTO entries ({', '.join(ENTRY_COLUMNS)}) VALUES {_ROW}"  # noqa: S608
+_INSERT_MANY = _INSERT + f", {_ROW}" * (ROWS_AT_ONCE - 1)
 _MOVE = "UPDATE points SET last_id = ? WHERE id = ? AND last_id = ?"
 
 # What went wrong with the file, by SQLite's primary result code, and what to do about it.
@@ -43,6 +45,7 @@ class SqliteDatabase:
     """Everything of it goes through sqlite3's own connection."""
 
     far = False
+    rows_waiting = ROWS_WAITING
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.connection = connection
@@ -66,7 +69,12 @@ class SqliteDatabase:
         return True  # another writer may have added rows meanwhile
 
     def append(self, rows: list[Row]) -> None:
-        self.connection.executemany(_INSERT, rows)
+        end = len(rows) - len(rows) % ROWS_AT_ONCE
+        for at in range(0, end, ROWS_AT_ONCE):
+            values = chain.from_iterable(rows[at : at + ROWS_AT_ONCE])
+            self.connection.execute(_INSERT_MANY, tuple(values))
+        if end < len(rows):
+            self.connection.executemany(_INSERT, rows[end:])
 
     def fill(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         listed, marks = ", ".join(columns), ", ".join("?" * len(columns))
