@@ -8,7 +8,6 @@ The cost is one sync a batch, not one a reading. A writer waits for another one 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +70,10 @@ class SqliteDatabase:
     def append(self, rows: list[Row]) -> None:
         end = len(rows) - len(rows) % ROWS_AT_ONCE
         for at in range(0, end, ROWS_AT_ONCE):
-            values = chain.from_iterable(rows[at : at + ROWS_AT_ONCE])
-            self.connection.execute(_INSERT_MANY, tuple(values))
+            values: list[Any] = []
+            for row in rows[at : at + ROWS_AT_ONCE]:
+                values += row
+            self.connection.execute(_INSERT_MANY, values)
         if end < len(rows):
             self.connection.executemany(_INSERT, rows[end:])
 
