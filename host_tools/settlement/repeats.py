@@ -7,7 +7,7 @@ remembering: whatever is forgotten is looked up. Room is fixed, the newest of a 
 
 from array import array
 
-SLOTS = 1 << 17  # of 8 bytes
+SLOTS = 1 << 18  # of 8 bytes
 _MASK = SLOTS - 1
 
 

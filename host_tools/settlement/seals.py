@@ -1,9 +1,9 @@
 """The seal as the host opens and makes it by the million: the same bytes as protocol/, sooner.
 
 The commonest message, a batch of plain intervals under a short tag, is read by one function that
-takes exactly its canonical form; a batch of other short items, or of another point or epoch, by
-cbor2 and a look at what came out. Whatever else it is, good or bad, goes through
-`messages.unseal`, which alone says what is wrong with it. The tests hold all against each other.
+takes exactly its canonical form; a batch of other short items by cbor2 and a look at what came
+out. Whatever else it is, good or bad, goes through `messages.unseal`, which alone says what is
+wrong with it. The tests hold all against each other.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,16 @@ from protocol.units import FORGED, MESSAGE_BYTES_MAX, POINTS_MAX, Malformed
 
 _TAG_BYTES = cose.TAG_BYTES[cose.HMAC_256_64]
 _SEALED = b"\x84\x43\xa1\x01\x04\xa0"  # COSE_Mac0, protected {1: HMAC 256/64}, nothing unprotected
-_BATCH = bytes((0xA5, 0, READINGS, 3))  # five fields: kind, first_seq, version, items, head
+# How a batch begins, up to its first_seq: {bytes: (point, epoch)}. Of 5 to 7 fields the first is
+# the kind; a point that is 0 and an epoch that is 1 go without saying.
+_BEGINNINGS = {
+    bytes((
+        0xA5 + (point != 0) + (epoch != 1), 0, READINGS,
+        *((1, point) if point else ()), *((2, epoch) if epoch != 1 else ()), 3,
+    )): (point, epoch)
+    for point in range(min(POINTS_MAX, 24)) for epoch in range(24)
+}  # fmt: skip
+_KIND = bytes((0, READINGS))
 _FIELDS = {(0, *where, 3, 4, 5, 6) for where in ((), (1,), (2,), (1, 2))}
 _U32 = 0xFFFFFFFF
 _TOP = 1 << 64  # what is beyond has a tag in CBOR
@@ -62,13 +71,18 @@ def _payload(data: bytes, mac: PreparedMac) -> bytes | None:
 
 
 def _plain_batch(payload: bytes) -> Readings | None:  # noqa: PLR0912
-    """A batch of point 0 and epoch 1 whose items are all energies, in the one form it may have.
+    """A batch whose items are all energies, in the one form it may have.
 
     In one piece, because calls would cost more than reading the numbers.
     """
-    if payload[:4] != _BATCH or payload[_HEAD_AT:-16] != _HEAD:
+    if payload[_HEAD_AT:-16] != _HEAD:
         return None
-    at, numbers, wanted = 4, [], 2
+    at = 2 * (payload[0] - 0xA3)
+    beginning = _BEGINNINGS.get(payload[:at])
+    if beginning is None:
+        return None
+    numbers: list[int] = []
+    wanted = 2
     end = len(payload) + _HEAD_AT
     while at < end:
         first = payload[at]
@@ -106,7 +120,7 @@ def _plain_batch(payload: bytes) -> Readings | None:  # noqa: PLR0912
             at += 2
     if at != end or len(numbers) != wanted or wanted == 2:
         return None
-    return Readings(0, 1, numbers[0], numbers[1], numbers[2:], payload[-16:])
+    return Readings(*beginning, numbers[0], numbers[1], numbers[2:], payload[-16:])
 
 
 def _batch(payload: bytes) -> Readings | None:
@@ -114,7 +128,7 @@ def _batch(payload: bytes) -> Readings | None:
 
     cbor2 takes more than the contract, but that is of other types, or other bytes come back.
     """
-    if payload[1:3] != _BATCH[1:3]:
+    if payload[1:3] != _KIND:
         return None
     try:
         fields = cbor2.loads(payload)

@@ -36,7 +36,7 @@ def batches(chance: random.Random) -> Readings:
     items = [chance.choice(EDGES) for _ in range(chance.choice((1, 1, 2, 8, 23, 24, 40)))]
     if chance.randrange(4) == 0:
         items[0] = [1, 900, 0, 250]
-    point, epoch = chance.choice((0, 0, 3)), chance.choice((1, 1, 2))
+    point, epoch = chance.choice((0, 0, 1, 3, 7)), chance.choice((1, 1, 1, 0, 2, 23, 24, 70000))
     first_seq = chance.choice(EDGES[1:9])
     return Readings(point, epoch, first_seq, chance.choice(EDGES[:9]), items, chance.randbytes(16))
 

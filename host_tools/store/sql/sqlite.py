@@ -18,6 +18,7 @@ from host_tools.store.sql.worker_files import WorkerFiles
 BUSY_TIMEOUT_MS = 10000
 WAL_PAGES = 16384  # written back less often than by default: the rows of points are rewritten most
 NUMBERS_END = 1 << 63
+CACHE_KIB = 8192  # the rows of a large batch at once, and those that a module repeats or denies
 ROWS_AT_ONCE = 64  # of the journal in one statement: a quarter quicker than each in its own
 ROWS_WAITING = 256  # so few are still in the processor's caches: a sixth of a whole drain
 
@@ -128,6 +129,7 @@ def connected(path: Path) -> sqlite3.Connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
+            connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             connection.execute("PRAGMA foreign_keys = ON")
             migrate(connection, path)
         except (sqlite3.Error, Refused):
