@@ -4,6 +4,7 @@ They end with the process that started them, and in order when it stops them: mo
 workers, which finish the batch in hand, then the store's server and the nodes.
 """
 
+import json
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,7 +14,7 @@ from host_tools import tariffs
 from host_tools.broker import BrokerUser, new_password
 from host_tools.clock import SystemClock
 from host_tools.cluster import postgres
-from host_tools.cluster.nodes import Nodes, answers, wait_for
+from host_tools.cluster.nodes import Nodes, answer, wait_for
 from host_tools.config import DEFAULT_FILE, MQTT, NATS, BrokerAddress, StoreAddress
 from host_tools.files import PRIVATE, write_whole
 from host_tools.keys import KEYS_FOLDER, KeyFiles
@@ -64,8 +65,13 @@ class Worker(Program):
         super().__init__(name, command, data.parent / f"{name}.log", {**environ, **own})
 
     def serves(self) -> bool:
-        """True when the nodes deliver it all of its shards."""
-        return answers(self.http_port, "/readyz")
+        """True when the nodes deliver it all of its shards, or it has none and stands by."""
+        return answer(self.http_port, "/readyz") is not None
+
+    def shards(self) -> list[int]:
+        """Those that it has and is delivered."""
+        said = answer(self.http_port, "/readyz")
+        return list(json.loads(said)["shards"]) if said else []
 
 
 class Cluster:
@@ -127,6 +133,12 @@ class Cluster:
             worker.start()
         for worker in self.workers:
             wait_for(worker.serves, worker.name, worker.log)
+        wait_for(self.served, "a worker for each shard", self.workers[0].log)
+
+    def served(self) -> bool:
+        """True when each shard has its worker; what is published before has nobody to keep it."""
+        found = [shard for worker in self.workers for shard in worker.shards()]
+        return sorted(found) == list(range(SHARDS))
 
     def revived(self) -> list[str]:
         """Starts again what has ended by itself; its names. Refused when a node will not run."""

@@ -37,14 +37,15 @@ def unused_ports() -> Iterator[int]:
             yield port
 
 
-def answers(port: int, path: str) -> bool:
-    """Whether a program of this machine says that all is well with it."""
+def answer(port: int, path: str) -> bytes | None:
+    """What a program of this machine says with which all is well."""
     link = http.client.HTTPConnection(HOST, port, timeout=1)
     try:
         link.request("GET", path)
-        return link.getresponse().status == http.client.OK
+        said = link.getresponse()
+        return said.read() if said.status == http.client.OK else None
     except (OSError, http.client.HTTPException):
-        return False
+        return None
     finally:
         link.close()
 
@@ -83,7 +84,7 @@ class Node:
 
     def healthy(self) -> bool:
         """True when it has caught up with its cluster."""
-        return answers(self.watch_port, "/healthz")
+        return answer(self.watch_port, "/healthz") is not None
 
 
 class Nodes:

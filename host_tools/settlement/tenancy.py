@@ -38,15 +38,14 @@ class Tenancy:
     def look(self) -> bool:
         """Renews what is ours and takes what is free. True when our shards have changed."""
         before = dict(self.claims)
-        now_ms = self._store.leases.now_ms(self._clock.ticks_ms())
         with self._store.transaction(beside=True):
             for _, claim in sorted(before.items()):
-                if not self._renewed([claim], now_ms):
+                if not self._renewed([claim]):
                     del self.claims[claim.shard]
             for shard in self._shards:
                 if shard not in self.claims and len(self.claims) < self._most:
                     self._end_of_the_dead(shard)
-                    taken = self._store.leases.take(shard, self._owner, now_ms, LEASE_MS)
+                    taken = self._store.leases.take(shard, self._owner, self._now_ms, LEASE_MS)
                     if taken is not None:
                         self.claims[shard] = Claim(shard, *taken)
         if self.claims == before:
@@ -56,8 +55,7 @@ class Tenancy:
 
     def confirm(self) -> None:
         """Inside the transaction of a batch: all is still ours, or Overtaken."""
-        now_ms = self._store.leases.now_ms(self._clock.ticks_ms())
-        if not self._renewed(list(self.claims.values()), now_ms):
+        if not self._renewed(list(self.claims.values())):
             shards = ", ".join(str(shard) for shard in sorted(self.claims))
             raise Overtaken(f"a shard of {shards} has another owner")
 
@@ -90,6 +88,9 @@ class Tenancy:
         if held is not None and self._presence is not None and self._presence.gone(held[0]):
             self._store.leases.give_up(shard, *held)
 
-    def _renewed(self, claims: list[Claim], now_ms: int) -> bool:
+    def _renewed(self, claims: list[Claim]) -> bool:
         held = sorted((claim.shard, claim.generation) for claim in claims)
-        return self._store.leases.renew(self._owner, held, now_ms + LEASE_MS)
+        return self._store.leases.renew(self._owner, held, self._now_ms() + LEASE_MS)
+
+    def _now_ms(self) -> int:
+        return self._store.leases.now_ms(self._clock.ticks_ms())

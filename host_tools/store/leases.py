@@ -2,11 +2,13 @@
 
 `now_ms` counts up and is the same for all workers: this machine's clock where the store is a file
 of it, the server's where it is not. A lease that ends further ahead than any lease can is left
-over from before a restart of the machine and counts as expired. Whoever has written a lease's row
-holds it to the end of the transaction, so nobody takes a shard from under a batch in hand.
+over from before a restart of the machine and counts as expired; therefore the clock is asked after
+a lease was read, never before: whoever had to wait would see leases of his own future. Whoever has
+written a lease's row holds it to the end of the transaction, so nobody takes a shard from under a
+batch in hand.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from host_tools.store.sql import Connection, lease_ms
@@ -21,7 +23,9 @@ class Leases:
     def now_ms(self, ticks_ms: int) -> int:
         return lease_ms(self._connection, ticks_ms)
 
-    def take(self, shard: int, owner: str, now_ms: int, life_ms: int) -> tuple[int, int] | None:
+    def take(
+        self, shard: int, owner: str, now_ms: Callable[[], int], life_ms: int
+    ) -> tuple[int, int] | None:
         """(our generation, the oldest one that may have left a reader at the broker), or None
         while another one has the shard."""
         row = self._connection.execute(
@@ -32,18 +36,19 @@ class Leases:
                 "INSERT INTO leases VALUES (?, ?, 0, 0, 1) ON CONFLICT (shard) DO NOTHING",
                 (shard, owner),
             )
-        elif _held(row, owner, now_ms, life_ms):
+        elif _held(row, owner, now_ms(), life_ms):
             return None
         (*row, generation, reader) = self._connection.execute(  # from here on it is in our hands
             "UPDATE leases SET until_ms = until_ms WHERE shard = ?"
             " RETURNING owner, until_ms, generation, reader",
             (shard,),
         ).fetchone()
-        if _held(row, owner, now_ms, life_ms):
+        at_ms = now_ms()
+        if _held(row, owner, at_ms, life_ms):
             return None
         self._connection.execute(
             "UPDATE leases SET owner = ?, generation = ?, until_ms = ? WHERE shard = ?",
-            (owner, generation + 1, now_ms + life_ms, shard),
+            (owner, generation + 1, at_ms + life_ms, shard),
         )
         return int(generation) + 1, int(reader)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from host_tools.backup import archive
 from host_tools.broker import Broker, free_port
-from host_tools.cluster.nodes import answers
+from host_tools.cluster.nodes import answer
 from host_tools.config import PREFIX
 from host_tools.store.database import FILE
 from protocol import reading
@@ -70,7 +70,7 @@ def watched(
     while running.process.is_alive():
         passed_s = time.monotonic() - started_s
         set_clock(worker.clock, START_S + int(passed_s * RATE * QUARTER_S / meters))
-        answers(port, "/metrics")
+        answer(port, "/metrics")
         if passed_s >= due_s:
             due_s += SAMPLE_S
             samples.append((int(passed_s * 1000), rss_kib(worker.process.pid)))

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 import psycopg
@@ -177,6 +177,23 @@ def test_a_shard_is_not_taken_from_under_a_batch_in_hand(two: list[Store]) -> No
     with pytest.raises(Overtaken), two[0].transaction():
         first.confirm()
     assert first.look() and not first.claims
+
+
+def test_who_had_to_wait_takes_nothing_that_was_given_meanwhile(
+    two: list[Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (Tenancy(two[n], DeskClock(), name, (0, 1), 1) for n, name in enumerate("ab"))
+    begin = two[1].transaction
+
+    def begun_behind_the_first(beside: bool = False) -> AbstractContextManager[None]:
+        two[0]._connection.execute("SELECT pg_sleep(0.01)")
+        assert first.look() or first.claims
+        return begin(beside)
+
+    monkeypatch.setattr(two[1], "transaction", begun_behind_the_first)
+    for _ in range(3):
+        second.look()
+        assert (set(first.claims), set(second.claims)) == ({0}, {1})
 
 
 def _leases_end(store: Store) -> None:

@@ -1,5 +1,6 @@
 """Leases: one owner a shard, taken over when it is dead or silent, fenced when it comes back."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,26 @@ def test_shards_are_shared_out_and_taken_over_after_the_lease(tmp_path: Path) ->
     assert first.look() and not first.claims
     second.leave()
     assert first.look() and set(first.claims) == {0, 1}
+    for store in stores:
+        store.close()
+
+
+def test_who_had_to_wait_takes_nothing_that_was_given_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, stores = DeskClock(), [open_store(tmp_path) for _ in range(2)]
+    first, second = worker(stores[0], clock, "a", 2), worker(stores[1], clock, "b")
+    begin = stores[1].transaction
+
+    def begun_behind_the_first(beside: bool = False) -> AbstractContextManager[None]:
+        clock.ms += 5
+        assert first.look() or first.claims
+        return begin(beside)
+
+    monkeypatch.setattr(stores[1], "transaction", begun_behind_the_first)
+    for _ in range(3):
+        second.look()
+        assert (set(first.claims), set(second.claims)) == ({0, 1}, {2})
     for store in stores:
         store.close()
 

@@ -3,19 +3,24 @@
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from host_tools.broker import HOST, Broker, free_port
+from host_tools.cluster.cluster import Cluster
 from host_tools.cluster.nodes import Nodes, greeted, unused_ports
-from host_tools.config import NATS, BrokerAddress
+from host_tools.config import NATS, BrokerAddress, StoreAddress
+from host_tools.operations import web
 from host_tools.settlement import jetstream, nats
+from host_tools.settlement.counters import Counters
 from host_tools.settlement.jetstream import JetStreamTransport
 from host_tools.settlement.mqtt import MqttTransport
 from host_tools.settlement.transport import Claim, Transport
 from protocol.units import Unavailable
 from tests.bench import pouring
+from tests.host_tools.desk import DeskClock
 from tests.host_tools.genuine import HANG_S, by_deadline
 
 CLAIM = Claim(0, 1, 1)
@@ -178,3 +183,30 @@ def test_mqtt_sessions_go_on_at_another_node_and_lose_nothing(tmp_path: Path) ->
         transport.stop()
     finally:
         nodes.stop()
+
+
+def test_a_cluster_runs_when_each_shard_has_one_worker(tmp_path: Path) -> None:
+    """A worker that stands by is ready, too; and one may not know yet that it was overtaken."""
+    cluster = Cluster(tmp_path, unused_ports())
+    counters = [Counters() for _ in cluster.workers]
+    clock = DeskClock()
+    with ExitStack() as ending:
+        for worker, each in zip(cluster.workers, counters, strict=True):
+            pages = web.Pages(each, clock, StoreAddress(tmp_path))
+            server = web.Server(HOST, worker.http_port, pages)
+            server.begin()
+            ending.callback(server.end)
+        assert not cluster.served()  # no broker yet
+        for each in counters:
+            each.connected = True
+        for shards, served in (
+            (((), ()), False),
+            (((0, 1), ()), False),
+            (((0, 1), (0, 1)), False),
+            (((0, 1, 2, 3), ()), True),
+            (((0, 1), (2, 3)), True),
+        ):
+            counters[0].shards, counters[1].shards = shards
+            assert cluster.served() is served
+        counters[1].connected = False
+        assert not cluster.workers[1].serves() and not cluster.served()
