@@ -21,8 +21,7 @@ KEYS_FOLDER = "keys"  # in the data folder
 _SEALED_BYTES = master_key.HEAD_BYTES + KEY_BYTES + master_key.TAG_BYTES
 # What precedes the payload in the MAC_structure of a message with an 8-byte tag.
 _SHORT_STRUCTURE = b"\x84\x64MAC0\x43\xa1\x01\x04\x40"
-
-
+# The two pads of RFC 2104, as tables for `translate`, which MicroPython does not have.
 _BLOCK_BYTES = 64
 _INNER = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))

@@ -20,13 +20,14 @@ from protocol.units import FORGED, MESSAGE_BYTES_MAX, POINTS_MAX, Malformed
 _TAG_BYTES = cose.TAG_BYTES[cose.HMAC_256_64]
 _SEALED = b"\x84\x43\xa1\x01\x04\xa0"  # COSE_Mac0, protected {1: HMAC 256/64}, nothing unprotected
 # How a batch begins, up to its first_seq: {bytes: (point, epoch)}. Of 5 to 7 fields the first is
-# the kind; a point that is 0 and an epoch that is 1 go without saying.
+# the kind; a point that is 0 and an epoch that is 1 go without saying. Numbers of one byte only.
+_ONE_BYTE = range(24)
 _BEGINNINGS = {
     bytes((
         0xA5 + (point != 0) + (epoch != 1), 0, READINGS,
         *((1, point) if point else ()), *((2, epoch) if epoch != 1 else ()), 3,
     )): (point, epoch)
-    for point in range(min(POINTS_MAX, 24)) for epoch in range(24)
+    for point in _ONE_BYTE[:POINTS_MAX] for epoch in _ONE_BYTE
 }  # fmt: skip
 _KIND = bytes((0, READINGS))
 _FIELDS = {(0, *where, 3, 4, 5, 6) for where in ((), (1,), (2,), (1, 2))}

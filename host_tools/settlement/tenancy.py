@@ -39,8 +39,9 @@ class Tenancy:
         """Renews what is ours and takes what is free. True when our shards have changed."""
         before = dict(self.claims)
         with self._store.transaction(beside=True):
+            now_ms = self._now_ms()
             for _, claim in sorted(before.items()):
-                if not self._renewed([claim]):
+                if not self._renewed([claim], now_ms):
                     del self.claims[claim.shard]
             for shard in self._shards:
                 if shard not in self.claims and len(self.claims) < self._most:
@@ -55,7 +56,7 @@ class Tenancy:
 
     def confirm(self) -> None:
         """Inside the transaction of a batch: all is still ours, or Overtaken."""
-        if not self._renewed(list(self.claims.values())):
+        if not self._renewed(list(self.claims.values()), self._now_ms()):
             shards = ", ".join(str(shard) for shard in sorted(self.claims))
             raise Overtaken(f"a shard of {shards} has another owner")
 
@@ -88,9 +89,9 @@ class Tenancy:
         if held is not None and self._presence is not None and self._presence.gone(held[0]):
             self._store.leases.give_up(shard, *held)
 
-    def _renewed(self, claims: list[Claim]) -> bool:
+    def _renewed(self, claims: list[Claim], now_ms: int) -> bool:
         held = sorted((claim.shard, claim.generation) for claim in claims)
-        return self._store.leases.renew(self._owner, held, self._now_ms() + LEASE_MS)
+        return self._store.leases.renew(self._owner, held, now_ms + LEASE_MS)
 
     def _now_ms(self) -> int:
         return self._store.leases.now_ms(self._clock.ticks_ms())
