@@ -28,9 +28,10 @@ test: $(STAMP) ## every test, on CPython and on MicroPython; ARGS="-k name" sele
 	@$(BIN)/python -m pytest -n $(or $(JOBS),auto) --dist loadfile --no-loadscope-reorder \
 	  --durations=15 $(ARGS)
 
-check: $(STAMP) ## lint, types, cross-compilation of all device files, ESP32 stubs, dependencies
+check: $(STAMP) ## lint, house rules, types, cross-compilation of all device files, ESP32 stubs, dependencies
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/python -m pytest -q tests/tidy_test.py
 	@$(BIN)/mypy
 	@mkdir -p build/mpy
 	@for file in $(DEVICE_FILES); do \

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass, replace
 
 from host_tools import Refused
+from host_tools.care import following
 from host_tools.care.people import Person, add_person, changing, person_of
 from host_tools.keys import KEYS_FOLDER, KeyFiles, Keys
 from host_tools.ordering.kinds import module_of
@@ -84,7 +85,7 @@ def retire(
         return []
     left = []
     for point in store.fleet.points(name):
-        _complete(store, point, missing)
+        _complete(store, point, missing, now_s)
         left.append(_closed(store, point, given, person, now_s))
         # Whatever its flash became, the settled ledger is the one that stands.
         store.ledgers.agree(point.id, settle.ROLLBACK, now_s)
@@ -102,7 +103,7 @@ def revoke(keys: Keys, name: str) -> None:
     keys.discard(name)
 
 
-def _complete(store: Store, point: Point, missing: bool) -> None:
+def _complete(store: Store, point: Point, missing: bool, now_s: int) -> None:
     where = f"{point.module}/{point.point}"
     for state in ("in flight", "refused"):
         waits = store.payments.topups(point.id, state)
@@ -118,10 +119,12 @@ def _complete(store: Store, point: Point, missing: bool) -> None:
         )
     row = care.of(store).of_old(point.id)
     if row is not None and row.ended_s is None:
+        # Settlement may not have looked yet at what both have just told.
+        row = following.follow(store, row, now_s)
         new = care.of(store).point(row.new_point)
         if row.held:
             raise Refused(f"{where}: {row.held}; see `gridpurse module replace`")
-        if not row.quiet or row.old_seq != point.state.seq:
+        if not row.quiet:
             raise Refused(f"{where}: the balance has not arrived at {new.module}; wait for it")
 
 

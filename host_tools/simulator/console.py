@@ -7,7 +7,6 @@ runs: the interpreter leaves it to the terminal, but under its raw prompt the te
 
 import asyncio
 import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +16,8 @@ BOOTED, ENDED = b"\x1eB", b"\x1eE"
 # How each prompt begins, and as much of what was said as may hold a part of one.
 RAW, FRIENDLY = b"raw REPL; CTRL-B to exit\r\n>", b"for more information.\r\n>>> "
 SAID_BYTES = 40
+LOOK_S = 0.002
+BUSY_S = 0.25  # by then a program is interrupted wherever it is
 INTERRUPT_S = 1.0
 BACKLOG_BYTES_MAX = 65536  # of output nobody reads; older half is dropped at the bound
 LOG_BYTES_MAX = 65536
@@ -95,11 +96,8 @@ class Console:
         while self._to_child and not self._hold and self._inner >= 0:
             interrupt = self._to_child.find(b"\x03")
             if interrupt == 0 and terminal.catches_interrupt(self.child_pid):
-                del self._to_child[0]
-                # A second SIGINT before this one is handled would end the process.
                 self._hold = True
-                os.kill(self.child_pid, signal.SIGINT)
-                self._await_interrupt(self.child_pid, self._loop.time() + INTERRUPT_S)
+                self._interrupt(self.child_pid, self._loop.time() + BUSY_S)
                 return
             # Up to the next Ctrl-C, which at the prompt is a byte like any other.
             end = {-1: len(self._to_child), 0: 1}.get(interrupt, interrupt)
@@ -112,11 +110,25 @@ class Console:
         if self._inner >= 0:
             self._loop.remove_writer(self._inner)
 
+    def _interrupt(self, pid: int, until: float) -> None:
+        """As soon as the program waits for something; one that never does is not waited for."""
+        if pid != self.child_pid:
+            return
+        if not terminal.catches_interrupt(pid):  # it has come to the prompt by itself
+            self._hold = False
+            self._feed()
+        elif terminal.interrupt(pid, self._loop.time() >= until):
+            del self._to_child[0]
+            # A second SIGINT before this one is handled would end the process.
+            self._await_interrupt(pid, self._loop.time() + INTERRUPT_S)
+        else:
+            self._loop.call_later(LOOK_S, self._interrupt, pid, until)
+
     def _await_interrupt(self, pid: int, until: float) -> None:
         if pid != self.child_pid:
             return
         if terminal.catches_interrupt(pid) and self._loop.time() < until:
-            self._loop.call_later(0.002, self._await_interrupt, pid, until)
+            self._loop.call_later(LOOK_S, self._await_interrupt, pid, until)
             return
         self._hold = False
         self._feed()

@@ -35,6 +35,29 @@ def catches_interrupt(pid: int) -> bool:
     return False
 
 
+def interrupt(pid: int, anywhere: bool) -> bool:
+    """SIGINT to a child. Unless `anywhere`, nothing and False while it computes.
+
+    MicroPython on Unix jumps out of whatever it is at, and out of its collector the heap stays
+    locked. Within a system call it is at no such place; stopped, it cannot leave that meanwhile.
+    """
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        if not anywhere and _computes(pid):
+            return False
+        os.kill(pid, signal.SIGINT)
+        return True
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def _computes(pid: int) -> bool:
+    with suppress(OSError):  # a host that does not tell
+        return Path(f"/proc/{pid}/syscall").read_text(encoding="ascii").startswith("-1")
+    return False
+
+
 Child: TypeAlias = "subprocess.Popen[bytes]"
 
 

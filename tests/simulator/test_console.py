@@ -164,6 +164,36 @@ def test_ctrl_c_ends_a_busy_program(bench):
     asyncio.run(story())
 
 
+COLLECTING = """
+import gc
+import time
+held = [bytearray(20) for _ in range(1000)]
+print("main ran")
+try:
+    while True:
+        for _ in range(200):
+            gc.collect()
+        time.sleep_ms(2)
+except KeyboardInterrupt:
+    print("ended with", len(bytearray(100)))
+"""
+
+
+def test_ctrl_c_comes_between_two_instructions_as_on_a_chip(bench):
+    """Out of the collector itself it would leave a heap that nothing can be taken from."""
+
+    async def story():
+        async with bench.run(COLLECTING, factor=1) as (_, module):
+            log = module.console.log
+            for times in range(1, 6):
+                await bench.until(lambda times=times: log.count(b"main ran") == times)
+                assert await mpremote(module, "exec", "print('free')") == "free\n"
+                assert log.count(b"ended with 100") == times
+                await mpremote(module, "reset")
+
+    asyncio.run(story())
+
+
 def test_a_program_may_ask_for_a_soft_reset(bench):
     program = "import machine\nprint(machine.reset_cause())\n"
     program += "if machine.reset_cause() == 1:\n    machine.soft_reset()\n"

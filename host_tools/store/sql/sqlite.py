@@ -23,7 +23,7 @@ ROWS_AT_ONCE = 64  # of the journal in one statement: a quarter quicker than eac
 ROWS_WAITING = 256  # so few are still in the processor's caches: a sixth of a whole drain
 
 _ROW = f"({', '.join('?' * len(ENTRY_COLUMNS))})"
-_INSERT = f"INSERT INTO entries ({', '.join(ENTRY_COLUMNS)}) VALUES {_ROW}"  # noqa: S608 - our names
+_INSERT = f"INSERT INTO entries ({', '.join(ENTRY_COLUMNS)}) VALUES {_ROW}"  # noqa: S608 - ours
 _INSERT_MANY = _INSERT + f", {_ROW}" * (ROWS_AT_ONCE - 1)
 _MOVE = "UPDATE points SET last_id = ? WHERE id = ? AND last_id = ?"
 

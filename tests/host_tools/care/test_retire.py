@@ -43,6 +43,22 @@ def test_a_replaced_module_is_retired_and_what_it_sends_is_refused_and_counted(
     assert reconcile.reconcile(street.store, street.desk.clock.s, OLD) == []
 
 
+def test_a_module_whose_balance_has_just_arrived_is_retired_before_settlement_looks_again(
+    street: Street,
+) -> None:
+    begun(street)
+    street.done(*REPLACE)
+    opened(street)
+    while codes.TRANSFER not in [order.action for order in street.look()]:
+        street.new.send()
+    assert street.transit() != 0
+    assert "has not arrived" in street.refused(*RETIRE)
+    street.new.send()
+    assert street.transit() == 0
+    assert street.done(*RETIRE)["retired"]
+    street.sound()
+
+
 def test_a_balance_that_nobody_took_over_is_paid_back_or_written_off(street: Street) -> None:
     begun(street)
     left_ncur = street.balance(OLD)
