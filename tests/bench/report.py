@@ -111,7 +111,12 @@ class Report:
     def main(self, name: str, only: list[str]) -> int:
         if name == "part":
             return self.run_part(only[0])
-        died = [part for part in only or self.parts[name] if not self.run(part)]
+        parts = self.parts[name]
+        for part in set(only) - set(parts):
+            told = f"{self.name} {name}: no part {part}; say {', '.join(parts)}"
+            print(told, file=sys.stderr)
+            return 2
+        died = [part for part in only or parts if not self.run(part)]
         everything, own = self.merged(name)
         self.path.write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
         short = [row for row in own if not row["ok"]]
