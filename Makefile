@@ -6,6 +6,8 @@ STUBS := $(VENV)/stubs
 # Changes with the dependencies and with the folder: an environment does not survive a move.
 STAMP := $(VENV)/.ready-$(shell { pwd; cat pyproject.toml; } | cksum | cut -d' ' -f1)
 DEVICE_FILES = $(shell find protocol firmware boards -name '*.py' | sort)
+# Half of the tests wait for a simulated hour or a real process: one more than there are cores.
+JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 DEMO_FLAGS := $(if $(filter live,$(DEMO)),--live)
 
 .DEFAULT_GOAL := help
@@ -25,7 +27,7 @@ cluster: $(STAMP) ## three broker nodes, two workers and MODULES=n virtual modul
 	@$(BIN)/gridpurse cluster --modules $(or $(MODULES),0)
 
 test: $(STAMP) ## every test, on CPython and on MicroPython; ARGS="-k name" selects
-	@$(BIN)/python -m pytest -n $(or $(JOBS),auto) --dist loadfile --no-loadscope-reorder \
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder \
 	  --durations=15 $(ARGS)
 
 check: $(STAMP) ## lint, house rules, types, cross-compilation of all device files, ESP32 stubs, dependencies

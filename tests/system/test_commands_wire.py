@@ -13,7 +13,7 @@ from tests.system.test_update_wire import newer
 
 MODULE = "gp-1"
 # As test_update_wire: a module waits for its broker in simulated seconds.
-SIMULATE = ("--module", MODULE, "--factor", 20, "--poll-ms", 10_000, "--auto-close")
+SIMULATE = ("--module", MODULE, "--factor", 40, "--poll-ms", 10_000, "--auto-close")
 BY = ("--by", "Li Na", "--reason", "work order 7")
 EXPIRES = ("--expires", "2h")
 
@@ -115,7 +115,7 @@ def test_settings_are_kept_when_the_module_comes_back_with_them_and_else_taken_b
     site.enrol(MODULE)
     orders = Orders(site)
     path = tmp_path / "gp-1.toml"
-    with running(site, *SIMULATE) as (modules, settle):
+    with running(site, *SIMULATE, "--factor", 60) as (modules, settle):
         site.until("opened", lambda: site.point(MODULE).state.version)
         path.write_text(settings_text(site, version=2, poll_ms=5000), encoding="utf-8")
         kept = orders.order("config", MODULE, path)
@@ -143,7 +143,8 @@ def test_an_update_goes_on_when_settlement_is_killed_and_is_trusted(tmp_path):
         return orders.listed()["updates"][-1]
 
     def half() -> bool:
-        return int(str(update()["done_bytes"])) * 2 > int(str(update()["total_bytes"]))
+        now = update()
+        return int(str(now["done_bytes"])) * 2 > int(str(now["total_bytes"]))
 
     with running(site, *SIMULATE) as (modules, settle):
         site.top_up(MODULE, "50.00", "cash")

@@ -9,8 +9,8 @@ from protocol.units import MODULE_TARGET
 from tests.system.commands import Site, none_left, running
 
 MODULE = "gp-1"
-# A module waits 5 s for its broker and an hour for its host: 0.25 s and 3 min of real time.
-SIMULATE = ("--module", MODULE, "--factor", 20, "--poll-ms", 10_000)
+# A module waits 5 s for its broker and an hour for its host: 0.125 s and 1.5 min of real time.
+SIMULATE = ("--module", MODULE, "--factor", 40, "--poll-ms", 10_000)
 LIFE_S = 1 << 34
 
 
