@@ -76,6 +76,8 @@ class _Parser:
             self._expat.Parse(data, last)
         except expat.ExpatError as error:
             raise Malformed(BAD_FIELD, f"not XML: {error}") from error
+        except (LookupError, ValueError) as error:  # what Python's codecs make of an encoding
+            raise Malformed(BAD_FIELD, f"encoding: {error}; save it as UTF-8") from error
         done, self.entries = self.entries, []
         return done
 

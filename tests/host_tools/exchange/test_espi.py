@@ -261,6 +261,15 @@ def test_a_feed_that_is_wrong_says_what(old: str, new: str, reason: str) -> None
     assert reason in caught.value.detail
 
 
+@pytest.mark.parametrize("encoding", ["U-F-8", "gb18030", "hex", "idna", "undefined"])
+def test_a_feed_in_an_encoding_that_cannot_be_read_says_so(encoding: str) -> None:
+    text = feed(some(SHANGHAI), SHANGHAI)
+    with pytest.raises(Malformed) as caught:
+        back(text.replace('encoding="UTF-8"', f'encoding="{encoding}"'))
+    assert caught.value.detail.startswith("encoding: ")
+    assert caught.value.detail.endswith("; save it as UTF-8")
+
+
 def test_a_foreign_feed_without_our_titles_gets_its_code_from_unit_and_direction() -> None:
     text = (
         feed(some(SHANGHAI), SHANGHAI)
