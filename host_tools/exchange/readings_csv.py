@@ -125,7 +125,7 @@ def _cells(raw: bytes) -> list[str]:
     try:
         text = raw.decode("utf-8").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
-        raise Malformed(BAD_FIELD, "not UTF-8") from None
+        raise Malformed(BAD_FIELD, "not UTF-8; save the file as CSV UTF-8") from None
     if "\0" in text:
         raise Malformed(BAD_FIELD, "a zero byte")
     try:

@@ -148,7 +148,8 @@ def test_a_bad_line_is_told_with_its_number_and_the_rest_goes_on(line: str, reas
 
 def test_a_line_that_is_not_utf_8_is_told() -> None:
     found = read((HEAD + GOOD + "\n").encode() + b"\xff\xfe,\n")
-    assert [(each.line, each.reason) for each in found.refused] == [(3, "not UTF-8")]
+    told = "not UTF-8; save the file as CSV UTF-8"
+    assert [(each.line, each.reason) for each in found.refused] == [(3, told)]
 
 
 def test_a_file_of_nothing_but_bad_lines_is_given_up_with_the_first_reason() -> None:

@@ -282,7 +282,7 @@ BAD: dict[str, tuple[Callable[[list[Record]], bytes], str]] = {
         "contradicts the module's own reading: 200 Wh there",
     ),
     "cut off": (lambda rows: line(rows[3])[:40], "fields, not 9"),
-    "not UTF-8": (lambda rows: line(rows[3]).replace(b"CN-1", b"CN-\xff"), "not UTF-8"),
+    "not UTF-8": (lambda rows: line(rows[3]).replace(b"CN-1", b"CN-\xff"), "not UTF-8; save"),
     "no clock": (lambda rows: line(rows[3]).replace(b"Z,", b",", 1), "interval_start_utc: "),
 }
 
