@@ -164,8 +164,11 @@ def test_a_new_event_overtakes_a_backlog_of_readings(folder: Path) -> None:
                 at.append(len(scene.broker.got))
                 scene.firmware.events.add(codes.RELAY_MISMATCH, 0, 0, 1)
 
+        def told_so() -> bool:
+            return scene.done() and scene.firmware.outbox.waiting() == 0
+
         scene.broker.on_message = meanwhile
-        await scene.connected(lambda: scene.until(scene.done))
+        await scene.connected(lambda: scene.until(told_so))
         told = [is_event(item, codes.RELAY_MISMATCH) for item in scene.broker.got]
         assert told.index(True) - at[0] <= 1
         kinds = [type(item).__name__ for item in scene.broker.got]
@@ -174,7 +177,6 @@ def test_a_new_event_overtakes_a_backlog_of_readings(folder: Path) -> None:
         assert (
             scene.host.store.fleet.point_known(MODULE, 0).state == scene.firmware.points[0].state
         )
-        assert scene.firmware.outbox.waiting() == 0
 
     asyncio.run(play())
 
