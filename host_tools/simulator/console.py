@@ -17,7 +17,7 @@ BOOTED, ENDED = b"\x1eB", b"\x1eE"
 RAW, FRIENDLY = b"raw REPL; CTRL-B to exit\r\n>", b"for more information.\r\n>>> "
 SAID_BYTES = 40
 LOOK_S = 0.002
-BUSY_S = 0.25  # by then a program is interrupted wherever it is
+BUSY_S = 0.25  # so long a program is looked at until it waits
 INTERRUPT_S = 1.0
 BACKLOG_BYTES_MAX = 65536  # of output nobody reads; older half is dropped at the bound
 LOG_BYTES_MAX = 65536
@@ -111,12 +111,11 @@ class Console:
             self._loop.remove_writer(self._inner)
 
     def _interrupt(self, pid: int, until: float) -> None:
-        """As soon as the program waits for something; one that never does is not waited for."""
+        """As soon as the program waits for something, or at `until` wherever it is."""
         if pid != self.child_pid:
             return
         if not terminal.catches_interrupt(pid):  # it has come to the prompt by itself
-            self._hold = False
-            self._feed()
+            self._release()
         elif terminal.interrupt(pid, self._loop.time() >= until):
             del self._to_child[0]
             # A second SIGINT before this one is handled would end the process.
@@ -130,8 +129,7 @@ class Console:
         if terminal.catches_interrupt(pid) and self._loop.time() < until:
             self._loop.call_later(LOOK_S, self._await_interrupt, pid, until)
             return
-        self._hold = False
-        self._feed()
+        self._release()
 
     # interpreter -> host
 

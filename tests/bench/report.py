@@ -112,8 +112,9 @@ class Report:
         if name == "part":
             return self.run_part(only[0])
         parts = self.parts[name]
-        for part in set(only) - set(parts):
-            told = f"{self.name} {name}: no part {part}; say {', '.join(parts)}"
+        unknown = [part for part in only if part not in parts]
+        if unknown:
+            told = f"{self.name} {name}: no part {', '.join(unknown)}; say {', '.join(parts)}"
             print(told, file=sys.stderr)
             return 2
         died = [part for part in only or parts if not self.run(part)]

@@ -173,7 +173,7 @@ try:
     while True:
         for _ in range(200):
             gc.collect()
-        time.sleep_ms(2)
+        time.sleep_ms(2)  # the one place for Ctrl-C
 except KeyboardInterrupt:
     print("ended with", len(bytearray(100)))
 """

@@ -116,9 +116,11 @@ class Scene:
         return int(self.host.store.fleet.point_known(MODULE, 0).state.seq)
 
     def done(self) -> bool:
+        """The host has everything, and the module has heard so."""
         known = self.host.store.fleet.module_known(MODULE)
         state = self.firmware.points[0].state
-        return self.seq() == state.seq and known.events_seq == self.firmware.events.seq
+        settled = self.seq() == state.seq and known.events_seq == self.firmware.events.seq
+        return settled and self.firmware.outbox.waiting() == 0
 
     async def connected(self, story: Callable[[], Awaitable[None]]) -> None:
         server = await asyncio.start_server(self.broker.serve, "127.0.0.1", 0)
@@ -164,11 +166,8 @@ def test_a_new_event_overtakes_a_backlog_of_readings(folder: Path) -> None:
                 at.append(len(scene.broker.got))
                 scene.firmware.events.add(codes.RELAY_MISMATCH, 0, 0, 1)
 
-        def told_so() -> bool:
-            return scene.done() and scene.firmware.outbox.waiting() == 0
-
         scene.broker.on_message = meanwhile
-        await scene.connected(lambda: scene.until(told_so))
+        await scene.connected(lambda: scene.until(scene.done))
         told = [is_event(item, codes.RELAY_MISMATCH) for item in scene.broker.got]
         assert told.index(True) - at[0] <= 1
         kinds = [type(item).__name__ for item in scene.broker.got]
@@ -177,6 +176,7 @@ def test_a_new_event_overtakes_a_backlog_of_readings(folder: Path) -> None:
         assert (
             scene.host.store.fleet.point_known(MODULE, 0).state == scene.firmware.points[0].state
         )
+        assert scene.firmware.outbox.waiting() == 0
 
     asyncio.run(play())
 

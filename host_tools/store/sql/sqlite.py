@@ -22,8 +22,9 @@ CACHE_KIB = 8192  # the rows of a large batch at once, and those that a module r
 ROWS_AT_ONCE = 64  # of the journal in one statement: a quarter quicker than each in its own
 ROWS_WAITING = 256  # so few are still in the processor's caches: a sixth of a whole drain
 
+_COLUMNS = ", ".join(ENTRY_COLUMNS)
 _ROW = f"({', '.join('?' * len(ENTRY_COLUMNS))})"
-_INSERT = f"INSERT INTO entries ({', '.join(ENTRY_COLUMNS)}) VALUES {_ROW}"  # noqa: S608 - ours
+_INSERT = f"INSERT INTO entries ({_COLUMNS}) VALUES {_ROW}"  # noqa: S608 - names of our own
 _INSERT_MANY = _INSERT + f", {_ROW}" * (ROWS_AT_ONCE - 1)
 _MOVE = "UPDATE points SET last_id = ? WHERE id = ? AND last_id = ?"
 
