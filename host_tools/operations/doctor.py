@@ -102,11 +102,13 @@ def _of_store(settings: Settings, now_s: int, quick: bool) -> Iterator[Finding]:
             yield whole
             if whole.level != OK:
                 return  # older or damaged: what else it says means little
-            now_ms = lease_ms(connection, settings.clock().ticks_ms())
+            clock = settings.clock()
             checks: tuple[Callable[[], Finding | None], ...] = (
                 lambda: checks_store.clock_and_readings(connection, now_s),
                 lambda: checks_store.keys(connection, settings),
-                lambda: checks_store.leases(connection, settings, now_ms),
+                lambda: checks_store.leases(
+                    connection, settings, lambda: lease_ms(connection, clock.ticks_ms())
+                ),
                 lambda: checks_store.lag(connection, now_s),
                 lambda: checks_store.commands(connection, now_s),
                 lambda: checks_store.validation(connection),

@@ -7,14 +7,16 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from host_tools import cli
 from host_tools.broker import HOST, Broker, free_port
+from host_tools.clock import SystemClock
 from host_tools.config import MQTT, NATS, BrokerAddress, read_settings
 from host_tools.operations import checks_machine, checks_store, doctor, figures
-from host_tools.operations.finding import FAIL, OK, WARN
+from host_tools.operations.finding import FAIL, OK, WARN, Finding
 from host_tools.settlement.tenancy import LEASE_MS
 from host_tools.store.database import FILE
 from protocol import topics
@@ -135,12 +137,31 @@ def test_a_folder_that_others_may_read_is_a_warning_with_the_command(tmp_path: P
         assert "belongs to user 12345" in checks_machine.folder(tmp_path).what.english
 
 
+def test_a_lease_renewed_while_the_doctor_looks_is_held(
+    desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys, clock = checks_store.keys, SystemClock()
+
+    def renewed_meanwhile(*asked: Any) -> Finding:
+        begun_ms = clock.ticks_ms()
+        while clock.ticks_ms() == begun_ms:
+            pass
+        desk.store._connection.execute(
+            "UPDATE leases SET until_ms = ?", (clock.ticks_ms() + LEASE_MS,)
+        )
+        return keys(*asked)
+
+    monkeypatch.setattr(checks_store, "keys", renewed_meanwhile)
+    assert examined(desk.folder, capsys)["leases"] == OK
+
+
 def test_leases_lag_commands_and_differences_are_those_of_the_store(desk: Desk) -> None:
     settings = read_settings(None, {"GRIDPURSE_DATA_DIR": str(desk.folder)})
     with closing(figures.read_only(desk.place)) as link:
 
         def leases(ticks_ms: int, *shards: int) -> str:
-            return checks_store.leases(link, replace(settings, shards=shards), ticks_ms).level
+            chosen = replace(settings, shards=shards)
+            return checks_store.leases(link, chosen, lambda: ticks_ms).level
 
         assert leases(0, 0) == OK
         assert leases(0, 0, 1) == WARN
