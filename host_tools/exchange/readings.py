@@ -78,12 +78,14 @@ def run(arguments: argparse.Namespace) -> int:
     source = _of_this_point(read(arguments.source), meter, arguments.meter)
     if arguments.action == EXPORT:
         if not source.records:
-            raise Refused(f"{arguments.source}: no reading of {meter.usage_point} to export")
+            missing = f"no reading of {meter.usage_point} to export"
+            raise Refused(f"{arguments.source}: {missing}{_first_refused(source)}")
         _write(arguments, meter, source.records, now_s)
         return _tell_refused(source, arguments.json)
     case = case_of(meter, source.records, now_s)
     if not case.intervals and not case.registers:
-        raise Refused(f"{arguments.source}: no reading of {obis.IMPORT}; nothing to {CHECK}")
+        missing = f"no reading of {obis.IMPORT}; nothing to {CHECK}"
+        raise Refused(f"{arguments.source}: {missing}{_first_refused(source)}")
     slots = (case.end_s - case.start_s) // meter.facts.step_s
     if slots > SLOTS_MAX:  # each of them would be estimated where it is missing
         raise Refused(
@@ -280,6 +282,14 @@ def _findings(title: str, found: tuple[Finding, ...]) -> str:
         f"\n... {len(found) - SHOWN_MAX} more 条未列出; --json" if len(found) > SHOWN_MAX else ""
     )
     return f"{title}: {len(found)}\n{table(heads, rows)}{more}"
+
+
+def _first_refused(source: Source) -> str:
+    """Why there may be none, where nothing else is told of the file."""
+    if not source.refused:
+        return ""
+    first, count = source.refused[0], len(source.refused)
+    return f"; {count} lines refused 拒收, the first: line {first.line}: {first.reason}"
 
 
 def _refused(source: Source) -> str:

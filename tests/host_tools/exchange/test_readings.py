@@ -169,6 +169,8 @@ def test_a_meter_exchange_of_the_file_gives_each_register_its_meter(
         (("export", "empty.csv", "--out", "TMP/x"), "no reading of CN-1 to export"),
         (("check", "empty.csv"), "empty.csv: no reading of 1-0:1.8.0*255; nothing to check"),
         (("import", "empty.csv", "--out", "TMP/x"), "no reading of 1-0:1.8.0*255"),
+        (("check", "gbk.csv"), "; 2 lines refused 拒收, the first: line 2: not UTF-8; save the file"),
+        (("export", "gbk.csv", "--out", "TMP/x"), "to export; 2 lines refused 拒收, the first: line 2"),
         (
             ("check", "long.csv"),
             "long.csv: the readings span 3506400 intervals, at most 175680; split",
@@ -183,6 +185,9 @@ def test_a_wrong_call_is_one_line(
     (tmp_path / "broken.xml").write_text("<feed")
     (tmp_path / "empty.csv").write_text(",".join(readings_csv.HEADER) + "\n")
     other = [Record("CN-2", obis.IMPORT, 0, 900, 1)]
+    chinese = [replace(other[0], usage_point="电表一", start_s=start_s) for start_s in (0, 900)]
+    text = "".join(readings_csv.written(chinese, corpus.SHANGHAI))
+    (tmp_path / "gbk.csv").write_text(text, encoding="gbk")
     (tmp_path / "other.csv").write_text("".join(readings_csv.written(other, corpus.SHANGHAI)))
     far = [Record("CN-1", obis.IMPORT, day * 86_400, day * 86_400 + 900, 1) for day in (0, 36_524)]
     far[1] = replace(far[1], end_s=far[1].start_s + 86_400)
