@@ -22,7 +22,7 @@ from tests import scratch
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "# runs on:"
-TIMEOUT_S = 60
+TIMEOUT_S = 300
 LONGEST = ("system", "bench", "simulator")  # folders with tests of many seconds
 
 # Each result is one line behind a control character, so that a test may print what it likes.

@@ -14,7 +14,7 @@ ONLY = "# runs on: micropython\n"
 def scratch(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # hypothesis takes a second a run
     conftest = Path(__file__).with_name("conftest.py").read_text()
-    pytester.makeconftest(conftest.replace("TIMEOUT_S = 60", "TIMEOUT_S = 1"))
+    pytester.makeconftest(conftest.replace("TIMEOUT_S = 300", "TIMEOUT_S = 1"))
     return pytester
 
 
