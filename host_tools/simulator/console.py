@@ -17,7 +17,8 @@ BOOTED, ENDED = b"\x1eB", b"\x1eE"
 RAW, FRIENDLY = b"raw REPL; CTRL-B to exit\r\n>", b"for more information.\r\n>>> "
 SAID_BYTES = 40
 LOOK_S = 0.002
-BUSY_S = 0.25  # so long a program is looked at until it waits
+# A program is looked at until it waits: so often, and while it computes for so long.
+LOOKS, BUSY_S = 125, 0.25
 INTERRUPT_S = 1.0
 BACKLOG_BYTES_MAX = 65536  # of output nobody reads; older half is dropped at the bound
 LOG_BYTES_MAX = 65536
@@ -97,7 +98,8 @@ class Console:
             interrupt = self._to_child.find(b"\x03")
             if interrupt == 0 and terminal.catches_interrupt(self.child_pid):
                 self._hold = True
-                self._interrupt(self.child_pid, self._loop.time() + BUSY_S)
+                pid = self.child_pid
+                self._interrupt(pid, LOOKS, terminal.computed_s(pid) + BUSY_S)
                 return
             # Up to the next Ctrl-C, which at the prompt is a byte like any other.
             end = {-1: len(self._to_child), 0: 1}.get(interrupt, interrupt)
@@ -110,18 +112,19 @@ class Console:
         if self._inner >= 0:
             self._loop.remove_writer(self._inner)
 
-    def _interrupt(self, pid: int, until: float) -> None:
-        """As soon as the program waits for something, or at `until` wherever it is."""
+    def _interrupt(self, pid: int, looks: int, busy_s: float) -> None:
+        """As soon as the program waits for something, or wherever it is when no look is left and
+        it has computed up to `busy_s`: of the machine's time it may have got next to none."""
         if pid != self.child_pid:
             return
         if not terminal.catches_interrupt(pid):  # it has come to the prompt by itself
             self._release()
-        elif terminal.interrupt(pid, self._loop.time() >= until):
+        elif terminal.interrupt(pid, looks <= 0 and terminal.computed_s(pid) >= busy_s):
             del self._to_child[0]
             # A second SIGINT before this one is handled would end the process.
             self._await_interrupt(pid, self._loop.time() + INTERRUPT_S)
         else:
-            self._loop.call_later(LOOK_S, self._interrupt, pid, until)
+            self._loop.call_later(LOOK_S, self._interrupt, pid, looks - 1, busy_s)
 
     def _await_interrupt(self, pid: int, until: float) -> None:
         if pid != self.child_pid:

@@ -35,6 +35,15 @@ def catches_interrupt(pid: int) -> bool:
     return False
 
 
+def computed_s(pid: int) -> float:
+    """Processor time that a child has had; 0.0 of one that has ended."""
+    with suppress(OSError):
+        # Behind the name, which may hold anything: state is field 3, user and system 14 and 15.
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
+
+
 def interrupt(pid: int, anywhere: bool) -> bool:
     """SIGINT to a child. Unless `anywhere`, nothing and False while it computes.
 

@@ -1,6 +1,7 @@
 """The long proofs on small counts, so that they cannot rot; and their figures can fall short."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from tests.bench import (
     proof_chain,
     pulses,
     relay_open,
+    rig,
     tokens,
     wires,
 )  # fmt: skip
@@ -45,7 +47,7 @@ def test_a_short_stretch_wears_little() -> None:
 
 def test_a_few_openings_are_seen() -> None:
     """Not how fast: this runs beside other tests."""
-    values = relay_open.measure(openings=4, modules=1)
+    values = relay_open.tried(openings=4, modules=1)
     assert set(values) <= set(figures.MODULE) and "relay_open_trials" in values
     assert values.get("relay_open_ms_p99", 0) < relay_open.MISSED_MS
 
@@ -56,8 +58,15 @@ def test_the_slowest_of_a_hundred_is_told() -> None:
     assert relay_open.p99([3]) == 3
 
 
+def test_a_hurry_ends_with_its_bench() -> None:
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    with rig.hurried():
+        pass
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before
+
+
 def test_a_few_pulses_are_not_lost() -> None:
-    assert pulses.measure(seconds=2) == {"pulses_sent": 200, "pulses_lost": 0}
+    assert pulses.tried(seconds=2) == {"pulses_sent": 200, "pulses_lost": 0}
 
 
 def test_peers_are_only_reported() -> None:

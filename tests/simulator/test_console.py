@@ -171,9 +171,9 @@ held = [bytearray(20) for _ in range(1000)]
 print("main ran")
 try:
     while True:
-        for _ in range(200):
+        for _ in range(20):
             gc.collect()
-        time.sleep_ms(2)  # the one place for Ctrl-C
+        time.sleep_ms(5)  # the one place for Ctrl-C
 except KeyboardInterrupt:
     print("ended with", len(bytearray(100)))
 """
