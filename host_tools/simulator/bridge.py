@@ -98,7 +98,9 @@ class VirtualModule:
         self._pulses_base: dict[int, int] = {}
         self._power_on_ms = 0
         self._rtc_offset_ms: int | None = None
-        self.watchdog = Watchdog(time, self.options.wdt_ms, self.bite)
+        # As long in real time as a chip's: a busy host is no module that hangs.
+        self._wdt_ms = self.options.wdt_ms * max(1, time.factor)
+        self.watchdog = Watchdog(time, self._wdt_ms, self.bite)
         self._cut: list[object] | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -217,7 +219,7 @@ class VirtualModule:
             "reset_cause": cause,
             "unique_id": self.unique_id,
             "run_main": run_main,
-            "wdt_ms": self.options.wdt_ms,
+            "wdt_ms": self._wdt_ms,
             "heap_probe_every": self.options.heap_probe_every,
             "cut": self._cut,
         }

@@ -22,7 +22,7 @@ class Driver:
     """`tcp_grace_s` and `stuck_s` are real seconds."""
 
     def __init__(
-        self, time: VirtualTime, *, tcp_grace_s: float = 0.03, stuck_s: float = 30.0
+        self, time: VirtualTime, *, tcp_grace_s: float = 0.03, stuck_s: float = 120.0
     ) -> None:
         self.time = time
         self.modules: list[VirtualModule] = []

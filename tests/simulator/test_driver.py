@@ -242,11 +242,15 @@ asyncio.run(main())
 """
 
     async def story():
+        before_ms = bench.start_s * 1000
         async with bench.run(program, factor=20) as (driver, module):
-            await driver.wait_for(lambda: len(bench.said(module)) > 5, 200)
-            first = driver.time.now_s()
-            await driver.run_for(10)
-            assert 10 <= driver.time.now_s() - first <= 15
-            assert [int(each) for each in bench.said(module)[:5]] == [1, 2, 3, 4, 5]
+            await bench.until(lambda: bench.heard("rtc"))
+            (told,) = bench.heard("rtc")
+            # The instant of the module at which it set its clock to 0.
+            assert before_ms <= -told[0] <= driver.time.now_ms()
+            await bench.until(lambda: len(bench.said(module)) > 5)
+            seconds = [int(each) for each in bench.said(module)[:5]]
+            assert seconds[0] >= 1 and seconds == sorted(set(seconds))
+            assert seconds[-1] * 1000 <= driver.time.now_ms() + told[0]
 
     asyncio.run(story())

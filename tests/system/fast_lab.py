@@ -9,7 +9,6 @@ import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +21,6 @@ from host_tools.processes import Program, ours
 from host_tools.setup import BROKER_FOLDER, TARIFF, prepared
 from host_tools.simulator.driver import Driver
 from host_tools.simulator.virtual_time import VirtualTime
-from host_tools.simulator.watchdog import Watchdog
 from host_tools.store.database import opened
 from host_tools.store.records import Point
 from protocol.units import INTERVAL_S
@@ -31,7 +29,6 @@ from tests.system.commands import ROOT
 
 FACTOR = 60
 FOREVER_S = 1 << 40
-PATIENCE_MS = FACTOR * 30_000  # of its watchdog: the machine may be busy
 
 
 class Said(NamedTuple):
@@ -71,8 +68,6 @@ class FastLab:
     async def board(self) -> LabModule:
         """Bare, at its meter, switched on."""
         made = LabModule(1, self.time, self.folder / "lab", "sdm120")
-        made.options = replace(made.options, wdt_ms=PATIENCE_MS)
-        made.watchdog = Watchdog(self.time, PATIENCE_MS, made.bite)
         await self._exits.enter_async_context(made)
         self._exits.callback(made.power_cut)
         made.erase()
