@@ -43,6 +43,7 @@ _ROUTE_USER = "node"
 ACK_WAIT_S = 2
 START_S_MAX = 10
 PID_FILE = "nats.pid"
+_held: list[socket.socket] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +70,18 @@ def new_password() -> str:
     return secrets.token_urlsafe(18)
 
 
-def free_port() -> int:
-    """A port nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+def free_port(port: int = 0) -> int:
+    """A port nobody uses; OSError when `port` is in use. Nobody draws it while this process lives,
+    and whoever is told of it may listen there: it stays bound, in the way that servers share."""
+    held = socket.socket()
+    try:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind((HOST, port))
+    except OSError:
+        held.close()
+        raise
+    _held.append(held)
+    return int(held.getsockname()[1])
 
 
 class Broker:

@@ -16,7 +16,7 @@ from pathlib import Path
 import paho.mqtt.client as paho
 
 from host_tools import Refused
-from host_tools.broker import HOST, Broker, BrokerUser, Seat, new_password
+from host_tools.broker import HOST, Broker, BrokerUser, Seat, free_port, new_password
 from host_tools.config import BrokerAddress
 from host_tools.mqtt_client import MqttClient
 
@@ -32,9 +32,10 @@ def unused_ports() -> Iterator[int]:
     first = secrets.randbelow(PORTS_END - PORTS_FROM)
     for place in range(PORTS_END - PORTS_FROM):
         port = PORTS_FROM + (first + place) % (PORTS_END - PORTS_FROM)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind((HOST, port))
-            yield port
+        with suppress(OSError):
+            with socket.socket() as probe:
+                probe.bind((HOST, port))  # not shared with anybody, as the next one is
+            yield free_port(port)
 
 
 def answer(port: int, path: str) -> bytes | None:

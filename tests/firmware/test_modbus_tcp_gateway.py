@@ -13,6 +13,7 @@ import threading
 from pymodbus.server import ModbusTcpServer
 
 from firmware.meters.reader import GARBLED, SILENT
+from host_tools.broker import free_port
 from host_tools.maps import compile_map, load_all
 from tests.firmware.test_meter_serial import (
     MICROPYTHON,
@@ -27,12 +28,6 @@ from tests.firmware.test_meter_serial import (
 MAPS = load_all()
 WAIT_MS = 70000  # longer than any rest
 TOTAL_WH = 8192001
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ import pytest
 
 from firmware import mqtt_codec as codec
 from firmware.mqtt_stream import CLOSED, DENIED, GARBLED, NO_LINK, REFUSED, SILENT
+from host_tools.broker import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BIN = Path(sys.executable).parent
@@ -40,12 +41,6 @@ authorization {{
   ]
 }}
 """
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Broker:

@@ -7,13 +7,13 @@ import socket
 import pytest
 
 from firmware.mqtt_stream import NO_LINK, REFUSED, SILENT
+from host_tools.broker import free_port
 from tests.firmware.test_mqtt_client import (  # noqa: F401
     GREETING,
     LOGIN,
     Broker,
     Child,
     Peer,
-    free_port,
     interpreter,
 )
 

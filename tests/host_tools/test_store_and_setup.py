@@ -243,6 +243,19 @@ def test_a_busy_broker_port_is_one_line(tmp_path: Path) -> None:
             Broker(tmp_path, port).start([])
 
 
+def test_a_free_port_is_told_once_and_whoever_is_told_may_listen(tmp_path: Path) -> None:
+    port = free_port()
+    with socket.socket() as stranger, pytest.raises(OSError, match="in use"):
+        stranger.bind((HOST, port))
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((HOST, port))
+    broker = Broker(tmp_path, port)
+    for _ in range(2):
+        broker.start([])
+        with socket.create_connection((HOST, port)):
+            broker.kill()
+
+
 def test_a_broker_that_will_not_start_says_why(tmp_path: Path) -> None:
     (tmp_path / "jetstream").write_text("in the way")
     with pytest.raises(Refused, match="nats-server ended at once"):
