@@ -48,7 +48,7 @@ def process(case: Case, past: Past, limits: Limits) -> Outcome:
     case = replace(case, intervals=tuple(each for each in case.known if not _derived(each)))
     aligned = replace(case, intervals=tuple(realigned(case, limits)))
     first = check(case, limits)
-    doubts = check(aligned, limits)
+    doubts = check(aligned, replace(limits, boundary_s=0))  # on the grid there is no tolerance
     kept = replace(aligned, intervals=tuple(_usable(aligned, doubts)))
     filled = estimate(kept, past, limits)
     whole = replace(case, intervals=filled.intervals)

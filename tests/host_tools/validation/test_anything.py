@@ -97,6 +97,16 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 EMPTY = Case(Facts("gp-1", "M-1", ZONES[0]), T0, T0, T0)
+# By 3 s: more than is snapped to the grid, less than what two snapped ones may share.
+OVERLAPPING = replace(
+    EMPTY,
+    end_s=T0 + 2 * Q,
+    now_s=T0 + 2 * Q,
+    intervals=(
+        Interval(T0, T0 + Q, 100),
+        Interval(T0 + Q - 3, T0 + 2 * Q - 3, 100, "A", origin="x"),
+    ),
+)
 
 
 @settings(
@@ -106,6 +116,7 @@ EMPTY = Case(Facts("gp-1", "M-1", ZONES[0]), T0, T0, T0)
 )
 @given(cases(), st.sampled_from([Past(), Past(daily_wh=5000), Past(reference={T0 + Q: 7})]))
 @example(EMPTY, Past())
+@example(OVERLAPPING, Past())
 def test_any_case_comes_out_whole_and_balanced_or_held(case: Case, past: Past) -> None:
     outcome = process(case, past, LIMITS)
     assert process(case, past, LIMITS) == outcome
