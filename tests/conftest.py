@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests import scratch
@@ -23,6 +24,18 @@ from tests import scratch
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "# runs on:"
 TIMEOUT_S = 300
+# The same examples on the same code, so that a red run names its commit; profile "new" looks for
+# others.
+ANY_PACE = {
+    "deadline": None,
+    "suppress_health_check": [
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.data_too_large,
+    ],
+}
+hypothesis.settings.register_profile("same", derandomize=True, **ANY_PACE)
+hypothesis.settings.register_profile("new", **ANY_PACE)
+hypothesis.settings.load_profile("same")
 LONGEST = ("system", "bench", "simulator")  # folders with tests of many seconds
 
 # Each result is one line behind a control character, so that a test may print what it likes.

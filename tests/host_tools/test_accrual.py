@@ -76,7 +76,7 @@ def test_the_least_is_only_due_when_the_period_is_closed(closed: bool) -> None:
     assert point.posted == ([(30, energy_ncur - 30 * 328_540_000)] if closed else [])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sampled_from(["in-msedcl", "es-2.0td", "us-pge-e1", "za-homepower", "in-tangedco"]),
     st.integers(0, 1 << 32),

@@ -237,7 +237,7 @@ def test_a_ledger_that_contradicts_its_tariff_or_itself_is_refused() -> None:
         of(meter, BEIJING, 2026, 3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 1 << 32))
 def test_statements_of_all_months_foot_and_add_up_to_the_balance(seed: int) -> None:
     dice = Random(seed)

@@ -4,7 +4,7 @@ from datetime import date
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from host_tools import Refused
@@ -198,7 +198,6 @@ def test_g22_half_a_cent_is_rounded_away_from_zero() -> None:
     assert printed_ncur(Fraction(CUR, 200) - Fraction(1, 3)) == 0
 
 
-@settings(deadline=None)
 @given(st.fractions(), st.integers(1, 10**12))
 def test_a_credit_mirrors_its_debit_and_no_line_moves_by_more_than_half(
     amount: Fraction, step: int
@@ -412,7 +411,6 @@ def test_more_sets_than_a_module_keeps_are_a_document_of_the_past() -> None:
 # Allocation of registers
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.integers(0, 10**7), min_size=1, max_size=4),
     st.lists(st.integers(1, 10**7), min_size=0, max_size=4, unique=True),

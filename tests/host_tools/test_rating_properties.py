@@ -54,7 +54,7 @@ def around_dates(dice: Random, of: Document, count: int) -> Period:
     return days(of, date.fromordinal(first), count, mw=dice.randrange(10) * 1_150_000)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(ALL), SEEDS)
 def test_lines_foot_and_none_moves_by_more_than_half_a_cent(name: str, seed: int) -> None:
     dice = Random(seed)
@@ -75,7 +75,7 @@ def test_lines_foot_and_none_moves_by_more_than_half_a_cent(name: str, seed: int
     assert sold_wh == sum(use.energy_wh for use in uses)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(ADDITIVE), SEEDS)
 def test_splitting_a_period_at_any_day_does_not_change_the_sum(name: str, seed: int) -> None:
     dice = Random(seed)
@@ -98,7 +98,6 @@ def test_splitting_a_period_at_any_day_does_not_change_the_sum(name: str, seed: 
     assert sum(part.exact_ncur for part in parts) == periods.rate(of, whole, uses).exact_ncur
 
 
-@settings(deadline=None)
 @given(SEEDS)
 def test_splitting_an_interval_at_whole_watt_hours_leaves_the_total(seed: int) -> None:
     dice = Random(seed)
@@ -121,7 +120,6 @@ def test_splitting_an_interval_at_whole_watt_hours_leaves_the_total(seed: int) -
     assert position == after
 
 
-@settings(deadline=None)
 @given(st.sampled_from(["cn-bj-2012", "cn-zj-flat", "in-msedcl", "za-homelight-20a"]), SEEDS)
 def test_more_energy_never_costs_less_where_prices_rise(name: str, seed: int) -> None:
     dice = Random(seed)
@@ -146,7 +144,7 @@ def test_g23_what_50_cny_buy_after_230_kwh() -> None:
     assert bought == (93_813, 462_100)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(SEEDS)
 def test_the_inverse_agrees_with_forward_rating_for_every_balance(seed: int) -> None:
     dice = Random(seed)
@@ -233,7 +231,7 @@ def test_parts_of_a_price_that_are_told_apart_are_the_price() -> None:
 # Example households
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 3_000_000), st.sampled_from(["evenly", *households.PATTERNS]), SEEDS)
 def test_a_household_uses_its_energy_in_every_month(
     energy_wh: int, pattern: str, seed: int

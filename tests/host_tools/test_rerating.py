@@ -109,7 +109,6 @@ def test_a_correction_of_nothing_we_have_is_refused() -> None:
 SEEDS = st.integers(0, 1 << 32)
 
 
-@settings(deadline=None)
 @given(SEEDS)
 def test_rerating_nothing_changes_nothing(seed: int) -> None:
     dice = Random(seed)
@@ -122,7 +121,6 @@ def test_rerating_nothing_changes_nothing(seed: int) -> None:
     assert rerate(start, charges, same, {book.version: book}) is None
 
 
-@settings(deadline=None)
 @given(SEEDS)
 def test_the_adjustment_is_the_new_total_less_the_old(seed: int) -> None:
     dice = Random(seed)
@@ -151,7 +149,7 @@ def arrays(start: Position, rows: list[tuple[int, int, int]]) -> PointReadings:
     return PointReadings(start, *(np.ascontiguousarray(column) for column in columns))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(SEEDS)
 def test_many_points_at_once_owe_the_engines_integers(seed: int) -> None:
     dice = Random(seed)
@@ -173,7 +171,6 @@ def test_many_points_at_once_owe_the_engines_integers(seed: int) -> None:
     assert vectors.adjustments_ncur(book, points, settled) == owed
 
 
-@settings(deadline=None)
 @given(SEEDS)
 def test_what_could_leave_64_bits_is_rated_by_the_engine(seed: int) -> None:
     dice = Random(seed)

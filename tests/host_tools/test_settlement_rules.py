@@ -578,7 +578,7 @@ def enrolled_book() -> tariff.Book:
     return BOOK
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 1 << 32), data=st.data())
 def test_any_order_and_any_repetition_give_the_identical_ledger(
     seed: int, data: st.DataObject
@@ -608,7 +608,7 @@ def test_any_order_and_any_repetition_give_the_identical_ledger(
     assert journals[0] == journals[1]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_no_bytes_under_a_good_seal_stop_the_settlement(data: st.DataObject) -> None:
     """The holder of a key may send anything; it is settled, refused or held, never a crash."""

@@ -58,7 +58,7 @@ def damaged(dice: Random, document: dict[str, object]) -> dict[str, object]:
     return made
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 1 << 32))
 @example(0)
 def test_a_damaged_document_is_refused_in_one_line_or_can_be_billed_and_told(seed: int) -> None:

@@ -3,7 +3,7 @@
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from host_tools import Refused
@@ -102,7 +102,6 @@ def test_a_move_in_during_the_year_is_billed_by_the_prorated_tiers() -> None:
     assert periods.rate(flat, period, evenly(period, 300_000)).exact_ncur == 300_000 * 538_000
 
 
-@settings(deadline=None)
 @given(st.dates(date(1900, 1, 1), date(2200, 12, 31)))
 def test_day_numbers_are_those_of_the_calendar(day: date) -> None:
     number = (day - EPOCH).days
@@ -110,7 +109,6 @@ def test_day_numbers_are_those_of_the_calendar(day: date) -> None:
     assert tariff.civil(number) == (day.year, day.month, day.day)
 
 
-@settings(deadline=None)
 @given(st.dates(date(2025, 1, 1), date(2040, 12, 31)), st.sampled_from(["es-2.0td", "dst-tou"]))
 def test_a_local_day_begins_when_the_clock_says_so(day: date, name: str) -> None:
     of = shipped(name)
@@ -119,7 +117,6 @@ def test_a_local_day_begins_when_the_clock_says_so(day: date, name: str) -> None
     assert tariff.local_day(of.book, start_s) == tariff.local_day(of.book, start_s - 1) + 1
 
 
-@settings(deadline=None)
 @given(st.dates(date(2020, 1, 1), date(2030, 1, 1)), st.integers(0, 500))
 def test_months_of_parts_add_up(day: date, count: int) -> None:
     first = day_number(day.year, day.month, day.day)

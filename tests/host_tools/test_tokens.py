@@ -72,7 +72,7 @@ def test_the_default_starting_code_is_used_and_zero_is_a_given_one() -> None:
     assert TokenKey.of(key, 0, 1, starting_code=0).starting_code == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(KEYS, CODES, st.integers(1, 60), st.integers(0, 995))
 def test_what_is_encoded_is_decoded(key: bytes, code: int, number: int, value: int) -> None:
     made = tokens.encode(SipHash(key), code, number, value)
@@ -238,7 +238,7 @@ def test_a_voucher_takes_the_finest_scale_that_is_exact() -> None:
             tokens.voucher_scale(amount_ncur)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.binary(min_size=16, max_size=40),
     st.integers(1, 65000),

@@ -40,7 +40,7 @@ def played(seed: int, operations: list[tuple[int, ...]]) -> histories.History:
 
 
 @given(SEEDS, OPERATIONS, st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_batch_of_any_history_comes_back(seed, operations, data):  # type: ignore
     entries = played(seed, operations).entries
     start = data.draw(st.integers(0, len(entries) - 1))
@@ -56,7 +56,7 @@ def test_a_batch_of_any_history_comes_back(seed, operations, data):  # type: ign
 
 
 @given(SEEDS, OPERATIONS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_balance_is_the_sum_of_its_entries(seed, operations):  # type: ignore
     history = played(seed, operations)
     entries = [entry for _, _, entry in history.entries]
@@ -76,7 +76,7 @@ def test_a_balance_is_the_sum_of_its_entries(seed, operations):  # type: ignore
 
 
 @given(SEEDS, st.integers(0, 50_000), st.integers(0, 40), st.integers(1, 20_000))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_splitting_on_whole_watt_hours_changes_nothing(
     seed: int, start: int, step_wh: int, step_s: int
 ) -> None:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import xmlschema
 from greenbutton_objects import parse as foreign
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host_tools.exchange import espi, espi_reader, obis
@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 SHANGHAI, BERLIN = ZoneInfo("Asia/Shanghai"), ZoneInfo("Europe/Berlin")
 MADE_S = 1_800_000_000
 CONTENT = "{http://www.w3.org/2005/Atom}content"
-PATIENT = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+PATIENT = settings(max_examples=60)
 
 
 @cache

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from host_tools.validation.limits import Limits
@@ -110,9 +110,7 @@ OVERLAPPING = replace(
 
 
 @settings(
-    deadline=None,
     max_examples=400,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(cases(), st.sampled_from([Past(), Past(daily_wh=5000), Past(reference={T0 + Q: 7})]))
 @example(EMPTY, Past())

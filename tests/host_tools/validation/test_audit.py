@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from host_tools import Refused, tariffs
@@ -257,9 +257,7 @@ def load_of(seed: int, at_s: int) -> list[tuple[int, int, int]]:
 
 
 @settings(
-    deadline=None,
     max_examples=120,
-    suppress_health_check=[HealthCheck.too_slow],
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # to shrink takes minutes
 )
 @given(
@@ -457,7 +455,7 @@ def test_a_reviewed_bill_is_released_by_a_person_with_a_reason() -> None:
     release(verdicts, "li.na", "moved in last summer")
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30)
 @given(st.integers(0, 30 * 96 - 1), st.integers(-200, 4000).filter(lambda value: value != 0))
 def test_no_interval_can_change_by_a_watt_hour_without_the_bill_being_blocked(
     place: int, change_wh: int

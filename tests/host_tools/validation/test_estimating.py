@@ -4,7 +4,7 @@ from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host_tools.validation.estimating import CHECK_METER, NO_SUPPLY, estimate
@@ -34,9 +34,7 @@ FACTS = Facts("gp-1", "M-1", ZoneInfo("UTC"))
 T0 = 1_767_225_600  # 2026-01-01 00:00 UTC, a Thursday
 Q = 900
 NOTHING = Past()
-PATIENT = settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
-)
+PATIENT = settings(max_examples=12)
 
 
 def span_of(count: int, known: dict[int, int], **more: object) -> Case:

@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host_tools.validation.checking import check, marked
@@ -14,9 +14,7 @@ from tests.host_tools.validation import corpus
 from tests.host_tools.validation.faults import PLANT, clock_set
 
 LIMITS = Limits()
-PATIENT = settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
-)
+PATIENT = settings(max_examples=12)
 # Days that V12 flags in a year, as docs/validation.md publishes.
 FLAGGED = {"family": 2, "two_employees": 16, "two_over_65": 16, "single_under_30": 25}
 
