@@ -145,14 +145,17 @@ def lag(connection: Connection, now_s: int) -> Finding:
     )
 
 
-def clock_and_readings(connection: Connection, now_s: int) -> Finding | None:
+def clock_and_readings(connection: Connection, now_s: Callable[[], int]) -> Finding | None:
     """A reading from the future means that our clock has been set back since."""
     newest_s = figures.newest_s(connection)
-    if newest_s is None or newest_s <= now_s + FUTURE_S_MAX:
+    if newest_s is None:
+        return None
+    behind_s = newest_s - now_s()
+    if behind_s <= FUTURE_S_MAX:
         return None
     return fail(
         "clock",
-        (f"{newest_s - now_s} s behind the newest reading", f"落后最新读数 {newest_s - now_s} 秒"),
+        (f"{behind_s} s behind the newest reading", f"落后最新读数 {behind_s} 秒"),
         ("set this machine's clock, then start settle again", "校准本机时钟后重启结算"),
     )
 

@@ -86,7 +86,9 @@ def examined(arguments: argparse.Namespace) -> Iterator[Finding]:
         yield from _of_store(settings, now_s, arguments.quick)
 
 
-def _of_store(settings: Settings, now_s: int, quick: bool) -> Iterator[Finding]:
+def _of_store(
+    settings: Settings, now_s: Callable[[], int], quick: bool
+) -> Iterator[Finding]:
     address = settings.store()
     path = settings.data_dir.joinpath(FILE)
     if not address.url and not path.exists():
@@ -109,8 +111,8 @@ def _of_store(settings: Settings, now_s: int, quick: bool) -> Iterator[Finding]:
                 lambda: checks_store.leases(
                     connection, settings, lambda: lease_ms(connection, clock.ticks_ms())
                 ),
-                lambda: checks_store.lag(connection, now_s),
-                lambda: checks_store.commands(connection, now_s),
+                lambda: checks_store.lag(connection, now_s()),
+                lambda: checks_store.commands(connection, now_s()),
                 lambda: checks_store.validation(connection),
                 lambda: checks_store.differences(connection),
             )

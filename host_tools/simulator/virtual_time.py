@@ -26,10 +26,9 @@ class VirtualTime:
         self._anchor_ms = self._now_ms = start_s * 1000
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w+b") as file:
-            file.write(bytes(8))
+            file.write(struct.pack("<q", self._now_ms))
             file.flush()
             self._shared = mmap.mmap(file.fileno(), 8)
-        self.publish()
 
     @property
     def lockstep(self) -> bool:

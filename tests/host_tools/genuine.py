@@ -216,7 +216,9 @@ class Settle:
         self.more: dict[str, str] = {}  # variables besides
 
     def set_clock(self, now_s: int) -> None:
-        self.clock.write_bytes((now_s * 1000).to_bytes(8, "little"))
+        new = self.clock.with_name("clock.new")
+        new.write_bytes((now_s * 1000).to_bytes(8, "little"))
+        new.replace(self.clock)  # whole at any time, for who reads it meanwhile
 
     def environ(self) -> dict[str, str]:
         return os.environ | {

@@ -54,7 +54,8 @@ def test_duplicate_delivery_bills_once_over_a_real_broker(yard: Yard) -> None:
     made.charge(250)
     for _ in range(5):
         yard.radio.send(made.batch(1, 2))
-    by_deadline(lambda: yard.store.fleet.point_known("m1", 0).duplicates == 8, "duplicates")
+    # A broker that had to wait long for an acknowledgement adds some of its own.
+    by_deadline(lambda: yard.store.fleet.point_known("m1", 0).duplicates >= 8, "duplicates")
     assert yard.store.fleet.point_known("m1", 0).state == made.state
 
 

@@ -16,7 +16,7 @@ from host_tools.broker import HOST, Broker, free_port
 from host_tools.clock import SystemClock
 from host_tools.config import MQTT, NATS, BrokerAddress, read_settings
 from host_tools.operations import checks_machine, checks_store, doctor, figures
-from host_tools.operations.finding import FAIL, OK, WARN, Finding
+from host_tools.operations.finding import FAIL, OK, WARN, Finding, ok
 from host_tools.settlement.tenancy import LEASE_MS
 from host_tools.store.database import FILE
 from protocol import topics
@@ -155,6 +155,22 @@ def test_a_lease_renewed_while_the_doctor_looks_is_held(
     assert examined(desk.folder, capsys)["leases"] == OK
 
 
+def test_a_reading_that_arrives_while_the_doctor_looks_is_not_of_the_future(
+    desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, made = desk.folder / "clock", desk.opened(charges=4)
+    path.write_bytes((made.states[0].time_s * 1000).to_bytes(8, "little"))
+    monkeypatch.setenv("GRIDPURSE_CLOCK_FILE", str(path))
+
+    def hours_later(*_: object) -> Finding:
+        path.write_bytes((made.states[3].time_s * 1000).to_bytes(8, "little"))
+        desk.take(made.batch(1, 3))
+        return ok("broker", "there", "正常")
+
+    monkeypatch.setattr(checks_machine, "broker", hours_later)
+    assert examined(desk.folder, capsys)["clock"] == WARN  # simulated
+
+
 def test_leases_lag_commands_and_differences_are_those_of_the_store(desk: Desk) -> None:
     settings = read_settings(None, {"GRIDPURSE_DATA_DIR": str(desk.folder)})
     with closing(figures.read_only(desk.place)) as link:
@@ -173,8 +189,8 @@ def test_leases_lag_commands_and_differences_are_those_of_the_store(desk: Desk) 
         newest_s = made.states[3].time_s
         assert checks_store.lag(link, newest_s + 60).level == OK
         assert checks_store.lag(link, newest_s + 7201).level == WARN
-        assert checks_store.clock_and_readings(link, newest_s) is None
-        behind = checks_store.clock_and_readings(link, newest_s - 121)
+        assert checks_store.clock_and_readings(link, lambda: newest_s) is None
+        behind = checks_store.clock_and_readings(link, lambda: newest_s - 121)
         assert behind is not None and behind.level == FAIL
         desk.take(made.batch(5, 1))
         assert checks_store.lag(link, newest_s + 60).level == WARN  # parked behind a gap
