@@ -18,7 +18,7 @@ from protocol.units import Malformed
 
 BAUD = 115200
 QUIET_S = 0.5  # an answer is over when nothing more came for so long
-ANSWER_S = 5.0
+ANSWER_S = 15.0
 MPREMOTE_S = 60
 DEPTH_MAX = 8  # of a settings file
 MODULE_KEY = 2  # in the settings file
@@ -42,17 +42,16 @@ def ask(port: str, line: str) -> list[str]:
 
 
 def _answer(link: serial.Serial, line: str) -> list[str]:
-    """Lines behind the echo of ours, until it is quiet."""
-    heard = b""
+    """Lines behind the echo of ours, until it is quiet. A module may have to think between."""
+    heard = rest = b""
     end_s = time.monotonic() + ANSWER_S
     while time.monotonic() < end_s:
         more = link.read(4096)
         heard += more
-        if not more and line.encode() + b"\r\n" in heard:
+        _, echoed, behind = heard.rpartition(line.encode() + b"\r\n")
+        rest = behind if echoed else b""
+        if not more and rest.endswith(b"\n"):
             break
-    _, echoed, rest = heard.rpartition(line.encode() + b"\r\n")
-    if not echoed:
-        return []
     return [text.rstrip() for text in rest.decode(errors="replace").splitlines() if text.strip()]
 
 

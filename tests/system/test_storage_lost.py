@@ -59,8 +59,8 @@ class Flat:
         self.board.set_wifi(*OTHER_WIFI)
         await lab.done("topup", OLD, 0, "7.00", "--reference", "cash-2")
         await lab.done("topup", OLD, 0, "20.00", "--reference", "token-1")
-        digits = (await lab.done("token", "token-1")).strip()
-        port, line = str(self.board.console_path), f"token {digits}"
+        digits = (await lab.done("token", "token-1", "--voucher")).strip()
+        port, line = str(self.board.console_path), f"token 0 {digits}"
         assert "accepted" in "".join(await asyncio.to_thread(console.ask, port, line))
         end_s = lab.time.now_s() // INTERVAL_S * INTERVAL_S + INTERVAL_S + 30
         await lab.until("a quarter of an hour", lambda: lab.time.now_s() > end_s)

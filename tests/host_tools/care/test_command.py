@@ -129,8 +129,8 @@ class Terminal:
 def test_a_token_is_of_the_module_that_was_named(street: Street) -> None:
     begun(street)
     street.pay(OLD, 5, "cash-2")
-    told = street.done("module", "token", OLD, "cash-2")
-    assert told == street.done("token", "cash-2")
+    told = street.done("module", "token", OLD, "cash-2", "--voucher")
+    assert told == street.done("token", "cash-2", "--voucher")
     assert "is not of new-1" in street.refused("module", "token", NEW, "cash-2")
 
 

@@ -3,9 +3,12 @@
 import random
 import signal
 import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from host_tools import broker
 from host_tools.broker import free_port
 from host_tools.config import MQTT, NATS
 from host_tools.store.intake import PARKED_MAX
@@ -14,6 +17,15 @@ from tests.host_tools.genuine import by_deadline
 from tests.host_tools.operations.test_metrics_and_health import got, samples
 
 ROUND = 30  # messages
+
+
+@pytest.fixture
+def yard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Yard]:
+    """Its broker repeats nothing that only took long to be acknowledged."""
+    monkeypatch.setattr(broker, "ACK_WAIT_S", 10)
+    made = Yard(tmp_path)
+    yield made
+    made.close()
 
 
 @pytest.mark.parametrize("kind", (MQTT, NATS))
