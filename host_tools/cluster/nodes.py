@@ -21,7 +21,7 @@ from host_tools.config import BrokerAddress
 from host_tools.mqtt_client import MqttClient
 
 NODES = 3
-READY_S_MAX = 30
+READY_S_MAX = 120
 PORTS_FROM, PORTS_END = 15000, 32000
 LOOK_S = 0.1
 

@@ -22,8 +22,8 @@ def made() -> Iterator[Path]:
 
 
 def test_a_killed_node_loses_nothing_and_doubles_nothing(made: Path) -> None:
-    values = cluster.run(made, METERS * INTERVALS, 1000, kill_s=60, server=binaries())
-    assert values["cluster_readings"] == METERS * INTERVALS and values["cluster_kills"] == 1
+    values = cluster.run(made, METERS * INTERVALS, 500, kill_s=60, server=binaries())
+    assert values["cluster_readings"] == METERS * INTERVALS and values["cluster_kills"] >= 1
     wrong = ("cluster_lost", "cluster_double", "cluster_differences")
     assert [values[figure] for figure in wrong] == [0, 0, 0]
     assert values["cluster_recovery_s_max"] > 0

@@ -8,6 +8,7 @@ import pytest
 from tests.bench import hostile_week
 from tests.bench.hostile_proxy import UP, Packets, name_of
 from tests.bench.radio_world import RadioWorld
+from tests.host_tools.genuine import by_deadline
 
 HOUR_S = 3600
 
@@ -23,6 +24,8 @@ def test_what_never_arrives_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     async def play() -> dict[str, int]:
         async with RadioWorld(tmp_path) as world:
             world.settlement.start()
+            # Else hours may pass before it listens, and nothing of the module is known.
+            by_deadline(lambda: b"settle ready" in world.settlement.log.read_bytes(), "settle")
             world.module.power_on()
             await world.driver.run_for(2 * HOUR_S)
             world.proxy.swallowed = {UP}

@@ -33,11 +33,12 @@ def test_an_allocation_above_the_bound_is_a_failure():
 
 
 def test_a_hang_is_a_failure():
+    kept = wires.INPUT_MS_MAX
     wires.INPUT_MS_MAX = 3
     try:
         assert failures(lambda data: time.sleep_ms(5) if data[0] < 20 else None) > 0
     finally:
-        wires.INPUT_MS_MAX = 2000
+        wires.INPUT_MS_MAX = kept
 
 
 def test_a_module_that_takes_what_is_forged_is_a_failure():

@@ -127,12 +127,13 @@ def leg(*words: object) -> Iterator[Leg]:
 def processes(folder: Path) -> list[str]:
     """Command lines that mention a folder, of processes that still run."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            text = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            words = Path(f"/proc/{pid}/cmdline").read_bytes()
         except OSError:
             continue  # it ended meanwhile
-        if str(folder) in text and path.parent.name != str(os.getpid()):
+        text = words.replace(b"\0", b" ").decode(errors="replace")
+        if str(folder) in text and pid != str(os.getpid()):
             found.append(text)
     return found
 

@@ -9,6 +9,7 @@ import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +24,6 @@ from host_tools.simulator.driver import Driver
 from host_tools.simulator.virtual_time import VirtualTime
 from host_tools.store.database import opened
 from host_tools.store.records import Point
-from protocol.units import INTERVAL_S
 from tests.host_tools.genuine import HANG_S
 from tests.system.commands import ROOT
 
@@ -42,8 +42,9 @@ class FastLab:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.data = folder / "data"
-        self.time = VirtualTime(int(time.time()) // INTERVAL_S * INTERVAL_S + 60, FACTOR,
-                                folder / "time")  # fmt: skip
+        # Near today, and no tier period ends within hours.
+        tenth = datetime.now(UTC).replace(day=10, hour=0, minute=1, second=0)
+        self.time = VirtualTime(int(tenth.timestamp()), FACTOR, folder / "time")
         self._exits = AsyncExitStack()
 
     async def begin(self, exits: AsyncExitStack) -> None:

@@ -19,6 +19,7 @@ from protocol import codes, messages
 from tests.bench.hostile_proxy import Packets
 from tests.firmware import desk as desks
 from tests.host_tools.desk import BOOK, Desk, enrolled
+from tests.host_tools.genuine import HANG_S
 
 MODULE = "desk-1"
 SHARD = 0
@@ -130,7 +131,7 @@ class Scene:
             asyncio.create_task(self.firmware.uplink.run()),
         ]
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(HANG_S):
                 await story()
         finally:
             for task in tasks:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.host_tools.genuine import ROOT, by_deadline
+from tests.host_tools.genuine import HANG_S, ROOT, by_deadline
 
 CLI = [sys.executable, "-m", "host_tools.cli"]
 NODES, WORKERS = 3, 2
@@ -68,7 +68,10 @@ def gone(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    try:
+        return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 @pytest.mark.parametrize("trial", ["auto"], indirect=True)
@@ -81,11 +84,11 @@ def test_a_module_settles_through_killed_nodes_and_workers_and_ctrl_c_ends_all(
     for name in ("worker-1", "node-2"):
         os.kill(first[name], signal.SIGKILL)
         trial.until(f"{name}: had ended, started again")
-    by_deadline(lambda: trial.point()["readings_settled"] == 1, "the module's opening")
+    by_deadline(lambda: trial.point()["readings_settled"] >= 1, "the module's opening")
     row = trial.point()
     assert row["balance_module_ncur"] == row["balance_host_ncur"] is not None
     trial.process.send_signal(signal.SIGINT)
-    assert trial.process.wait(30) == 0 and "cluster: stopped" in trial.text()
+    assert trial.process.wait(HANG_S) == 0 and "cluster: stopped" in trial.text()
     assert all(gone(pid) for pid in (*first.values(), *trial.pids().values()))
 
 

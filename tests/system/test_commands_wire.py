@@ -115,7 +115,7 @@ def test_settings_are_kept_when_the_module_comes_back_with_them_and_else_taken_b
     site.enrol(MODULE)
     orders = Orders(site)
     path = tmp_path / "gp-1.toml"
-    with running(site, *SIMULATE, "--factor", 60) as (modules, settle):
+    with running(site, *SIMULATE, "--factor", 40) as (modules, settle):
         site.until("opened", lambda: site.point(MODULE).state.version)
         path.write_text(settings_text(site, version=2, poll_ms=5000), encoding="utf-8")
         kept = orders.order("config", MODULE, path)
