@@ -86,9 +86,7 @@ def examined(arguments: argparse.Namespace) -> Iterator[Finding]:
         yield from _of_store(settings, now_s, arguments.quick)
 
 
-def _of_store(
-    settings: Settings, now_s: Callable[[], int], quick: bool
-) -> Iterator[Finding]:
+def _of_store(settings: Settings, now_s: Callable[[], int], quick: bool) -> Iterator[Finding]:
     address = settings.store()
     path = settings.data_dir.joinpath(FILE)
     if not address.url and not path.exists():
