@@ -313,7 +313,7 @@ def _password(path: Path | None, whose: str) -> str:
 
 
 def toml_text(path: Path) -> str:
-    """What is in a TOML file, without the mark that Notepad puts before it; Refused in one line."""
+    """A TOML file without the mark that Notepad puts before it; Refused in one line."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:

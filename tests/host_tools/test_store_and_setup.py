@@ -315,7 +315,7 @@ def test_a_command_loads_what_it_needs_and_nothing_of_the_others() -> None:
 def test_a_file_in_another_encoding_names_the_remedy(tmp_path: Path, code: str) -> None:
     path = tmp_path / "g.toml"
     path.write_text("# 数据目录\nshards = [1]\n", encoding=code)
-    with pytest.raises(Refused, match="g.toml: is not UTF-8; save it as UTF-8 请另存为 UTF-8$"):
+    with pytest.raises(Refused, match=r"g\.toml: is not UTF-8; save it as UTF-8 请另存为 UTF-8$"):
         read_settings(path, {})
 
 
