@@ -129,7 +129,7 @@ def _begins(settings: Settings) -> bool:
     names = {each.name for each in folder.iterdir()}
     if settings.store_url or FILE in names or names - BEFORE_STORE:
         return False
-    log.warning("%s: a new, empty store 新建空库", folder / FILE)
+    log.warning("%s: a new, empty store 新建空库", folder.joinpath(FILE))
     return True
 
 
