@@ -6,9 +6,9 @@ not answer or did not do what it was told (run the same again), 130 interrupted.
 
 import argparse
 import sys
-from importlib import import_module
+from importlib import import_module, metadata
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from host_tools import Refused
 
@@ -74,15 +74,30 @@ def loaded(command: Command) -> ModuleType:
     return import_module(f"host_tools.{command.module}")
 
 
-def main(words: list[str] | None = None) -> int:
-    words = sys.argv[1:] if words is None else words
-    parser = argparse.ArgumentParser(prog="gridpurse", description="Prepaid electricity metering.")
+class Parser(argparse.ArgumentParser):
+    """Options in full only, in every sub-command: a cut one would mean another thing one day."""
+
+    def __init__(self, *words: Any, **options: Any) -> None:
+        super().__init__(*words, **{**options, "allow_abbrev": False})
+
+
+def parser_for(words: list[str]) -> Parser:
+    """All sub-commands, and the arguments of the one that the words begin with."""
+    parser = Parser(prog="gridpurse", description="Prepaid electricity metering.")
+    asked = words[:1] == ["--version"]
+    told = f"gridpurse {metadata.version('gridpurse')}" if asked else ""
+    parser.add_argument("--version", action="version", version=told, help="print the version")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
         one = commands.add_parser(name, help=command.help, description=command.help)
         if words[:1] == [name]:
             getattr(loaded(command), command.add)(one)
-    arguments = parser.parse_args(words)
+    return parser
+
+
+def main(words: list[str] | None = None) -> int:
+    words = sys.argv[1:] if words is None else words
+    arguments = parser_for(words).parse_args(words)
     chosen = COMMANDS[arguments.command]
     try:
         return int(getattr(loaded(chosen), chosen.run)(arguments))

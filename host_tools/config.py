@@ -46,6 +46,7 @@ PREFIX = "GRIDPURSE_"
 PASSWORD = f"{PREFIX}BROKER_PASSWORD"
 STORE_PASSWORD = f"{PREFIX}STORE_PASSWORD"
 POSTGRESQL = ("postgresql://", "postgres://")
+NOT_UTF_8 = "is not UTF-8; save it as UTF-8 请另存为 UTF-8"
 LIKE = 0.7  # how much a variable must look like one of ours to be taken for a slip
 
 
@@ -311,13 +312,21 @@ def _password(path: Path | None, whose: str) -> str:
         raise Refused(f"{path}: the {whose}'s password cannot be read: {error}") from error
 
 
-def read_toml(path: Path) -> dict[str, object]:
-    """A TOML document; Refused in one line when there is none."""
+def toml_text(path: Path) -> str:
+    """A TOML file without the mark that Notepad puts before it; Refused in one line."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise Refused(f"{path}: no such file") from error
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise Refused(f"{path}: {NOT_UTF_8}") from error
+
+
+def read_toml(path: Path) -> dict[str, object]:
+    """A TOML document; Refused in one line when there is none."""
+    try:
+        return tomllib.loads(toml_text(path))
+    except tomllib.TOMLDecodeError as error:
         raise Refused(f"{path}: not TOML: {error}") from error

@@ -20,6 +20,7 @@ from host_tools import Refused, simulated
 from host_tools.broker import HOST, HOST_USER, Broker, BrokerUser
 from host_tools.clock import SystemClock
 from host_tools.config import BrokerAddress, Settings
+from host_tools.files import lock_file
 from host_tools.processes import until_interrupted
 from host_tools.provisioning import login
 from host_tools.settlement.common import add_folder_arguments, settings_of
@@ -82,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
 def only_one(folder: Path) -> Iterator[None]:
     """One simulator a data folder, because it has one simulated time; ends with the process."""
     path = folder / "simulate.lock"
-    with path.open("w") as file:
+    with lock_file(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

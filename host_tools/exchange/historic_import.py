@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from host_tools import Refused
+from host_tools.config import toml_text
 from host_tools.exchange import obis
 from host_tools.exchange.historic_changes import Changes
 from host_tools.exchange.meter_file import MeterFile, meter_of, read_meter
@@ -74,7 +75,7 @@ def master_data(store: Store, point: Point, path: Path | None) -> tuple[str, Met
     on_file = kept_document(store, point)
     if path is not None:
         meter = read_meter(path)
-        text = path.read_text(encoding="utf-8")
+        text = toml_text(path)
     elif on_file is not None:
         text = on_file
         meter = meter_of(tomllib.loads(text), f"meter file of {where}")

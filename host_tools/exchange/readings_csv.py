@@ -28,6 +28,7 @@ LINES_MAX = 20_000_000
 REFUSED_MAX = 10_000  # reported one by one; beyond it the file is another kind of file
 DURATION_S_MAX = 31 * 86400
 VERSION_MAX = 1_000_000
+NOT_UTF_8 = "not UTF-8; save the file as CSV UTF-8"  # what Excel calls it
 _EXECUTED = "=+-@\t\r'"
 _END_S = 1 << 35
 
@@ -91,12 +92,14 @@ def utc(time_s: int) -> str:
 
 def read(stream: BinaryIO, where: str, lines_max: int = LINES_MAX) -> Imported:
     """Records and refused lines of a file. Refused when it is no such file at all."""
+    first = stream.readline(LINE_BYTES_MAX + 1).removeprefix(b"\xef\xbb\xbf")
     try:
-        header = _cells(stream.readline(LINE_BYTES_MAX + 1).removeprefix(b"\xef\xbb\xbf"))
+        header = _cells(first)
     except Malformed:
         header = []
     if tuple(header) != HEADER:
-        raise Refused(f"{where}: line 1: the header must be {','.join(HEADER)}")
+        why = "" if _utf_8(first) else f"{NOT_UTF_8}; "
+        raise Refused(f"{where}: line 1: {why}the header must be {','.join(HEADER)}")
     refused: list[RefusedLine] = []
     lines: dict[Record, int] = {}
     number = 1
@@ -120,12 +123,20 @@ def read(stream: BinaryIO, where: str, lines_max: int = LINES_MAX) -> Imported:
     return Imported(tuple(lines), tuple(refused), tuple(lines.values()))
 
 
+def _utf_8(raw: bytes) -> bool:
+    """False for GBK, and for UTF-16 with or without its mark."""
+    try:
+        return "\0" not in raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+
+
 def _cells(raw: bytes) -> list[str]:
     """The cells of one line; Malformed in one sentence."""
     try:
         text = raw.decode("utf-8").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
-        raise Malformed(BAD_FIELD, "not UTF-8; save the file as CSV UTF-8") from None
+        raise Malformed(BAD_FIELD, NOT_UTF_8) from None
     if "\0" in text:
         raise Malformed(BAD_FIELD, "a zero byte")
     try:

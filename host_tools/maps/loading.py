@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from host_tools.config import NOT_UTF_8
 from protocol.quantities import F32, TYPE_FORMATS
 from protocol.quantity_names import quantity_numbers, type_numbers
 from protocol.units import BAD_FIELD, Malformed
@@ -152,8 +153,10 @@ def _checked(path: Path, draft: bool = False) -> tuple[list[str], dict[str, Any]
 def _read(path: Path, seen: set[str]) -> dict[str, Any]:
     """The file's tables on top of its base's."""
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise Malformed(BAD_FIELD, f"{path.name}: {NOT_UTF_8}") from error
+    except (OSError, tomllib.TOMLDecodeError) as error:
         raise Malformed(BAD_FIELD, f"{path.name}: not readable as TOML: {error}") from error
     base = tree.pop("base", None)
     if base is None:

@@ -138,11 +138,21 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = CLIENT_S_MAX
     server_version = "gridpurse"
     sys_version = ""
+    # What the library itself refuses is no page of HTML either.
+    error_message_format = "%(code)d %(message)s\n"
+    error_content_type = "text/plain"
 
     def do_GET(self) -> None:
-        status, kind, body = self.page(self.path)
+        self._send(*self.page(self.path))
+
+    def do_POST(self) -> None:
+        self._send(405, "text/plain", "GET and HEAD only\n", ("Allow", "GET, HEAD"))
+
+    def _send(self, status: int, kind: str, body: str, *more: tuple[str, str]) -> None:
         data = body.encode()
         self.send_response(status)
+        for name, value in more:
+            self.send_header(name, value)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
         self.send_header("Cache-Control", "no-store")
@@ -151,6 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data)
 
     do_HEAD = do_GET
+    do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_POST
 
     def log_message(self, format: str, *args: Any) -> None:
         """Silence on success; scrapes come every few seconds."""

@@ -22,7 +22,7 @@ from host_tools.broker import (
     write_config,
 )
 from host_tools.config import BrokerAddress, Settings
-from host_tools.files import PRIVATE, write_whole
+from host_tools.files import PRIVATE, lock_file, write_whole
 from host_tools.setup import BROKER_FOLDER
 from host_tools.store.database import Store
 
@@ -73,7 +73,7 @@ def admit(settings: Settings, store: Store) -> bool:
 @contextmanager
 def _alone(data: Path) -> Iterator[None]:
     """One process at a time changes the broker's list."""
-    with (data / "provision.lock").open("w") as file:
+    with lock_file(data / "provision.lock") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

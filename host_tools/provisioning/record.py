@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from host_tools import Refused
-from host_tools.files import PRIVATE, write_whole
+from host_tools.files import PRIVATE, lock_file, write_whole
 from host_tools.provisioning.faults import CONSOLE, EXISTING, SERIAL
 
 FOLDER = "provisioning"
@@ -89,7 +89,7 @@ class Records:
         """One process at a time works on a serial number; ends with the process."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self.folder / f"{serial}.lock"
-        with path.open("w") as file:
+        with lock_file(path) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:

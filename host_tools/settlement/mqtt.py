@@ -19,6 +19,7 @@ import paho.mqtt.client as paho
 
 from host_tools.config import BrokerAddress
 from host_tools.mqtt_client import MqttClient
+from host_tools.settlement.seldom import Seldom
 from host_tools.settlement.transport import Claim, Delivery, shard_of
 from protocol import topics
 
@@ -26,6 +27,8 @@ QUEUE_MAX = 20000  # messages of ours that wait for a broker that has gone
 KEEPALIVE_S = 30
 CONNECT_S_MAX = 5
 RETRY_MS = 1000
+SOON_MS = 5000  # a connection that ends so early has hardly ended by chance, the second time
+REFUSED, LOST, TAKEN = "refused", "lost", "taken"
 ROUNDS_QUIET = 60  # of trying all nodes in vain, one in so many is told
 PIECE_BYTES = 262144
 REFUSED_CODES_FROM = 0x80
@@ -126,11 +129,15 @@ class _Session:
         self._connection = 0
         self._names: dict[bytes, str] = {}
         self._retry_ms = 0
+        self._connected_ms: int | None = None
+        self._soon = 0  # connections in a row that ended right after they began
+        self._refused = False
+        self._told = Seldom(log)
         self._stopping = False
         self.ready = False
         self.refusal = ""
-        name = f"gp-settle-{shard}"
-        self.client = _Client(broker, name, clean_session=False, manual_ack=True)
+        self._name = f"gp-settle-{shard}"
+        self.client = _Client(broker, self._name, clean_session=False, manual_ack=True)
         self.client.connect_timeout = CONNECT_S_MAX
         self.client.max_queued_messages_set(QUEUE_MAX)
         self.client.on_connect = self._on_connect
@@ -146,6 +153,7 @@ class _Session:
 
     def serve(self) -> _Link | None:
         """Keeps the connection up; the link to wait for, or None without a connection."""
+        self._told.look(_now_ms())
         if self.client.socket() is None:
             if _now_ms() < self._retry_ms:
                 return None
@@ -208,9 +216,11 @@ class _Session:
         self, client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any
     ) -> None:
         if reason.is_failure:
-            log.warning("broker refused shard %d: %s", self.shard, reason)
+            self._refused = True
+            self._told.warn(REFUSED, f"broker refused shard {self.shard}: {reason}", _now_ms())
             return
         self._connection += 1
+        self._connected_ms = _now_ms()
         client.subscribe([(topic, 1) for topic in self._topics()])
 
     def _topics(self) -> list[str]:
@@ -221,8 +231,18 @@ class _Session:
     ) -> None:
         self._connection += 1
         self.ready = False
-        if not self._stopping:
-            log.warning("connection of shard %d lost: %s", self.shard, reason)
+        now_ms, began_ms, refused = _now_ms(), self._connected_ms, self._refused
+        self._connected_ms, self._refused = None, False
+        if self._stopping or refused:
+            return
+        if (
+            began_ms is not None
+        ):  # nats-server ends our first attempt after a theft before it begins
+            self._soon = self._soon + 1 if now_ms - began_ms < SOON_MS else 0
+        text = f"connection of shard {self.shard} lost: {reason}"
+        if self._soon > 1:
+            text += f"; is another worker connected with this client id, {self._name}?"
+        self._told.warn(TAKEN if self._soon > 1 else LOST, text, now_ms)
 
     def _on_subscribe(
         self, _client: paho.Client, _data: Any, _mid: int, reasons: list[Any], _properties: Any

@@ -19,7 +19,7 @@ from types import FrameType
 
 from host_tools import Refused
 from host_tools.clock import Clock
-from host_tools.config import JSON, NATS, TEXT, Settings
+from host_tools.config import DEFAULT_FILE, JSON, NATS, TEXT, Settings
 from host_tools.keys import KEYS_FOLDER, KeyFiles
 from host_tools.operations import logs, web
 from host_tools.settlement import nats
@@ -30,7 +30,8 @@ from host_tools.settlement.jetstream import JetStreamTransport
 from host_tools.settlement.mqtt import MqttTransport
 from host_tools.settlement.tenancy import Tenancy
 from host_tools.settlement.transport import Transport
-from host_tools.store.database import Store, opened
+from host_tools.setup import SECRET
+from host_tools.store.database import FILE, Store, opened
 from host_tools.store.held import Overtaken
 from host_tools.store.sql import Away, Interrupted, Lost
 from host_tools.validation.between import Between
@@ -39,6 +40,8 @@ BATCHES_UNCOLLECTED = 64
 LOOK_MS = 2000  # how often leases are looked at; well within their life
 RETRY_MS, RETRY_MS_MAX = 250, 10000  # pauses before the server is asked again
 STOP_MS = 100  # how soon a pause sees that we are asked to stop
+# What may lie in the folder of a service before its first start; the last one a disk brings along.
+BEFORE_STORE = {DEFAULT_FILE, SECRET, "lost+found"}
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +107,7 @@ def _opened(settings: Settings, stop: Stop) -> Iterator[Store | None]:
     pause_ms = RETRY_MS
     while not stop.asked:
         try:
-            with opened(settings.store()) as store:
+            with opened(settings.store(), create=_begins(settings)) as store:
                 yield store
             return
         except Away as error:
@@ -112,6 +115,22 @@ def _opened(settings: Settings, stop: Stop) -> Iterator[Store | None]:
             _pause(stop, pause_ms)
             pause_ms = min(2 * pause_ms, RETRY_MS_MAX)
     yield None
+
+
+def _begins(settings: Settings) -> bool:
+    """True where a first store may be made. Refused without a data folder.
+
+    A worker on a store that a slip of the pen has made would take the broker's sessions, and with
+    them the messages, from the worker on the real one.
+    """
+    folder = settings.data_dir
+    if not folder.is_dir():
+        raise Refused(f"{folder}: no such data folder; name it with --data")
+    names = {each.name for each in folder.iterdir()}
+    if settings.store_url or FILE in names or names - BEFORE_STORE:
+        return False
+    log.warning("%s: a new, empty store 新建空库", folder.joinpath(FILE))
+    return True
 
 
 def _pause(stop: Stop, pause_ms: int) -> None:

@@ -88,15 +88,14 @@ class VirtualModule:
         self.signal: int | None = None
         self.heap_peak = self.heap_board = 0
         self.link_up = True
-        self.powered = self.broken = False
+        self.powered = self.broken = self._starting = False
         self.running = False  # a program has the interpreter, not the prompt
         self.idle: Idle | None = None
         self.idle_since_s = 0.0  # real
-        self.flash_ops_at_cut = 0
+        self.flash_ops_at_cut = self._power_on_ms = 0
         self._units = units or {}
         self._pulses = pulses or (lambda channel, at_ms: 0)
         self._pulses_base: dict[int, int] = {}
-        self._power_on_ms = 0
         self._rtc_offset_ms: int | None = None
         # As long in real time as a chip's: a busy host is no module that hangs.
         self._wdt_ms = self.options.wdt_ms * max(1, time.factor)
@@ -105,7 +104,6 @@ class VirtualModule:
         self._child: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._rest = b""
-        self._starting = False
 
     async def __aenter__(self) -> "VirtualModule":
         self.folder.mkdir(parents=True, exist_ok=True)

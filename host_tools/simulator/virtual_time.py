@@ -7,11 +7,14 @@ driver, never backwards. Optionally kept in an 8-byte little-endian file for oth
 import asyncio
 import heapq
 import mmap
+import os
 import struct
 import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+
+from host_tools.files import PRIVATE
 
 
 class VirtualTime:
@@ -26,6 +29,7 @@ class VirtualTime:
         self._anchor_ms = self._now_ms = start_s * 1000
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w+b") as file:
+            os.fchmod(file.fileno(), PRIVATE)  # it may lie in a data folder
             file.write(struct.pack("<q", self._now_ms))
             file.flush()
             self._shared = mmap.mmap(file.fileno(), 8)

@@ -5,6 +5,7 @@ Files in the store are stored.py's.
 
 import argparse
 import json
+import sys
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -75,19 +76,27 @@ def run(arguments: argparse.Namespace) -> int:
     if any(not 0 <= each <= KWH_MAX for each in arguments.kwh or ()):
         raise Refused(f"--kwh: must be a whole number from 0 to {KWH_MAX}")
     if what == CHECK:
-        _check(files, arguments.json)
-    elif what == EXPLAIN:
+        return _check(files, arguments.json)
+    if what == EXPLAIN:
         _explain(arguments, SystemClock())
     else:
         _diff(arguments, SystemClock())
     return 0
 
 
-def _check(files: list[Path], as_json: bool) -> None:
-    rows = [_checked(path) for path in files]
+def _check(files: list[Path], as_json: bool) -> int:
+    """The exit code; a bad file keeps no other one from being looked at."""
+    rows = []
+    code = 0
+    for path in files:
+        try:
+            rows.append(_checked(path))
+        except Refused as error:
+            print(f"gridpurse tariff: {error}", file=sys.stderr)
+            code = error.exit_code
     if as_json:
         print(json.dumps(rows, ensure_ascii=False))
-        return
+        return code
     for row in rows:
         if row["module_bytes"] is None:
             told = f"for bills, a module keeps {DATED_MAX} sets 仅供账单，模块最多 {DATED_MAX} 期"
@@ -97,6 +106,7 @@ def _check(files: list[Path], as_json: bool) -> None:
             told += "; has terms that only the host applies 含仅主站计收的条款"
         head = f"{row['file']}: ok 正确; version 版本 {row['version']}, {row['currency']}"
         print(f"{head}, dated sets 期数 {row['sets']}; {told}")
+    return code
 
 
 def _checked(path: Path) -> dict[str, object]:
@@ -204,20 +214,24 @@ def _diff(arguments: argparse.Namespace, clock: Clock) -> None:
     if arguments.month is None and from_s:
         year, month, _ = tariff.civil(tariff.local_day(new.book, from_s))
     sizes = arguments.kwh or comparing.MONTHLY_KWH
-    unsaid = ""
+    unsaid: dict[str, str] = {}
     effects: list[Effect] = []
-    try:
-        effects = comparing.effects(old, new, sizes, year, month)
-    except Refused as error:
-        unsaid = str(error)
+    if old.book.currency != new.book.currency:
+        unsaid = comparing.OTHER_CURRENCY
+    else:
+        try:
+            effects = comparing.effects(old, new, sizes, year, month)
+        except Refused as error:
+            unsaid = {EN: str(error), ZH: f"无法比较：{error}"}
     if arguments.json:
-        row = _compared(new, told, effects, (year, month), unsaid)
+        row = _compared(new, told, effects, (year, month), unsaid.get(EN, ""))
         print(json.dumps(row, ensure_ascii=False))
         return
     for place, language in enumerate(_languages(arguments.lang)):
         lines = [""] if place else []
         lines += _differing(new, told[language])
-        lines += ["", *(_affected(new, effects, (year, month), language) if effects else [unsaid])]
+        lines.append("")
+        lines += [unsaid[language]] if unsaid else _affected(new, effects, (year, month), language)
         print("\n".join(lines))
 
 

@@ -16,6 +16,10 @@ from protocol import tariff
 from protocol.tariff import Ladder, Rates
 
 MONTHLY_KWH = (100, 200, 350, 600, 1000)
+OTHER_CURRENCY = {
+    EN: "The currencies differ, so no amounts compare.",
+    ZH: "币种不同，金额无法比较。",
+}
 _EVERYONE = {EN: "everyone", ZH: "全部用户"}
 _ALLOC = {
     CHRONOLOGICAL: ("in order of use", "按用电先后"),
@@ -93,7 +97,7 @@ def effects(
 ) -> list[Effect]:
     """Twelve months from one on, for households of each size and pattern. Refused as bills are."""
     if old.book.currency != new.book.currency:
-        raise Refused("diff: the currencies differ, so no amounts compare")
+        raise Refused(f"diff: {OTHER_CURRENCY[EN]}")
     out = []
     for pattern in households.patterns((old, new)):
         for size in monthly_kwh:
@@ -141,13 +145,15 @@ class _Set:
     def told(self) -> dict[str, str]:
         """Everything but the prices by name."""
         days = DAYS_NOMINAL if self.terms.tiers_per_day else 1
-        steps = (kwh(wh // days) for wh in self.ladder.thresholds_wh)
+        steps = " / ".join(kwh(wh // days) for wh in self.ladder.thresholds_wh)
+        if steps and self.terms.tiers_per_day:
+            steps += " a day" if self.english else "，每天"
         hours = telling.hours(self.document, self.terms, self.rates, self.english)
         contained = (f"{self.named(name)} {percent(part)}" for name, part in self.terms.included)
         least, step = self.terms.minimum, self.terms.total_step_ncur
         found = {
             "period": telling.period(self.ladder, self.english),
-            "tiers": " / ".join(steps),
+            "tiers": steps,
             "hours": "; ".join(hours),
             "fixed": decimal(self.rates.fixed_per_day_ncur),
             "contained": ", ".join(contained),

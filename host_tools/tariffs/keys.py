@@ -3,6 +3,7 @@
 A key that nobody asked for is refused, with the nearest one that somebody did ask for.
 """
 
+from collections.abc import Iterable
 from datetime import date, datetime
 from difflib import get_close_matches
 
@@ -106,11 +107,22 @@ class Keys:
             out.append(Keys(value, f"{self.where}{key}[{place}]."))
         return out
 
-    def finish(self) -> None:
+    def only(self, known: Iterable[str]) -> None:
+        """Refused for a key beyond these, before what it was meant for is found missing."""
+        names = {*known, *self._asked}
         for key in self._values:
-            near = get_close_matches(key, sorted(self._asked), 1)
-            remedy = f"write {near[0]}" if near else "remove it"
-            raise Refused(f"{self.where}{key}: is unknown; {remedy}")
+            if key not in names:
+                raise self._unknown(key, names)
+
+    def finish(self) -> None:
+        """Refused for a key that nobody has taken."""
+        for key in self._values:
+            raise self._unknown(key, self._asked)
+
+    def _unknown(self, key: str, names: Iterable[str]) -> Refused:
+        near = get_close_matches(key, sorted(names), 1)
+        remedy = f"write {near[0]}" if near else "remove it"
+        return Refused(f"{self.where}{key}: is unknown; {remedy}")
 
 
 def exact(value: object, decimals_max: int, place: str) -> int:
@@ -118,10 +130,13 @@ def exact(value: object, decimals_max: int, place: str) -> int:
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(text, str):
         raise Refused(f'{place}: write the number in quotes, such as "0.568"')
-    whole, _, decimals = text.partition(".")
+    negative = text.startswith("-")
+    whole, _, decimals = text.removeprefix("-").partition(".")
     digits = whole + decimals
     if not whole or not digits.isascii() or not digits.isdigit() or len(decimals) > decimals_max:
         raise Refused(f"{place}: {text!r} must be a number with at most {decimals_max} decimals")
+    if negative:
+        raise Refused(f"{place}: {text!r} may not be negative")
     value = int(digits + "0" * (decimals_max - len(decimals)))
     if value > NUMBER_MAX:
         raise Refused(f"{place}: {text[:20]!r} is too large")

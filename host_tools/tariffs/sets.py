@@ -18,6 +18,16 @@ PERIODS = {
     "days": tariff.DAYS,
     "billing_day": tariff.BILLING_DAY,
 }
+_TIERS = (
+    "tiers_kwh", "adders", "tier_shift_kwh_per_month", "shift_tiers", "first_year_months",
+)  # fmt: skip
+_OF_SET = (
+    *_TIERS, "percent", "method", "tier_period", "tier_length", "tiers_per_day", "prices",
+    "fixed_per_day", "week", "special", "seasons", "bands", "alloc", "line", "schedule",
+    "minimum_per_day", "minimum_per_month", "minimum_on", "prorate_tiers", "percent_base",
+    "round_total",
+)  # fmt: skip
+_OF_SCHEDULE = (*_TIERS, "above_kwh", "method", "prices")
 _KINDS = (
     terms.PER_KWH,
     terms.PER_DAY,
@@ -33,6 +43,7 @@ Percent = tuple[tuple[str, int], ...]
 
 def compiled(keys: Keys) -> tuple[tariff.Rates, tariff.Ladder, Terms]:
     """Takes every key of a [[set]]."""
+    keys.only(_OF_SET)
     included = tuple(
         (name, exact(percent, 4, f"{keys.where}percent.{name}"))
         for name, percent in keys.named("percent").items()
@@ -207,6 +218,7 @@ def _schedule(
     rates: tariff.Rates,
     ladder: tariff.Ladder,
 ) -> Schedule:
+    keys.only(_OF_SCHEDULE)
     above_wh = keys.amount("above_kwh", 3)
     method = keys.choice("method", [terms.ADDER, terms.PER_TIER], terms.ADDER)
     own = _ladder(keys, included, ladder.period, ladder.length)

@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 
 from host_tools import Refused
-from host_tools.config import read_toml
+from host_tools.config import read_toml, toml_text
 from host_tools.settlement import commands
 from host_tools.settlement.common import add_store_arguments, said, settings_of, table
 from host_tools.settlement.topup import point_of
@@ -49,7 +49,7 @@ def add(store: Store, path: Path, now_s: int) -> Added:
     The same tariff again, whatever its comments, changes nothing.
     """
     read_toml(path)
-    return add_text(store, path.read_text(encoding="utf-8"), str(path), now_s)
+    return add_text(store, toml_text(path), str(path), now_s)
 
 
 def add_text(store: Store, text: str, where: str, now_s: int) -> Added:

@@ -184,6 +184,14 @@ def test_every_mistake_is_one_line_with_file_key_and_remedy(tmp_path):
         assert caught.value.reason == BAD_FIELD
 
 
+def test_a_map_of_notepad_is_read_and_another_encoding_names_the_remedy(tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_text(GOOD, encoding="utf-8-sig")
+    assert problems(path) == []
+    path.write_text(f"# 电表\n{GOOD}", encoding="gbk")
+    assert problems(path) == ["x.toml: is not UTF-8; save it as UTF-8 请另存为 UTF-8"]
+
+
 def test_all_mistakes_of_a_file_are_told_at_once(tmp_path):
     path = tmp_path / "x.toml"
     path.write_text(GOOD.replace("phases = 1", "phases = 2").replace("baud = 2400", "baud = 1"))

@@ -383,6 +383,18 @@ def test_settle_waits_for_a_server_that_is_not_there_and_stops_when_told(tmp_pat
     assert b"Traceback" not in settle.log.read_bytes()
 
 
+def test_settle_makes_no_store_on_a_server(
+    place: StoreAddress, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(psycopg.connect(place.url, autocommit=True)) as connection:
+        connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    monkeypatch.setenv("GRIDPURSE_STORE_URL", place.url)
+    said = refusal(capsys, "settle", "--data", str(place.folder))
+    assert f"{place.shown}: no store there; gridpurse setup makes one" in said
+    said = refusal(capsys, "settle", "--data", str(place.folder / "typo"))
+    assert "typo: no such data folder; name it with --data" in said
+
+
 def test_a_connection_that_only_reads_cannot_write(place: StoreAddress) -> None:
     with (
         closing(PostgresConnection(place, read_only=True)) as connection,

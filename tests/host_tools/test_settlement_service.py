@@ -1,16 +1,22 @@
 """The same promises with a real broker, a real settle process, and both of them dying."""
 
+import os
 import random
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from host_tools import cli
+from host_tools.broker import free_port
+from host_tools.store.database import FILE
 from protocol import codes, messages, topics
 from tests.host_tools.desk import NOW_S, Yard
-from tests.host_tools.genuine import Radio, Settle, by_deadline, is_a
+from tests.host_tools.genuine import ROOT, Radio, Settle, by_deadline, is_a
 
 
 def settled(yard: Yard, seq: int) -> None:
@@ -196,3 +202,55 @@ def test_a_broker_user_without_permission_is_refused_in_one_line(yard: Yard) -> 
     assert refused.returncode == 2
     assert "the broker refuses the subscription to u/0/+ and w/0/+" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+NO_STORE = "no such store; name the folder with --data"
+
+
+@pytest.mark.parametrize(
+    ("made", "line"),
+    [
+        ((), "typo: no such data folder; name it with --data"),
+        (("keys/m1.key",), NO_STORE),
+        (("gridpurse.toml", "broker/nats.conf"), NO_STORE),
+        (("notes.txt",), NO_STORE),
+    ],
+)
+def test_settle_makes_no_store_where_none_belongs(
+    tmp_path: Path, made: tuple[str, ...], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "typo"
+    for name in made:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert cli.main(["settle", "--data", str(folder)]) == 2
+    err = capsys.readouterr().err
+    assert line in err and err.count("\n") == 1
+    assert not (folder / FILE).exists() and folder.exists() == bool(made)
+
+
+@pytest.mark.parametrize("made", [(), ("gridpurse.toml", "broker.secret", "lost+found")])
+def test_a_service_begins_in_its_own_empty_folder_and_says_so(
+    tmp_path: Path, made: tuple[str, ...]
+) -> None:
+    for name in made:
+        (tmp_path / name).touch()
+    more = {"GRIDPURSE_DATA_DIR": str(tmp_path), "GRIDPURSE_BROKER_PORT": str(free_port())}
+    for told in (True, False):
+        running = subprocess.Popen(
+            [sys.executable, "-m", "host_tools.cli", "settle"],
+            cwd=ROOT,
+            env=os.environ | more,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert running.stderr is not None
+        lines: list[str] = []
+        while not any("no broker for shard 0" in line for line in lines):
+            lines.append(running.stderr.readline())
+            assert lines[-1], lines
+        running.terminate()
+        running.communicate(timeout=30)
+        assert running.returncode == 0
+        assert any(f"{FILE}: a new, empty store" in line for line in lines) == told

@@ -309,3 +309,30 @@ def test_a_command_loads_what_it_needs_and_nothing_of_the_others() -> None:
     loaded = said.split("\n")[-2].split()
     assert "host_tools.settlement.topup" in loaded
     assert not {"pymodbus", "mpremote", "segno", "paho", "host_tools.demo.run"} & set(loaded)
+
+
+@pytest.mark.parametrize("code", ["gbk", "utf-16"])
+def test_a_file_in_another_encoding_names_the_remedy(tmp_path: Path, code: str) -> None:
+    path = tmp_path / "g.toml"
+    path.write_text("# 数据目录\nshards = [1]\n", encoding=code)
+    with pytest.raises(Refused, match=r"g\.toml: is not UTF-8; save it as UTF-8 请另存为 UTF-8$"):
+        read_settings(path, {})
+
+
+def test_the_mark_that_notepad_puts_before_a_file_is_no_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "g.toml"
+    path.write_text("shards = [1]\n", encoding="utf-8-sig")
+    assert read_settings(path, {}).shards == (1,)
+    tariff = tmp_path / "t.toml"
+    tariff.write_text(Path(TARIFF).read_text(encoding="utf-8"), encoding="utf-8-sig")
+    data = ["--data", str(tmp_path / "d")]
+    database.open_store(tmp_path / "d").close()
+    for words in (["tariff", "add", str(tariff)], ["tariff", "add", TARIFF], ["tariff", "list"]):
+        assert cli.main([*words, *data]) == 0  # the very same text
+    meter = tmp_path / "m.toml"
+    meter.write_text('usage_point = "A"\n', encoding="utf-8-sig")
+    capsys.readouterr()
+    assert cli.main(["readings", "check", "none.csv", "--meter", str(meter)]) == 2
+    assert "m.toml: begins with a byte order mark" in capsys.readouterr().err

@@ -55,6 +55,14 @@ on = ["energy", "wheeling", "minimum"]
     [
         ("alloc", "alloc", None),
         ("round_total", "rond_total", "set[0].rond_total: is unknown; write round_total"),
+        ("tiers_kwh", "tier_kwh", "set[0].tier_kwh: is unknown; write tiers_kwh"),
+        (
+            "above_kwh = 300",
+            "above_kwh = 300\nadder = 1",
+            "set[0].schedule[0].adder: is unknown; write adders",
+        ),
+        ('day = "4"', 'day = "-0.4883"', "prices.day: '-0.4883' may not be negative"),
+        ("above_kwh = 300", "above_kwh = -1", "above_kwh: '-1' may not be negative"),
         (
             'round_total = "0.05"',
             "round_total = 1.5",
@@ -140,6 +148,25 @@ def test_a_mistake_is_one_line_that_names_key_and_remedy(
     assert line in told.err
 
 
+def test_a_bad_file_keeps_no_other_one_from_being_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = [tmp_path / "a.toml", tmp_path / "b.toml"]
+    bad[0].write_text(FULL.replace("round_total", "rond_total"), encoding="utf-8")
+    words = ["tariff", "check", str(bad[0]), str(BEIJING), str(bad[1]), str(FILES / "cn-gd.toml")]
+    for more in ([], ["--json"]):
+        assert cli.main([*words, *more]) == 2
+        told = capsys.readouterr()
+        assert told.err.splitlines() == [
+            f"gridpurse tariff: {bad[0]}: set[0].rond_total: is unknown; write round_total",
+            f"gridpurse tariff: {bad[1]}: no such file",
+        ]
+        if more:
+            assert len(json.loads(told.out)) == 2
+        else:
+            assert told.out.count(": ok 正确;") == 2
+
+
 @pytest.mark.parametrize("path", sorted(FILES.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_tariff_file_of_ours_is_checked_and_told_in_both_languages(
     path: Path, capsys: pytest.CaptureFixture[str]
@@ -218,6 +245,7 @@ def test_seasons_and_named_days_are_told(capsys: pytest.CaptureFixture[str]) -> 
         (["explain", str(BEIJING), "--kwh", "-1"], "--kwh: must be a whole number from 0"),
         (["explain", str(BEIJING), "--month", "March"], "--month March: write it as 2026-03"),
         (["explain", str(BEIJING), "--kw", "x"], "--kw: 'x' must be a number"),
+        (["explain", str(BEIJING), "--kw", "-1"], "--kw: '-1' may not be negative"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_told_is_one_line(
@@ -295,6 +323,21 @@ def test_nothing_changes_nothing_and_currencies_do_not_compare(
     assert cli.main(["tariff", "diff", str(BEIJING), str(spain), "--lang", "en"]) == 0
     told = capsys.readouterr().out
     assert "currency: CNY -> EUR" in told and "no amounts compare" in told
+    assert cli.main(["tariff", "diff", str(BEIJING), str(spain), "--lang", "zh"]) == 0
+    told = capsys.readouterr().out
+    assert "币种不同，金额无法比较。" in told and "compare" not in told
+
+
+def test_thresholds_of_a_day_are_told_as_such(capsys: pytest.CaptureFixture[str]) -> None:
+    words = [
+        "tariff",
+        "diff",
+        *(str(FILES / f"{name}.toml") for name in ("cn-zj-flat", "us-pge-e1")),
+    ]
+    assert cli.main(words) == 0
+    told = capsys.readouterr().out
+    assert "tiers to kWh: 2760 / 4800 -> 13.5 / 54 a day (" in told
+    assert "阶梯上限（千瓦时）：2760 / 4800 -> 13.5 / 54，每天（" in told
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

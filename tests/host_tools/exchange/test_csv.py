@@ -96,6 +96,13 @@ def test_a_wrong_header_refuses_the_file(head: str) -> None:
         read(head + GOOD)
 
 
+@pytest.mark.parametrize("code", ["utf-16", "utf-16-le", "gbk"])
+def test_another_encoding_names_the_remedy(code: str) -> None:
+    told = r"old\.csv: line 1: not UTF-8; save the file as CSV UTF-8; the header must be"
+    with pytest.raises(Refused, match=told):
+        read(("用电点," * (code == "gbk") + HEAD + GOOD).encode(code))
+
+
 def changed(**cells: str) -> str:
     row = dict(zip(readings_csv.HEADER, GOOD.split(","), strict=True)) | cells
     return ",".join(row.values())

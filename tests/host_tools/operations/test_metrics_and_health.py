@@ -151,7 +151,10 @@ def test_health_is_a_loop_that_turns_and_readiness_a_broker_that_serves(desk: De
             200,
         ]
         assert got(port, "/")[0] == got(port, "/../etc/passwd")[0] == 404
-        assert got(port, "/healthz", "POST")[0] == 501
+        for method in ("POST", "PUT", "DELETE"):
+            for path in ("/healthz", "/metrics", "/"):
+                assert got(port, path, method) == (405, "GET and HEAD only\n")
+        assert got(port, "/metrics", "BREW") == (501, "501 Unsupported method ('BREW')\n")
         assert got(port, "/healthz", "HEAD") == (503, "")
 
 
