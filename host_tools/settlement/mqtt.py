@@ -235,9 +235,7 @@ class _Session:
         self._connected_ms, self._refused = None, False
         if self._stopping or refused:
             return
-        if (
-            began_ms is not None
-        ):  # nats-server ends our first attempt after a theft before it begins
+        if began_ms is not None:  # nats-server ends the attempt after a theft before it begins
             self._soon = self._soon + 1 if now_ms - began_ms < SOON_MS else 0
         text = f"connection of shard {self.shard} lost: {reason}"
         if self._soon > 1:
