@@ -52,6 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for what in (CREDIT, RESUME):
         made[what].add_argument("--by", required=True, metavar="WHO", help="who decides it")
         made[what].add_argument("--reason", required=True, metavar="TEXT", help="why")
+    again = "a later number has turned up than was told before"
+    made[RESUME].add_argument("--again", action="store_true", help=again)
     made[RECEIPT].add_argument("reference", help="the payment's own number")
     for what in (DRAFT, ISSUE, SHOW, CREDIT, RECEIPT):
         made[what].add_argument("--lang", choices=LANGUAGES, default=BOTH, help="default: both")
@@ -221,7 +223,8 @@ def _resume(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
     who, why = said("by", arguments.by), said("reason", arguments.reason)
     series, year, place = found[1], int(found[2]), int(found[3])
     with store.transaction():
-        first, last = bills.of(store).resume(series, year, place, who, why, now_s)
+        what = (series, year, place, who, why, now_s, arguments.again)
+        first, last = bills.of(store).resume(*what)
     lost = last - first + 1
     if arguments.json:
         print(json.dumps({"series": series, "year": year, "last": place, "lost": lost}))

@@ -233,6 +233,18 @@ def test_a_correction_after_the_closing_is_entered_by_the_next_one(home: Home) -
     assert [(r["rule"], r["amount_ncur"]) for r in told["entered"]] == [("percent duty", -5 * CUR)]
 
 
+@pytest.mark.parametrize("number", ["GP-2026-900000", "GP-2026-000000", "R-2026-000017"])
+def test_a_store_that_was_never_restored_loses_no_number(home: Home, number: str) -> None:
+    who = ("--by", "Li Na", "--reason", "typing error")
+    code, _, err = home.orderly.run("bill", "resume", number, *who)
+    assert code == 2 and f"{number}: no backup was restored" in err and err.count("\n") == 1
+    assert home.orderly.rows("series") == home.orderly.rows("lost_numbers") == 0
+    assert home.bill("issue", "m1", 0, *MONTH)["content"]["number"] == "GP-2026-000001"
+    code, _, err = home.orderly.run("bill", "resume", number, *who)
+    assert code == 2 and "no backup was restored" in err
+    assert home.orderly.run("verify")[0] == 0
+
+
 def test_a_month_that_is_not_settled_or_in_doubt_is_not_closed(home: Home) -> None:
     code, _, err = home.orderly.run("bill", "close", "m1", 0, "--month", "2026-02")
     assert code == 2 and "nothing is settled in it" in err

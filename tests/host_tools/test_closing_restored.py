@@ -102,3 +102,23 @@ def test_another_sum_is_asked_about(
     told = home.bill("close", "m1", 0, *MONTH, "--despite-loss")["entered"]
     assert sum(row["amount_ncur"] for row in told) == OWED_NCUR
     assert len(home.adjustments()) == 1
+
+
+def test_a_restored_series_is_told_once_and_a_later_number_only_on_purpose(
+    desk: Desk, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    home = closed_and_lost(desk, capsys, tmp_path / "x")
+    who = ("--by", "Li Na", "--reason", "our copies end there")
+    assert home.bill("resume", "GP-2026-000017", *who)["lost"] == 17
+    assert home.bill("resume", "GP-2026-000017", *who)["lost"] == 0  # the same again
+    code, _, err = home.orderly.run("bill", "resume", "GP-2026-900000", *who)
+    assert code == 2 and err.count("\n") == 1
+    assert "goes on behind 000017 since the restore" in err and "--again" in err
+    found = ("--by", "Li Na", "--reason", "a customer has 19")
+    assert home.bill("resume", "GP-2026-000019", *found, "--again")["lost"] == 2
+    assert home.bill("resume", "R-2026-000000", *who)["lost"] == 0  # each series by itself
+    code, _, err = home.orderly.run("bill", "resume", "R-2026-000004", *who)
+    assert code == 2 and "goes on behind 000000 since the restore" in err
+    code, _, err = home.orderly.run("bill", "resume", "GP-2028-000004", *who)
+    assert code == 2 and "no backup was restored in 2028 or later" in err
+    assert home.orderly.run("verify")[0] == 0
