@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from host_tools import Refused
-from host_tools.billing import closing, issuing, receipts, shown
+from host_tools.billing import closing, issuing, readings, receipts, shown
 from host_tools.billing.documents import Documents
 from host_tools.billing.words import BOTH, LANGUAGES, cents
 from host_tools.settlement.common import add_store_arguments, said, settings_of, table
@@ -81,7 +81,7 @@ def _draft(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
     documents = Documents(store)
     with store.instant():
         point = point_of(store, arguments.module, arguments.point)
-        found = closing.of_month(store, point, documents, *month)
+        found = readings.told(store, point, closing.of_month(store, point, documents, *month))
         document = documents(point.state.version)
         doubts, version = issuing.doubts_of(store, point, found)
     marks = [str(each) for each in doubts]

@@ -9,7 +9,7 @@ import tomllib
 from datetime import UTC, datetime, timedelta, timezone
 
 from host_tools import Refused
-from host_tools.billing import closing, shown
+from host_tools.billing import closing, readings, shown
 from host_tools.billing.documents import Documents
 from host_tools.billing.statement import Statement
 from host_tools.store import bills, tariff_files
@@ -52,9 +52,9 @@ def issue(
     while True:
         what = (store, place, documents, year, month, now_s, despite_loss)
         prepared, _ = closing.close(*what)
-        found = prepared.found
-        foot(place, found)
+        foot(place, prepared.found)
         with store.instant():
+            found = readings.told(store, prepared.point, prepared.found)
             doubts, version = doubts_of(store, prepared.point, found)
         gate.refuse(place, doubts)
         with store.transaction():

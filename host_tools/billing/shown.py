@@ -8,10 +8,11 @@ from host_tools.billing import printed
 from host_tools.billing.documents import NO_FILE
 from host_tools.billing.month import Movement
 from host_tools.billing.statement import Statement
-from host_tools.billing.words import EN, cents, kwh, money, say
+from host_tools.billing.words import EN, cents, kwh, money, percent, say
 from host_tools.rating.lines import BillLine, printed_ncur
 from host_tools.store.records import Point
 from host_tools.tariffs.terms import Document
+from host_tools.validation.series import MANUAL, MISSING, SUBSTITUTED
 from protocol import ledger, tariff
 from protocol.tariff import Position
 
@@ -26,6 +27,8 @@ class Customer(NamedTuple):
 
 
 MOVEMENTS = {ledger.TOPUP: "topup", ledger.DEBT: "debt", ledger.TRANSFER: "transfer"}
+# A share stands in place of the quality of estimates.
+_TOLD = {SUBSTITUTED: "substituted", MANUAL: "manual", MISSING: "missing"}
 
 
 def local(document: Document, at_s: int) -> str:
@@ -74,6 +77,7 @@ def text(
         facts.append(("incomplete", local(document, found.registers_s[1])))
     if found.unset_clock:
         facts.append(("estimated", str(found.unset_clock)))
+    facts += _readings(found, language)
     out = [f"{say('bill', language)} {local(document, found.from_s)[:7]}"]
     out += _pairs(facts, language)
     out += [
@@ -88,6 +92,18 @@ def text(
     last.append(("proof", found.head.hex()))
     out += ["", *_pairs(last, language)]
     return out + _full(found, document, language, begins)
+
+
+def _readings(found: Statement, language: str) -> list[tuple[str, str]]:
+    """What a customer is told of readings that are not simply those of the meter."""
+    facts = []
+    worst = found.worst_quality
+    if worst in _TOLD:
+        facts.append(("quality", f"{worst} {say(_TOLD[worst], language)}"))
+    if found.estimated_permille:
+        share = percent(found.estimated_permille * 1000)
+        facts.append(("estimated_readings", f"{share} {say('of_time', language)}"))
+    return facts
 
 
 def _pairs(facts: list[tuple[str, str]], language: str) -> list[str]:
@@ -165,6 +181,9 @@ def as_json(point: Point | Customer, found: Statement, document: Document) -> di
         "left_in_tier_wh": found.left_wh,
         "ledger_head": found.head.hex(),
     }
+    if found.worst_quality is not None:
+        out["worst_quality"] = found.worst_quality
+        out["estimated_permille"] = found.estimated_permille
     beyond = found.beyond
     if beyond is not None:
         told: dict[str, object] = {"from_s": beyond.span.from_s, "to_s": beyond.span.to_s}
@@ -228,4 +247,6 @@ def of_json(content: dict[str, Any]) -> Statement:
         content["left_in_tier_wh"],
         bytes.fromhex(content["ledger_head"]),
         None,
+        content.get("worst_quality"),
+        content.get("estimated_permille"),
     )

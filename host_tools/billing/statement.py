@@ -30,6 +30,7 @@ class Statement:
     `opening_ncur` + movements - `charged_ncur` = `closing_ncur`, where entries of the host count
     in the month that they are for, whenever a module learns of them. `charged_ncur` is the floor
     of `bill.exact_ncur`. `beyond` is there where the tariff has terms that no module charges.
+    `worst_quality` and `estimated_permille` are of the readings, None where nobody has looked.
     """
 
     from_s: int
@@ -51,6 +52,8 @@ class Statement:
     left_wh: int | None
     head: bytes
     beyond: Beyond | None
+    worst_quality: str | None = None
+    estimated_permille: int | None = None
 
 
 def statement(

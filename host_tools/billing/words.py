@@ -59,6 +59,12 @@ _WORDS = {
     "left": ("left in this tier", "本档剩余"),
     "last_tier": ("the last tier, no limit", "最高档，无上限"),
     "estimated": ("charged by an unset clock", "时钟无效时计费"),
+    "estimated_readings": ("estimated readings", "估算读数"),
+    "of_time": ("of the time of this statement", "占本期时长"),
+    "quality": ("worst quality of readings", "最差读数质量"),
+    "substituted": ("substituted from a check meter", "校验表替代"),
+    "manual": ("edited by a person", "人工修改"),
+    "missing": ("missing", "缺失"),
     "incomplete": ("settled only until", "仅结算至"),
     "rule": ("rounding rule", "舍入规则"),
     "rule_text": (
