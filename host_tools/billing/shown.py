@@ -8,7 +8,7 @@ from host_tools.billing import printed
 from host_tools.billing.documents import NO_FILE
 from host_tools.billing.month import Movement
 from host_tools.billing.statement import Statement
-from host_tools.billing.words import EN, cents, kwh, money, percent, say
+from host_tools.billing.words import EN, cents, kwh, money, percent, rounded, say
 from host_tools.rating.lines import BillLine, printed_ncur
 from host_tools.store.records import Point
 from host_tools.tariffs.terms import Document
@@ -115,17 +115,21 @@ def _account(point: Point | Customer, found: Statement, language: str) -> list[s
     """Balances as they are and as they are rounded; the ledger keeps the exact ones."""
     rows = [("", say("amount", language), say("exact", language))]
 
-    def add(name: str, amount_ncur: int) -> None:
-        shown = cents(printed_ncur(amount_ncur))
-        rows.append((name, shown, money(amount_ncur)))
+    def add(name: str, amount_ncur: int) -> int:
+        shown_ncur = printed_ncur(amount_ncur)
+        rows.append((name, cents(shown_ncur), money(amount_ncur)))
+        return shown_ncur
 
-    add(say("opening", language), found.opening_ncur)
+    sum_ncur = add(say("opening", language), found.opening_ncur)
     for movement in found.movements:
         kind = say(MOVEMENTS[movement.kind], language)
-        add(f"{kind} {movement.number}", movement.amount_ncur)
-    add(say("charges", language), -found.charged_ncur)
-    add(f"{say('closing', language)} {point.currency}", found.closing_ncur)
-    return printed.columns(rows, (False, True, True))
+        sum_ncur += add(f"{kind} {movement.number}", movement.amount_ncur)
+    sum_ncur += add(say("charges", language), -found.charged_ncur)
+    differ_ncur = sum_ncur - add(
+        f"{say('closing', language)} {point.currency}", found.closing_ncur
+    )
+    out = printed.columns(rows, (False, True, True))
+    return out + ([rounded(abs(differ_ncur), language)] if differ_ncur else [])
 
 
 def _full(

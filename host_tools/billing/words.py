@@ -55,6 +55,10 @@ _WORDS = {
     "debt": ("to debts", "偿还欠费"),
     "transfer": ("transfer", "转移"),
     "closing": ("balance after", "期末余额"),
+    "rounded": (
+        "the account is kept exactly; rounded figures may differ by",
+        "账户按精确值记账，四舍五入后可能相差",
+    ),
     "position": ("used in the tier period", "阶梯周期累计"),
     "left": ("left in this tier", "本档剩余"),
     "last_tier": ("the last tier, no limit", "最高档，无上限"),
@@ -124,6 +128,12 @@ def money(amount_ncur: Fraction | int) -> str:
 def cents(amount_ncur: int) -> str:
     """A printed amount, which has no more than two decimals."""
     return decimal(amount_ncur)
+
+
+def rounded(amount_ncur: int, language: str) -> str:
+    """Why rounded figures do not add up by an amount."""
+    each = {key: f"{say('rounded', key)} {cents(amount_ncur)}" for key in (EN, ZH)}
+    return " ".join(each.values()) if language == BOTH else each[language]
 
 
 def kwh(energy_wh: int) -> str:
