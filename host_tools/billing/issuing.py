@@ -26,6 +26,8 @@ SERIES = "GP"
 BILL, CREDIT = "bill", "credit bill"
 # What a credit bill turns round, of a line and of its total.
 _TURNED = ("printed_ncur", "exact_ncur", "rounding_ncur", "quantity")
+# Of the account, which a credit bill does not move: it posts no money.
+_ACCOUNT = ("opening_ncur", "movements", "charged_ncur", "closing_ncur")
 
 
 def series_of(text: str) -> str:
@@ -109,7 +111,7 @@ def credit(
         raise Refused(f"{number}: is a credit bill itself; issue the month again 本单为红字账单")
     if bill.credited_by is not None:
         return known(store, bill.credited_by), False
-    content = bill.told()
+    content = {key: value for key, value in bill.told().items() if key not in _ACCOUNT}
     whole = content["bill"]
     turned = {**_turned(whole), "lines": [_turned(line) for line in whole["lines"]]}
     content |= {

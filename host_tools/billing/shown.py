@@ -44,8 +44,9 @@ def text(
     document: Document,
     documents: Callable[[int], Document],
     language: str,
+    account: bool = True,
 ) -> list[str]:
-    """For a person: the lines, then the account, then what they rest on."""
+    """For a person: the lines, then the account if asked for, then what they rest on."""
     names_zh = document.names_zh
 
     def begins(line: BillLine) -> str:
@@ -80,12 +81,9 @@ def text(
     facts += _readings(found, language)
     out = [f"{say('bill', language)} {local(document, found.from_s)[:7]}"]
     out += _pairs(facts, language)
-    out += [
-        "",
-        *printed.text(found.bill, names_zh, language, begins),
-        "",
-        *_account(point, found, language),
-    ]
+    out += ["", *printed.text(found.bill, names_zh, language, begins)]
+    if account:
+        out += ["", *_account(point, found, language)]
     used = f"{kwh(found.position.used_wh)} kWh"
     left = say("last_tier", language) if found.left_wh is None else f"{kwh(found.left_wh)} kWh"
     last = [("position", used), ("left", left), ("rule", say("rule_text", language))]
@@ -221,24 +219,25 @@ def issued_text(
     point = Customer(
         content["module"], content["point"], content["label"], content["bill"]["currency"]
     )
-    body = text(point, of_json(content), document, documents, language)
+    of_credit = "corrects" in content
+    body = text(point, of_json(content), document, documents, language, account=not of_credit)
     return [*_pairs(facts, language), "", *body]
 
 
 def of_json(content: dict[str, Any]) -> Statement:
-    """The statement that `as_json` told; without what is beyond it."""
+    """The statement that `as_json` told, but for what is beyond it."""
     kinds = {word: kind for kind, word in MOVEMENTS.items()}
     return Statement(
         content["from_s"],
         content["to_s"],
         printed.of_json(content["bill"]),
-        content["opening_ncur"],
+        content.get("opening_ncur", 0),
         tuple(
             Movement(each["time_s"], kinds[each["kind"]], each["number"], each["amount_ncur"])
-            for each in content["movements"]
+            for each in content.get("movements", [])
         ),
-        content["closing_ncur"],
-        content["charged_ncur"],
+        content.get("closing_ncur", 0),
+        content.get("charged_ncur", 0),
         tuple(content["registers_wh"]),
         tuple(content["registers_s"]),
         tuple((at_s, wh) for at_s, wh in content["openings"]),

@@ -439,6 +439,10 @@ def test_a_bill_is_taken_back_by_a_credit_bill_that_names_it(home: Home) -> None
     assert code == 2 and "is a credit bill itself" in err
     code, out, _ = home.orderly.run("bill", "show", "GP-2026-000002", "--lang", "en")
     assert "credit bill, takes back" in out and "-215.76" in out
+    assert "balance" not in out and "charges of this statement" not in out  # those of the bill
+    assert not {"opening_ncur", "movements", "charged_ncur", "closing_ncur"} & {*back["content"]}
+    code, out, _ = home.orderly.run("bill", "show", "GP-2026-000001", "--lang", "en")
+    assert "charges of this statement -215.76" in " ".join(out.split())
 
 
 def test_what_does_not_foot_is_not_issued(home: Home) -> None:
