@@ -3,11 +3,13 @@
 import argparse
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from host_tools import Refused
 from host_tools.billing import closing, issuing, readings, receipts, shown
 from host_tools.billing.documents import Documents
+from host_tools.billing.month import Nameless
 from host_tools.billing.words import BOTH, LANGUAGES, cents
 from host_tools.settlement.common import add_store_arguments, said, settings_of, table
 from host_tools.settlement.topup import point_of
@@ -70,10 +72,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def year_month(told: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(20\d\d)-(0[1-9]|1[0-2])", told)
+    found = re.fullmatch(r"([0-9]{4})-(0[1-9]|1[0-2])", told)
     if found is None:
         raise Refused(f"--month {told}: write it as 2026-03")
+    if not found[1].startswith("20"):
+        raise Refused(f"--month {told}: must be from 2000-01 to 2099-12")
     return int(found[1]), int(found[2])
+
+
+@contextmanager
+def _named(point: Point) -> Iterator[None]:
+    """Says whose month it is that is refused."""
+    try:
+        yield
+    except Nameless as error:
+        raise Refused(f"{point.module}/{point.point}: {error}") from error
 
 
 def _draft(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
@@ -81,7 +94,9 @@ def _draft(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
     documents = Documents(store)
     with store.instant():
         point = point_of(store, arguments.module, arguments.point)
-        found = readings.told(store, point, closing.of_month(store, point, documents, *month))
+        with _named(point):
+            found = closing.of_month(store, point, documents, *month)
+        found = readings.told(store, point, found)
         document = documents(point.state.version)
         doubts, version = issuing.doubts_of(store, point, found)
     marks = [str(each) for each in doubts]
@@ -108,7 +123,8 @@ def _close(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
     for point in points:
         try:
             what = (store, point, documents, *month, now_s, arguments.despite_loss)
-            _, entries = closing.close(*what)
+            with _named(point):
+                _, entries = closing.close(*what)
         except Refused as error:
             if arguments.point is not None:
                 raise
@@ -142,7 +158,8 @@ def _issue(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
     documents = Documents(store)
     point = point_of(store, arguments.module, arguments.point)
     what = (store, point, documents, *month, series, now_s, arguments.despite_loss)
-    made, _ = issuing.issue(*what)
+    with _named(point):
+        made, _ = issuing.issue(*what)
     return _shown(store, documents, made, arguments)
 
 
@@ -179,12 +196,14 @@ def _list(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
     if arguments.json:
         print(json.dumps(rows, ensure_ascii=False))
         return 0
-    heads = ("number 单号", "point", "from_s", "total 合计", "currency", "takes back 冲销")
+    heads = ("number 单号", "point", "from", "total 合计", "currency", "takes back 冲销")
+    documents = Documents(store)
     cells = []
-    for row in rows:
+    for each, row in zip(found, rows, strict=True):
+        begins = shown.local(documents(each.told()["tariff_version"]), each.from_s)
         total = cents(int(str(row["printed_ncur"])))
         cells.append(
-            (row["number"], row["point"], row["from_s"], total, row["currency"], row["corrects"])
+            (row["number"], row["point"], begins, total, row["currency"], row["corrects"])
         )
     print(table(heads, cells))
     return 0

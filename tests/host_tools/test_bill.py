@@ -411,7 +411,10 @@ def test_the_command_prints_settled_charges_in_two_languages_and_json(
     ("words", "line"),
     [
         (["m1", "0", "--month", "2026-13"], "--month 2026-13: write it as 2026-03"),
-        (["m1", "0", "--month", "2027-01"], "nothing is settled in it"),
+        (["m1", "0", "--month", "1900-01"], "1900-01: must be from 2000-01 to 2099-12"),
+        (["m1", "0", "--month", "2100-01"], "2100-01: must be from 2000-01 to 2099-12"),
+        (["m1", "0", "--month", "1900-13"], "--month 1900-13: write it as 2026-03"),
+        (["m1", "0", "--month", "2027-01"], "m1/0: --month 2027-01: nothing is settled in it"),
         (["m1", "7", "--month", "2026-01"], "m1/7: no such service point"),
         (["m1", "1", "--month", "2026-01"], "m1/1: it has no entry yet"),
     ],

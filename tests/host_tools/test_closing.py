@@ -445,6 +445,25 @@ def test_a_bill_is_taken_back_by_a_credit_bill_that_names_it(home: Home) -> None
     assert "charges of this statement -215.76" in " ".join(out.split())
 
 
+def test_a_list_of_bills_has_their_beginnings_by_the_clock_of_the_tariff(home: Home) -> None:
+    home.bill("issue", "m1", 0, *MONTH)
+    code, out, _ = home.orderly.run("bill", "list")
+    assert code == 0 and "from 起" in out and "2026-01-01 00:00+0800" in out
+    assert "2025-12-31" not in out
+
+
+def test_a_month_that_is_not_there_is_told_for_each_point_by_name(home: Home) -> None:
+    code, out, _ = home.orderly.run("bill", "close", "--month", "2026-04")
+    assert code == 1
+    told = [line for line in out.splitlines() if "name another" in line]
+    assert told == [
+        "m1/0: --month 2026-04: nothing is settled in it; name another 该月无已结算账目"
+    ]
+    assert "m1/1: it has no entry yet" in out
+    code, _, err = home.orderly.run("bill", "issue", "m1", 0, "--month", "2026-04")
+    assert code == 2 and err.count("m1/0") == 1 and err.count("\n") == 1
+
+
 def test_what_does_not_foot_is_not_issued(home: Home) -> None:
     store = home.desk.store
     point = store.fleet.point_known("m1", 0)
