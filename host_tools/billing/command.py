@@ -3,11 +3,13 @@
 import argparse
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from host_tools import Refused
-from host_tools.billing import closing, issuing, receipts, shown
+from host_tools.billing import closing, issuing, readings, receipts, shown
 from host_tools.billing.documents import Documents
+from host_tools.billing.month import Nameless
 from host_tools.billing.words import BOTH, LANGUAGES, cents
 from host_tools.settlement.common import add_store_arguments, said, settings_of, table
 from host_tools.settlement.topup import point_of
@@ -52,6 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for what in (CREDIT, RESUME):
         made[what].add_argument("--by", required=True, metavar="WHO", help="who decides it")
         made[what].add_argument("--reason", required=True, metavar="TEXT", help="why")
+    again = "a later number has turned up than was told before"
+    made[RESUME].add_argument("--again", action="store_true", help=again)
     made[RECEIPT].add_argument("reference", help="the payment's own number")
     for what in (DRAFT, ISSUE, SHOW, CREDIT, RECEIPT):
         made[what].add_argument("--lang", choices=LANGUAGES, default=BOTH, help="default: both")
@@ -68,10 +72,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def year_month(told: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(20\d\d)-(0[1-9]|1[0-2])", told)
+    found = re.fullmatch(r"([0-9]{4})-(0[1-9]|1[0-2])", told)
     if found is None:
         raise Refused(f"--month {told}: write it as 2026-03")
+    if not found[1].startswith("20"):
+        raise Refused(f"--month {told}: must be from 2000-01 to 2099-12")
     return int(found[1]), int(found[2])
+
+
+@contextmanager
+def _named(point: Point) -> Iterator[None]:
+    """Says whose month it is that is refused."""
+    try:
+        yield
+    except Nameless as error:
+        raise Refused(f"{point.module}/{point.point}: {error}") from error
 
 
 def _draft(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
@@ -79,7 +94,9 @@ def _draft(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
     documents = Documents(store)
     with store.instant():
         point = point_of(store, arguments.module, arguments.point)
-        found = closing.of_month(store, point, documents, *month)
+        with _named(point):
+            found = closing.of_month(store, point, documents, *month)
+        found = readings.told(store, point, found)
         document = documents(point.state.version)
         doubts, version = issuing.doubts_of(store, point, found)
     marks = [str(each) for each in doubts]
@@ -106,7 +123,8 @@ def _close(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
     for point in points:
         try:
             what = (store, point, documents, *month, now_s, arguments.despite_loss)
-            _, entries = closing.close(*what)
+            with _named(point):
+                _, entries = closing.close(*what)
         except Refused as error:
             if arguments.point is not None:
                 raise
@@ -140,7 +158,8 @@ def _issue(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
     documents = Documents(store)
     point = point_of(store, arguments.module, arguments.point)
     what = (store, point, documents, *month, series, now_s, arguments.despite_loss)
-    made, _ = issuing.issue(*what)
+    with _named(point):
+        made, _ = issuing.issue(*what)
     return _shown(store, documents, made, arguments)
 
 
@@ -177,12 +196,14 @@ def _list(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
     if arguments.json:
         print(json.dumps(rows, ensure_ascii=False))
         return 0
-    heads = ("number 单号", "point", "from_s", "total 合计", "currency", "takes back 冲销")
+    heads = ("number 单号", "point", "from", "total 合计", "currency", "takes back 冲销")
+    documents = Documents(store)
     cells = []
-    for row in rows:
+    for each, row in zip(found, rows, strict=True):
+        begins = shown.local(documents(each.told()["tariff_version"]), each.from_s)
         total = cents(int(str(row["printed_ncur"])))
         cells.append(
-            (row["number"], row["point"], row["from_s"], total, row["currency"], row["corrects"])
+            (row["number"], row["point"], begins, total, row["currency"], row["corrects"])
         )
     print(table(heads, cells))
     return 0
@@ -221,7 +242,8 @@ def _resume(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
     who, why = said("by", arguments.by), said("reason", arguments.reason)
     series, year, place = found[1], int(found[2]), int(found[3])
     with store.transaction():
-        first, last = bills.of(store).resume(series, year, place, who, why, now_s)
+        what = (series, year, place, who, why, now_s, arguments.again)
+        first, last = bills.of(store).resume(*what)
     lost = last - first + 1
     if arguments.json:
         print(json.dumps({"series": series, "year": year, "last": place, "lost": lost}))

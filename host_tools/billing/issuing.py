@@ -9,7 +9,7 @@ import tomllib
 from datetime import UTC, datetime, timedelta, timezone
 
 from host_tools import Refused
-from host_tools.billing import closing, shown
+from host_tools.billing import closing, readings, shown
 from host_tools.billing.documents import Documents
 from host_tools.billing.statement import Statement
 from host_tools.store import bills, tariff_files
@@ -26,6 +26,8 @@ SERIES = "GP"
 BILL, CREDIT = "bill", "credit bill"
 # What a credit bill turns round, of a line and of its total.
 _TURNED = ("printed_ncur", "exact_ncur", "rounding_ncur", "quantity")
+# Of the account, which a credit bill does not move: it posts no money.
+_ACCOUNT = ("opening_ncur", "movements", "charged_ncur", "closing_ncur")
 
 
 def series_of(text: str) -> str:
@@ -52,9 +54,9 @@ def issue(
     while True:
         what = (store, place, documents, year, month, now_s, despite_loss)
         prepared, _ = closing.close(*what)
-        found = prepared.found
-        foot(place, found)
+        foot(place, prepared.found)
         with store.instant():
+            found = readings.told(store, prepared.point, prepared.found)
             doubts, version = doubts_of(store, prepared.point, found)
         gate.refuse(place, doubts)
         with store.transaction():
@@ -109,7 +111,7 @@ def credit(
         raise Refused(f"{number}: is a credit bill itself; issue the month again 本单为红字账单")
     if bill.credited_by is not None:
         return known(store, bill.credited_by), False
-    content = bill.told()
+    content = {key: value for key, value in bill.told().items() if key not in _ACCOUNT}
     whole = content["bill"]
     turned = {**_turned(whole), "lines": [_turned(line) for line in whole["lines"]]}
     content |= {

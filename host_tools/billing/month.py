@@ -26,6 +26,10 @@ from protocol.units import DAY_S
 READ = (ledger.CHARGE, ledger.OPENING, ledger.TRANSFER)  # entries that move the register
 
 
+class Nameless(Refused):
+    """Refused of entries alone, which do not say whose they are; the caller names the point."""
+
+
 @dataclass(frozen=True, slots=True)
 class Movement:
     """Money that is no charge: a top-up, what went to a debt, a transfer."""
@@ -100,7 +104,7 @@ class Month:
 
     def take(self, entry: Settled) -> None:
         if entry.balance_ncur != self._balance_ncur + entry.amount_ncur:
-            raise Refused(f"entry {entry.seq}: its balance does not follow; restore a backup")
+            raise Nameless(f"entry {entry.seq}: its balance does not follow; restore a backup")
         self._balance_ncur = entry.balance_ncur
         where = self._where(entry)
         amount_ncur = 0 if self._host_made(entry) else entry.amount_ncur
@@ -164,7 +168,7 @@ class Month:
             book, self._position, from_s, entry.time_s, entry.energy_wh
         )
         if amount_ncur != -entry.amount_ncur:
-            raise Refused(
+            raise Nameless(
                 f"entry {entry.seq}: the ledger charged {-entry.amount_ncur} nano-units, its"
                 f" tariff asks {amount_ncur}; run gridpurse reconcile"
             )

@@ -8,10 +8,11 @@ from host_tools.billing import printed
 from host_tools.billing.documents import NO_FILE
 from host_tools.billing.month import Movement
 from host_tools.billing.statement import Statement
-from host_tools.billing.words import EN, cents, kwh, money, say
+from host_tools.billing.words import EN, cents, kwh, money, percent, rounded, say
 from host_tools.rating.lines import BillLine, printed_ncur
 from host_tools.store.records import Point
 from host_tools.tariffs.terms import Document
+from host_tools.validation.series import MANUAL, MISSING, SUBSTITUTED
 from protocol import ledger, tariff
 from protocol.tariff import Position
 
@@ -26,6 +27,8 @@ class Customer(NamedTuple):
 
 
 MOVEMENTS = {ledger.TOPUP: "topup", ledger.DEBT: "debt", ledger.TRANSFER: "transfer"}
+# A share stands in place of the quality of estimates.
+_TOLD = {SUBSTITUTED: "substituted", MANUAL: "manual", MISSING: "missing"}
 
 
 def local(document: Document, at_s: int) -> str:
@@ -41,8 +44,9 @@ def text(
     document: Document,
     documents: Callable[[int], Document],
     language: str,
+    account: bool = True,
 ) -> list[str]:
-    """For a person: the lines, then the account, then what they rest on."""
+    """For a person: the lines, then the account if asked for, then what they rest on."""
     names_zh = document.names_zh
 
     def begins(line: BillLine) -> str:
@@ -74,20 +78,30 @@ def text(
         facts.append(("incomplete", local(document, found.registers_s[1])))
     if found.unset_clock:
         facts.append(("estimated", str(found.unset_clock)))
+    facts += _readings(found, language)
     out = [f"{say('bill', language)} {local(document, found.from_s)[:7]}"]
     out += _pairs(facts, language)
-    out += [
-        "",
-        *printed.text(found.bill, names_zh, language, begins),
-        "",
-        *_account(point, found, language),
-    ]
+    out += ["", *printed.text(found.bill, names_zh, language, begins)]
+    if account:
+        out += ["", *_account(point, found, language)]
     used = f"{kwh(found.position.used_wh)} kWh"
     left = say("last_tier", language) if found.left_wh is None else f"{kwh(found.left_wh)} kWh"
     last = [("position", used), ("left", left), ("rule", say("rule_text", language))]
     last.append(("proof", found.head.hex()))
     out += ["", *_pairs(last, language)]
     return out + _full(found, document, language, begins)
+
+
+def _readings(found: Statement, language: str) -> list[tuple[str, str]]:
+    """What a customer is told of readings that are not simply those of the meter."""
+    facts = []
+    worst = found.worst_quality
+    if worst in _TOLD:
+        facts.append(("quality", f"{worst} {say(_TOLD[worst], language)}"))
+    if found.estimated_permille:
+        share = percent(found.estimated_permille * 1000)
+        facts.append(("estimated_readings", f"{share} {say('of_time', language)}"))
+    return facts
 
 
 def _pairs(facts: list[tuple[str, str]], language: str) -> list[str]:
@@ -99,17 +113,21 @@ def _account(point: Point | Customer, found: Statement, language: str) -> list[s
     """Balances as they are and as they are rounded; the ledger keeps the exact ones."""
     rows = [("", say("amount", language), say("exact", language))]
 
-    def add(name: str, amount_ncur: int) -> None:
-        shown = cents(printed_ncur(amount_ncur))
-        rows.append((name, shown, money(amount_ncur)))
+    def add(name: str, amount_ncur: int) -> int:
+        shown_ncur = printed_ncur(amount_ncur)
+        rows.append((name, cents(shown_ncur), money(amount_ncur)))
+        return shown_ncur
 
-    add(say("opening", language), found.opening_ncur)
+    sum_ncur = add(say("opening", language), found.opening_ncur)
     for movement in found.movements:
         kind = say(MOVEMENTS[movement.kind], language)
-        add(f"{kind} {movement.number}", movement.amount_ncur)
-    add(say("charges", language), -found.charged_ncur)
-    add(f"{say('closing', language)} {point.currency}", found.closing_ncur)
-    return printed.columns(rows, (False, True, True))
+        sum_ncur += add(f"{kind} {movement.number}", movement.amount_ncur)
+    sum_ncur += add(say("charges", language), -found.charged_ncur)
+    differ_ncur = sum_ncur - add(
+        f"{say('closing', language)} {point.currency}", found.closing_ncur
+    )
+    out = printed.columns(rows, (False, True, True))
+    return out + ([rounded(abs(differ_ncur), language)] if differ_ncur else [])
 
 
 def _full(
@@ -165,6 +183,9 @@ def as_json(point: Point | Customer, found: Statement, document: Document) -> di
         "left_in_tier_wh": found.left_wh,
         "ledger_head": found.head.hex(),
     }
+    if found.worst_quality is not None:
+        out["worst_quality"] = found.worst_quality
+        out["estimated_permille"] = found.estimated_permille
     beyond = found.beyond
     if beyond is not None:
         told: dict[str, object] = {"from_s": beyond.span.from_s, "to_s": beyond.span.to_s}
@@ -198,24 +219,25 @@ def issued_text(
     point = Customer(
         content["module"], content["point"], content["label"], content["bill"]["currency"]
     )
-    body = text(point, of_json(content), document, documents, language)
+    of_credit = "corrects" in content
+    body = text(point, of_json(content), document, documents, language, account=not of_credit)
     return [*_pairs(facts, language), "", *body]
 
 
 def of_json(content: dict[str, Any]) -> Statement:
-    """The statement that `as_json` told; without what is beyond it."""
+    """The statement that `as_json` told, but for what is beyond it."""
     kinds = {word: kind for kind, word in MOVEMENTS.items()}
     return Statement(
         content["from_s"],
         content["to_s"],
         printed.of_json(content["bill"]),
-        content["opening_ncur"],
+        content.get("opening_ncur", 0),
         tuple(
             Movement(each["time_s"], kinds[each["kind"]], each["number"], each["amount_ncur"])
-            for each in content["movements"]
+            for each in content.get("movements", [])
         ),
-        content["closing_ncur"],
-        content["charged_ncur"],
+        content.get("closing_ncur", 0),
+        content.get("charged_ncur", 0),
         tuple(content["registers_wh"]),
         tuple(content["registers_s"]),
         tuple((at_s, wh) for at_s, wh in content["openings"]),
@@ -228,4 +250,6 @@ def of_json(content: dict[str, Any]) -> Statement:
         content["left_in_tier_wh"],
         bytes.fromhex(content["ledger_head"]),
         None,
+        content.get("worst_quality"),
+        content.get("estimated_permille"),
     )

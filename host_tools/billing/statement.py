@@ -8,9 +8,15 @@ Prices of parts are the engine's, asked again; a ledger that says otherwise is r
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from host_tools import Refused
 from host_tools.billing.beyond import Beyond, beyond
-from host_tools.billing.month import Month, Movement, charges_of, corrections_of, terms_of
+from host_tools.billing.month import (
+    Month,
+    Movement,
+    Nameless,
+    charges_of,
+    corrections_of,
+    terms_of,
+)
 from host_tools.rating import calendar
 from host_tools.rating.calendar import Stint
 from host_tools.rating.lines import Bill, BillLine
@@ -30,6 +36,7 @@ class Statement:
     `opening_ncur` + movements - `charged_ncur` = `closing_ncur`, where entries of the host count
     in the month that they are for, whenever a module learns of them. `charged_ncur` is the floor
     of `bill.exact_ncur`. `beyond` is there where the tariff has terms that no module charges.
+    `worst_quality` and `estimated_permille` are of the readings, None where nobody has looked.
     """
 
     from_s: int
@@ -51,6 +58,8 @@ class Statement:
     left_wh: int | None
     head: bytes
     beyond: Beyond | None
+    worst_quality: str | None = None
+    estimated_permille: int | None = None
 
 
 def statement(
@@ -75,7 +84,9 @@ def statement(
     taken.take_all(listed, posted)
     charged = [priced.entry for priced in taken.charges]
     if not (charged or taken.days or taken.adjustments or taken.movements or taken.readings):
-        raise Refused(f"--month {year}-{month:02}: nothing is settled in it; name another")
+        raise Nameless(
+            f"--month {year}-{month:02}: nothing is settled in it; name another 该月无已结算账目"
+        )
     more = beyond(documents, current, listed, posted, contracts, span, taken)
     found = [*_charges(documents, taken, span, more), *corrections_of(taken)]
     first, last = (taken.readings or [taken.last_reading])[0], taken.last_reading

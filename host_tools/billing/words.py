@@ -55,10 +55,20 @@ _WORDS = {
     "debt": ("to debts", "偿还欠费"),
     "transfer": ("transfer", "转移"),
     "closing": ("balance after", "期末余额"),
+    "rounded": (
+        "the account is kept exactly; rounded figures may differ by",
+        "账户按精确值记账，四舍五入后可能相差",
+    ),
     "position": ("used in the tier period", "阶梯周期累计"),
     "left": ("left in this tier", "本档剩余"),
     "last_tier": ("the last tier, no limit", "最高档，无上限"),
     "estimated": ("charged by an unset clock", "时钟无效时计费"),
+    "estimated_readings": ("estimated readings", "估算读数"),
+    "of_time": ("of the time of this statement", "占本期时长"),
+    "quality": ("worst quality of readings", "最差读数质量"),
+    "substituted": ("substituted from a check meter", "校验表替代"),
+    "manual": ("edited by a person", "人工修改"),
+    "missing": ("missing", "缺失"),
     "incomplete": ("settled only until", "仅结算至"),
     "rule": ("rounding rule", "舍入规则"),
     "rule_text": (
@@ -118,6 +128,12 @@ def money(amount_ncur: Fraction | int) -> str:
 def cents(amount_ncur: int) -> str:
     """A printed amount, which has no more than two decimals."""
     return decimal(amount_ncur)
+
+
+def rounded(amount_ncur: int, language: str) -> str:
+    """Why rounded figures do not add up by an amount."""
+    each = {key: f"{say('rounded', key)} {cents(amount_ncur)}" for key in (EN, ZH)}
+    return " ".join(each.values()) if language == BOTH else each[language]
 
 
 def kwh(energy_wh: int) -> str:

@@ -22,7 +22,11 @@ HEADER = (
 
 @dataclass(frozen=True, slots=True)
 class BillLine:
-    """One printed line; `obis` is None for what no register counts, `tier` -1 for none."""
+    """One printed line; `obis` is None for what no register counts, `tier` -1 for none.
+
+    `quality` is the worst of the bill's readings, empty where they are not validated or the bill
+    does not say; what it does not say otherwise is None.
+    """
 
     bill: str
     usage_point: str
@@ -39,9 +43,9 @@ class BillLine:
     printed_ncur: int
     currency: str
     quality: str
-    estimated_permille: int
+    estimated_permille: int | None
     tariff_version: int
-    readings_version: int
+    readings_version: int | None
 
 
 def decimal(value: int, decimals: int) -> str:

@@ -70,7 +70,10 @@ def history(store: Store, point: Point, from_s: int, to_s: int, registers: bool)
 
 
 def bill_lines(store: Store, issued: Issued) -> Iterator[bills_csv.BillLine]:
-    """The printed lines of an issued bill; an exact amount that divides is floored."""
+    """The printed lines of an issued bill; an exact amount that divides is floored.
+
+    What an older bill does not say of its readings stays empty.
+    """
     told = issued.told()
     for place, line in enumerate(told["bill"]["lines"], 1):
         exact = Fraction(line["exact_ncur"])
@@ -90,8 +93,8 @@ def bill_lines(store: Store, issued: Issued) -> Iterator[bills_csv.BillLine]:
             exact.numerator // exact.denominator,
             line["printed_ncur"],
             told["bill"]["currency"],
-            RAW,
-            0,
+            told.get("worst_quality", RAW),
+            told.get("estimated_permille"),
             line.get("tariff_version", told["tariff_version"]),
-            1,
+            told.get("readings_version"),
         )

@@ -12,6 +12,7 @@ from typing import Any
 from host_tools import Refused
 from host_tools.store.database import Store
 from host_tools.store.sql import Connection
+from protocol.units import DAY_S
 
 Content = dict[str, object]
 
@@ -89,31 +90,57 @@ class Bills:
         place = int(row[0])
         return f"{series}-{year}-{place:06d}", place
 
-    def _forgotten(self, series: str, year: int) -> bool:
-        """True for years up to that of a restore, until it is told where they had been."""
+    def _restored_s(self, year: int) -> int | None:
+        """When a store was made of a backup that may lack numbers of a year; None: it was not."""
         row = self._connection.execute(
             "SELECT number FROM changes WHERE what = 'restored'"
         ).fetchone()
-        if row is None or year > datetime.fromtimestamp(int(row[0]), UTC).year:
-            return False
-        known = self._connection.execute(
-            "SELECT resumed_s FROM series WHERE name = ? AND year = ?", (series, year)
+        # A day more: somewhere the next year had begun.
+        if row is None or year > datetime.fromtimestamp(int(row[0]) + DAY_S, UTC).year:
+            return None
+        return int(row[0])
+
+    def _place(self, series: str, year: int) -> tuple[int, int]:
+        """(last place given out, when it was told)"""
+        row = self._connection.execute(
+            "SELECT last, resumed_s FROM series WHERE name = ? AND year = ?", (series, year)
         ).fetchone()
-        return known is None or int(known[0]) < int(row[0])
+        return (int(row[0]), int(row[1])) if row else (0, 0)
+
+    def _forgotten(self, series: str, year: int) -> bool:
+        """True for years up to that of a restore, until it is told where they had been."""
+        restored_s = self._restored_s(year)
+        return restored_s is not None and self._place(series, year)[1] < restored_s
 
     def resume(
-        self, series: str, year: int, place: int, who: str, why: str, now_s: int
+        self,
+        series: str,
+        year: int,
+        place: int,
+        who: str,
+        why: str,
+        now_s: int,
+        again: bool = False,
     ) -> tuple[int, int]:
         """Goes on behind a number; (first, last) of those that this store has forgotten.
 
-        Refused when the store itself has given out a later one.
+        Refused when it can have forgotten none, when it has given out a later one, and, but for
+        `again`, when another was told since the restore: a number that is passed over is lost.
         """
-        row = self._connection.execute(
-            "SELECT last FROM series WHERE name = ? AND year = ?", (series, year)
-        ).fetchone()
-        last = int(row[0]) if row else 0
+        told = f"{series}-{year}-{place:06d}"
+        if self._restored_s(year) is None:
+            raise Refused(
+                f"{told}: no backup was restored in {year} or later, so no number is forgotten"
+                " 该年及其后未曾恢复备份，无需续接单号"
+            )
+        last, _ = self._place(series, year)
         if place < last:
-            raise Refused(f"{series}-{year}-{place:06d}: {last:06d} is here already 单号已使用")
+            raise Refused(f"{told}: {last:06d} is here already 单号已使用")
+        if place > last and not (again or self._forgotten(series, year)):
+            raise Refused(
+                f"{told}: the series goes on behind {last:06d} since the restore; if a later"
+                " number has turned up, add --again 恢复后已续接，确有更后单号时请加 --again"
+            )
         if place > last:
             self._connection.execute(
                 "INSERT INTO lost_numbers (name, year, first, last, who, why, noted_s)"

@@ -1,6 +1,7 @@
 """A statement foots to the ledger, to the nano-unit, whatever happened in the month."""
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from random import Random
 
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host_tools import Refused, cli
-from host_tools.billing import printed
+from host_tools.billing import printed, shown
 from host_tools.billing.documents import unnamed
 from host_tools.billing.printed import text
 from host_tools.billing.statement import Statement, statement
@@ -317,8 +318,8 @@ def test_prices_that_change_inside_the_month_are_told_apart() -> None:
     assert [(line.version, line.set_place, line.unit_amount) for line in found.bill.lines] == [
         (12, 1, 588_600), (13, 1, 600_000),
     ]  # fmt: skip
-    shown = text(found.bill, {}, "en", lambda line: f"version {line.version}")
-    assert [line for line in shown if line.startswith("version")] == ["version 12", "version 13"]
+    lines = text(found.bill, {}, "en", lambda line: f"version {line.version}")
+    assert [line for line in lines if line.startswith("version")] == ["version 12", "version 13"]
     assert found.versions == (12, 13)
 
 
@@ -333,6 +334,34 @@ def test_a_meter_exchanged_in_the_middle_of_a_day_is_billed_by_both_registers() 
     assert found.bill.exact_ncur == 12_000 * 488_300
     assert found.openings == ((JANUARY_S, 1000), (JANUARY_S + 41_000, 123))
     assert found.registers_wh == (1000, 5123)
+
+
+@pytest.mark.parametrize(
+    ("figures", "told"),
+    [  # balance before, charges
+        ((-834_576_000_000, 795_946_000_000), "rounded figures may differ by 0.01"),
+        ((-834_576_000_000, 795_944_000_000), ""),
+        ((-1_004_000_000, -4_000_000), ""),
+        ((4_000_000, -4_000_000), "rounded figures may differ by 0.01"),
+    ],
+)
+def test_an_account_that_does_not_foot_as_it_is_printed_says_why(
+    figures: tuple[int, int], told: str
+) -> None:
+    meter = beijing()
+    meter.read(JANUARY_S + 900, 500)
+    before_ncur, charged_ncur = figures
+    found = replace(
+        of(meter, BEIJING, 2026, 1),
+        opening_ncur=before_ncur,
+        charged_ncur=charged_ncur,
+        closing_ncur=before_ncur - charged_ncur,
+    )
+    point = shown.Customer("m1", 0, "flat 1", "CNY")
+    for language, word in (("en", told), ("zh", "四舍五入后可能相差 0.01"), ("both", told)):
+        lines = shown.text(point, found, BEIJING, lambda version: BEIJING, language)
+        noted = [line for line in lines if "may differ" in line or "可能相差" in line]
+        assert len(noted) == bool(told) and all(word in line for line in noted)
 
 
 # The command
@@ -382,7 +411,10 @@ def test_the_command_prints_settled_charges_in_two_languages_and_json(
     ("words", "line"),
     [
         (["m1", "0", "--month", "2026-13"], "--month 2026-13: write it as 2026-03"),
-        (["m1", "0", "--month", "2027-01"], "nothing is settled in it"),
+        (["m1", "0", "--month", "1900-01"], "1900-01: must be from 2000-01 to 2099-12"),
+        (["m1", "0", "--month", "2100-01"], "2100-01: must be from 2000-01 to 2099-12"),
+        (["m1", "0", "--month", "1900-13"], "--month 1900-13: write it as 2026-03"),
+        (["m1", "0", "--month", "2027-01"], "m1/0: --month 2027-01: nothing is settled in it"),
         (["m1", "7", "--month", "2026-01"], "m1/7: no such service point"),
         (["m1", "1", "--month", "2026-01"], "m1/1: it has no entry yet"),
     ],

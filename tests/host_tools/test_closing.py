@@ -233,6 +233,18 @@ def test_a_correction_after_the_closing_is_entered_by_the_next_one(home: Home) -
     assert [(r["rule"], r["amount_ncur"]) for r in told["entered"]] == [("percent duty", -5 * CUR)]
 
 
+@pytest.mark.parametrize("number", ["GP-2026-900000", "GP-2026-000000", "R-2026-000017"])
+def test_a_store_that_was_never_restored_loses_no_number(home: Home, number: str) -> None:
+    who = ("--by", "Li Na", "--reason", "typing error")
+    code, _, err = home.orderly.run("bill", "resume", number, *who)
+    assert code == 2 and f"{number}: no backup was restored" in err and err.count("\n") == 1
+    assert home.orderly.rows("series") == home.orderly.rows("lost_numbers") == 0
+    assert home.bill("issue", "m1", 0, *MONTH)["content"]["number"] == "GP-2026-000001"
+    code, _, err = home.orderly.run("bill", "resume", number, *who)
+    assert code == 2 and "no backup was restored" in err
+    assert home.orderly.run("verify")[0] == 0
+
+
 def test_a_month_that_is_not_settled_or_in_doubt_is_not_closed(home: Home) -> None:
     code, _, err = home.orderly.run("bill", "close", "m1", 0, "--month", "2026-02")
     assert code == 2 and "nothing is settled in it" in err
@@ -427,6 +439,29 @@ def test_a_bill_is_taken_back_by_a_credit_bill_that_names_it(home: Home) -> None
     assert code == 2 and "is a credit bill itself" in err
     code, out, _ = home.orderly.run("bill", "show", "GP-2026-000002", "--lang", "en")
     assert "credit bill, takes back" in out and "-215.76" in out
+    assert "balance" not in out and "charges of this statement" not in out  # those of the bill
+    assert not {"opening_ncur", "movements", "charged_ncur", "closing_ncur"} & {*back["content"]}
+    code, out, _ = home.orderly.run("bill", "show", "GP-2026-000001", "--lang", "en")
+    assert "charges of this statement -215.76" in " ".join(out.split())
+
+
+def test_a_list_of_bills_has_their_beginnings_by_the_clock_of_the_tariff(home: Home) -> None:
+    home.bill("issue", "m1", 0, *MONTH)
+    code, out, _ = home.orderly.run("bill", "list")
+    assert code == 0 and "from 起" in out and "2026-01-01 00:00+0800" in out
+    assert "2025-12-31" not in out
+
+
+def test_a_month_that_is_not_there_is_told_for_each_point_by_name(home: Home) -> None:
+    code, out, _ = home.orderly.run("bill", "close", "--month", "2026-04")
+    assert code == 1
+    told = [line for line in out.splitlines() if "name another" in line]
+    assert told == [
+        "m1/0: --month 2026-04: nothing is settled in it; name another 该月无已结算账目"
+    ]
+    assert "m1/1: it has no entry yet" in out
+    code, _, err = home.orderly.run("bill", "issue", "m1", 0, "--month", "2026-04")
+    assert code == 2 and err.count("m1/0") == 1 and err.count("\n") == 1
 
 
 def test_what_does_not_foot_is_not_issued(home: Home) -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from host_tools import Refused
 from host_tools.backup import archive
 from host_tools.settlement import posting
+from host_tools.store import bills
 from tests.host_tools.desk import Desk
 from tests.host_tools.test_closing import CUR, MONTH, Home
 from tests.host_tools.test_older_backup import Restored
@@ -102,3 +104,37 @@ def test_another_sum_is_asked_about(
     told = home.bill("close", "m1", 0, *MONTH, "--despite-loss")["entered"]
     assert sum(row["amount_ncur"] for row in told) == OWED_NCUR
     assert len(home.adjustments()) == 1
+
+
+def test_a_restored_series_is_told_once_and_a_later_number_only_on_purpose(
+    desk: Desk, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    home = closed_and_lost(desk, capsys, tmp_path / "x")
+    who = ("--by", "Li Na", "--reason", "our copies end there")
+    assert home.bill("resume", "GP-2026-000017", *who)["lost"] == 17
+    assert home.bill("resume", "GP-2026-000017", *who)["lost"] == 0  # the same again
+    code, _, err = home.orderly.run("bill", "resume", "GP-2026-900000", *who)
+    assert code == 2 and err.count("\n") == 1
+    assert "goes on behind 000017 since the restore" in err and "--again" in err
+    found = ("--by", "Li Na", "--reason", "a customer has 19")
+    assert home.bill("resume", "GP-2026-000019", *found, "--again")["lost"] == 2
+    assert home.bill("resume", "R-2026-000000", *who)["lost"] == 0  # each series by itself
+    code, _, err = home.orderly.run("bill", "resume", "R-2026-000004", *who)
+    assert code == 2 and "goes on behind 000000 since the restore" in err
+    code, _, err = home.orderly.run("bill", "resume", "GP-2028-000004", *who)
+    assert code == 2 and "no backup was restored in 2028 or later" in err
+    assert home.orderly.run("verify")[0] == 0
+
+
+def test_a_year_that_had_begun_somewhere_may_be_forgotten_too(desk: Desk) -> None:
+    """Restored on 31 December 20:00 UTC: in China numbers of the next year were given out."""
+    restored_s = 1_798_747_200
+    kept = bills.of(desk.store)
+    with desk.store.transaction():
+        sql = "INSERT INTO changes (what, number) VALUES ('restored', ?)"
+        desk.store._connection.execute(sql, (restored_s,))
+        with pytest.raises(Refused, match="may have forgotten numbers"):
+            kept.next_number("GP", 2027)
+        assert kept.resume("GP", 2027, 3, "Li Na", "our copies", restored_s + 60) == (1, 3)
+        assert kept.next_number("GP", 2027) == ("GP-2027-000004", 4)
+        assert kept.next_number("GP", 2028) == ("GP-2028-000001", 1)
