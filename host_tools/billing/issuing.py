@@ -50,13 +50,18 @@ def issue(
     or the audit contradicts the ledger.
     """
     while True:
+        # Doubts come first, so that what is refused has entered and ordered nothing.
+        with store.instant():
+            asked = closing.prepare(store, place, documents, year, month)
+            doubts, version = doubts_of(store, asked.point, asked.found)
+        foot(place, asked.found)
+        gate.refuse(place, doubts)
         what = (store, place, documents, year, month, now_s, despite_loss)
         prepared, _ = closing.close(*what)
         found = prepared.found
         foot(place, found)
-        with store.instant():
-            doubts, version = doubts_of(store, prepared.point, found)
-        gate.refuse(place, doubts)
+        if prepared.point.last_id != asked.point.last_id:
+            continue
         with store.transaction():
             point = store.fleet.point_known(place.module, place.point)
             kept = bills.of(store)

@@ -385,7 +385,48 @@ def test_a_first_month_has_the_days_since_its_opening(
     assert rules["per_kwh wheeling"] == -21 * CUR // 10
 
 
+PER_DAY = """
+version = 506
+name = "tiers by the day"
+origin = "made up"
+currency = "CNY"
+zone = "Asia/Shanghai"
+[[set]]
+method = "per_tier"
+tiers_per_day = true
+tiers_kwh = ["5"]
+prices = { flat = ["0.50", "0.80"] }
+minimum_per_day = "0.10"
+"""
+
+
+def test_tiers_by_the_day_are_audited_as_a_module_charges_and_billed_as_days_are(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = Home(desk, capsys, 310_000, text=PER_DAY)
+    bill = home.bill("issue", "m1", 0, *MONTH)["content"]
+    assert not any("audit" in mark for mark in bill["doubts"])
+    # 31 days of 5 kWh at 0.50, the rest at 0.80; the module counted 30 of them.
+    assert bill["bill"]["printed_ncur"] == bill["charged_ncur"] == 20150 * CUR // 100
+    (order,) = home.adjustments()
+    assert order.args == [posting.REASON_TERMS, 15 * CUR // 10]
+
+
 # Issuing
+
+
+def test_a_bill_that_is_refused_has_entered_and_ordered_nothing(home: Home) -> None:
+    by = ("--by", "Li Na", "--reason", "was away")
+    span = ("--from", "2026-01-10T00:00:00Z", "--to", "2026-01-11T00:00:00Z")
+    assert home.orderly.run("review", "open", "m1", 0, *span, *by)[0] == 0
+    before = home.desk.journal()
+    code, _, err = home.orderly.run("bill", "issue", "m1", 0, *MONTH)
+    assert code == 2 and "wait for a decision" in err
+    assert home.orderly.rows("host_entries") == 0 and home.adjustments() == []
+    assert home.desk.journal() == before
+    assert home.orderly.run("review", "accept", 1, *by)[0] == 0
+    home.bill("issue", "m1", 0, *MONTH)
+    assert len(home.adjustments()) == 1
 
 
 def test_a_bill_has_a_number_without_a_gap_and_never_changes(home: Home) -> None:

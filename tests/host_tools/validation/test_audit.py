@@ -160,6 +160,16 @@ def test_the_second_path_knows_prices_that_the_total_chooses_and_lines(
         recount.Tariff(KERALA).recount([(*month, energy_wh)], 1, days)
 
 
+def test_the_second_path_counts_thirty_days_where_tiers_are_for_each_day() -> None:
+    pge = document("us-pge-e1.toml")
+    pge["set"][0].pop("minimum_per_day")  # the host's, which no module charges
+    zone = ZoneInfo("America/Los_Angeles")
+    march = (local_s(zone, 2026, 3, 1), local_s(zone, 2026, 4, 1))
+    again = recount.Tariff(pge).recount([(*march, 500_000)], 0)
+    assert again.energy_wh == {("flat", 0): 405_000, ("flat", 1): 95_000}
+    assert again.total_ncur() == 405_000 * 235_220 + 95_000 * 296_000
+
+
 def test_half_a_cent_is_rounded_away_from_zero_both_ways() -> None:
     assert recount.printed_ncur(CUR // 8) == 13 * CENT
     assert recount.printed_ncur(-CUR // 8) == -13 * CENT
