@@ -6,14 +6,16 @@ Prices of parts are the engine's, asked again; a ledger that says otherwise is r
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from host_tools import Refused
 from host_tools.billing.beyond import Beyond, beyond
 from host_tools.billing.month import Month, Movement, charges_of, corrections_of, terms_of
+from host_tools.billing.printed import TERMS
 from host_tools.rating import calendar
 from host_tools.rating.calendar import Stint
-from host_tools.rating.lines import Bill, BillLine
+from host_tools.rating.lines import ROUNDING, Bill, BillLine, printed_ncur
 from host_tools.store.host_entries import HostEntry
 from host_tools.store.records import Settled
 from host_tools.tariffs.terms import Document
@@ -21,6 +23,7 @@ from protocol import tariff
 from protocol.tariff import Book, Position
 from protocol.units import INVALID
 
+_WHOLE = (TERMS, ROUNDING)
 
 @dataclass(frozen=True, slots=True)
 class Statement:
@@ -112,7 +115,23 @@ def _charges(
         whole = taken.last_reading[0] >= span.to_s and days[1] == span.after_day
         if whole and days[0] >= span.first_day:
             return list(more.bill.lines)
+        if whole:
+            return _printed_whole([*charges_of(documents, taken), *terms_of(taken)])
     return [*charges_of(documents, taken), *terms_of(taken)]
+
+
+def _printed_whole(found: list[BillLine]) -> list[BillLine]:
+    """The part of a longer tier period whose total is rounded: it prints what it is exactly.
+
+    The line of that rounding takes the cents that the other lines lose or gain by theirs.
+    """
+    own = next((n for n, each in enumerate(found) if (each.kind, each.name) == _WHOLE), None)
+    if own is None:
+        return found
+    exact = sum((each.exact_ncur for each in found), Fraction(0))
+    others_ncur = sum(each.printed_ncur for each in found) - found[own].printed_ncur
+    found[own] = replace(found[own], printed_ncur=printed_ncur(exact) - others_ncur)
+    return found
 
 
 def _charged_ncur(taken: Month) -> int:

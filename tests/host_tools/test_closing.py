@@ -18,7 +18,7 @@ from protocol import codes, ledger
 from protocol.messages import Command
 from protocol.units import SYNCHRONISED
 from tests.host_tools.desk import Desk
-from tests.host_tools.genuine import PointLedger
+from tests.host_tools.genuine import ROOT, PointLedger
 from tests.host_tools.ordering.orderly import Orderly
 
 CUR = 10**9
@@ -383,6 +383,26 @@ def test_a_first_month_has_the_days_since_its_opening(
     # 20 a month for 21 of 31 days, less 10.50 of energy
     assert rules["minimum"] == -(20 * CUR * 21 // 31 - 105 * CUR // 10)
     assert rules["per_kwh wheeling"] == -21 * CUR // 10
+
+
+def test_a_total_in_whole_rupees_is_what_the_ledger_takes_and_two_months_add_up(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (ROOT / "host_tools/tariff_files/in-kseb.toml").read_text(encoding="utf-8")
+    text = text.replace("Asia/Kolkata", "Asia/Shanghai").replace("INR", "CNY")
+    home = Home(desk, capsys, 286_967, text=text)
+    rules = {row["rule"] for row in home.bill("close", "m1", 0, *MONTH)["entered"]}
+    assert rules == {"percent duty", "rounding"}
+    home.obey(home.adjustments()[0])
+    january = home.bill("issue", "m1", 0, *MONTH)["content"]
+    home.read(28, 397_852)
+    february = home.bill("issue", "m1", 0, "--month", "2026-02")["content"]
+    home.obey(home.adjustments()[-1])
+    printed = [told["bill"]["printed_ncur"] for told in (january, february)]
+    assert printed == [told["charged_ncur"] for told in (january, february)]
+    assert [ncur % CUR for ncur in printed] == [0, 0]
+    assert sum(printed) == 4972 * CUR  # 684.819 kWh at 6.60 and a tenth are 4971.79
+    assert home.balance_ncur() == -sum(printed) == february["closing_ncur"]
 
 
 PER_DAY = """
