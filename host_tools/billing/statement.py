@@ -25,6 +25,7 @@ from protocol.units import INVALID
 
 _WHOLE = (TERMS, ROUNDING)
 
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """A month. `bill` has the charges and adjustments; a positive line is owed.

@@ -24,7 +24,7 @@ def running(document: Document) -> Document:
 
 
 def owed_ncur(document: Document, period: Period, uses: Sequence[Use], closed: bool) -> int:
-    """The exact bill of a period until now, floored. Minimum and whole total are due when `closed`."""
+    """The exact bill of a period until now, floored; whole and with its minimum when `closed`."""
     asked = document if closed else running(document)
     exact = periods.rate(asked, period, uses).exact_ncur
     return exact.numerator // exact.denominator

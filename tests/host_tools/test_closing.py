@@ -11,7 +11,7 @@ from host_tools.billing import closing, issuing
 from host_tools.billing.documents import Documents
 from host_tools.exchange import journal_csv
 from host_tools.settlement import posting, reconcile
-from host_tools.store import host_entries
+from host_tools.store import bills, host_entries
 from host_tools.store.database import open_store
 from host_tools.tariffs import stored
 from protocol import codes, ledger
@@ -424,8 +424,9 @@ def test_tiers_by_the_day_are_audited_as_a_module_charges_and_billed_as_days_are
     desk: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     home = Home(desk, capsys, 310_000, text=PER_DAY)
+    assert home.orderly.run("validate")[0] == 0
     bill = home.bill("issue", "m1", 0, *MONTH)["content"]
-    assert not any("audit" in mark for mark in bill["doubts"])
+    assert bill["doubts"] == []
     # 31 days of 5 kWh at 0.50, the rest at 0.80; the module counted 30 of them.
     assert bill["bill"]["printed_ncur"] == bill["charged_ncur"] == 20150 * CUR // 100
     (order,) = home.adjustments()
@@ -488,6 +489,77 @@ def test_a_bill_is_taken_back_by_a_credit_bill_that_names_it(home: Home) -> None
     assert code == 2 and "is a credit bill itself" in err
     code, out, _ = home.orderly.run("bill", "show", "GP-2026-000002", "--lang", "en")
     assert "credit bill, takes back" in out and "-215.76" in out
+
+
+YEARLY = """
+version = 507
+name = "tiers of a year"
+origin = "made up"
+currency = "CNY"
+zone = "Asia/Shanghai"
+[[set]]
+tier_period = "year"
+tiers_kwh = [400]
+adders = ["0", "0.10"]
+prices = { flat = "0.50" }
+"""
+
+
+def test_the_ladder_begins_where_the_last_bill_left_it(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = Home(desk, capsys, 310_000, text=YEARLY)
+    assert home.orderly.run("validate")[0] == 0
+    assert home.bill("issue", "m1", 0, *MONTH)["content"]["used_in_tier_period_wh"] == 310_000
+    home.read(28, 280_000)
+    assert home.orderly.run("validate")[0] == 0
+    february = ("m1", 0, "--month", "2026-02")
+    assert home.bill("draft", *february)["doubts"] == []
+    connection = home.desk.store._connection
+    connection.execute("DROP TRIGGER bills_stay")
+    told = '"used_in_tier_period_wh":310000', '"used_in_tier_period_wh":309000'
+    change = "UPDATE bills SET content = replace(content, ?, ?)"
+    connection.execute(change, told)
+    by = ("--by", "Li Na", "--reason", "looks fine to me")
+    code, _, err = home.orderly.run("bill", "issue", *february, *by)
+    assert code == 2 and "audit: tier continuity: 310000 != 309000 Wh; correct it" in err
+    connection.execute(change, told[::-1])
+    home.bill("credit", "GP-2026-000001", *by)
+    connection.execute(change, told)  # a bill that was taken back tells nothing
+    assert home.bill("issue", *february)["content"]["doubts"] == []
+
+
+def last_year(home: Home, charged_ncur: int) -> None:
+    """As if January 2025 had been billed."""
+    told = home.bill("draft", "m1", 0, *MONTH)
+    span = JANUARY_S - 365 * 86400, JANUARY_S - 334 * 86400
+    told |= {"kind": "bill", "registers_s": span, "charged_ncur": charged_ncur}
+    point = home.desk.store.fleet.point_known("m1", 0)
+    with home.desk.store.transaction():
+        bills.of(home.desk.store).add("OLD", 2025, point.id, span, span[1], told)
+
+
+def test_a_bill_far_from_last_years_is_released_by_a_person_with_a_reason(home: Home) -> None:
+    last_year(home, 100 * CUR)  # 215.76 now, duty and wheeling with it
+    assert home.orderly.run("validate")[0] == 0
+    code, _, err = home.orderly.run("bill", "issue", "m1", 0, *MONTH)
+    assert code == 2 and "audit: change: 100.00 -> 215.76; look at it, then release it" in err
+    assert home.orderly.rows("host_entries") == 0
+    (mark,) = home.bill("draft", "m1", 0, *MONTH)["doubts"]
+    by = ("--by", "Li Na", "--reason", "a heat pump since May")
+    for half in (by[:2], by[2:], (*by[:3], " ")):
+        assert home.orderly.run("bill", "issue", "m1", 0, *MONTH, *half)[0] == 2
+    made = home.bill("issue", "m1", 0, *MONTH, *by)
+    assert made["content"]["released"] == {"who": by[1], "why": by[3], "what": [mark]}
+    assert home.bill("issue", "m1", 0, *MONTH) == made
+
+
+def test_a_bill_like_last_years_needs_no_release_and_keeps_none(home: Home) -> None:
+    last_year(home, 200 * CUR)
+    assert home.orderly.run("validate")[0] == 0
+    by = ("--by", "Li Na", "--reason", "a heat pump since May")
+    content = home.bill("issue", "m1", 0, *MONTH, *by)["content"]
+    assert content["doubts"] == [] and "released" not in content
 
 
 def test_what_does_not_foot_is_not_issued(home: Home) -> None:
