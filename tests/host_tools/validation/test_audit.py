@@ -347,9 +347,9 @@ def good_bill() -> Bill:
         month.facts.range_wh,
         1,
         what,
-        0,
-        0,
-        sum(line.printed_ncur for line in lines),
+        used_before_wh=0,
+        previous_end_wh=0,
+        compared_ncur=(CUR, CUR),
     )
 
 
