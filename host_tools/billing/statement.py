@@ -117,21 +117,25 @@ def _charges(
         if whole and days[0] >= span.first_day:
             return list(more.bill.lines)
         if whole:
-            return _printed_whole([*charges_of(documents, taken), *terms_of(taken)])
+            rounded = ROUNDING in {*more.entered, *(line.kind for line in more.bill.lines)}
+            return _printed_whole([*charges_of(documents, taken), *terms_of(taken)], rounded)
     return [*charges_of(documents, taken), *terms_of(taken)]
 
 
-def _printed_whole(found: list[BillLine]) -> list[BillLine]:
+def _printed_whole(found: list[BillLine], rounded: bool) -> list[BillLine]:
     """The part of a longer tier period whose total is rounded: it prints what it is exactly.
 
     The line of that rounding takes the cents that the other lines lose or gain by theirs.
     """
+    exact = sum((each.exact_ncur for each in found), Fraction(0))
+    cents_ncur = printed_ncur(exact) - sum(each.printed_ncur for each in found)
+    if not rounded or cents_ncur == 0:
+        return found
     own = next((n for n, each in enumerate(found) if (each.kind, each.name) == _WHOLE), None)
     if own is None:
-        return found
-    exact = sum((each.exact_ncur for each in found), Fraction(0))
-    others_ncur = sum(each.printed_ncur for each in found) - found[own].printed_ncur
-    found[own] = replace(found[own], printed_ncur=printed_ncur(exact) - others_ncur)
+        line = BillLine(ROUNDING, ROUNDING, 0, 0, Fraction(0), 0, Fraction(0), cents_ncur)
+        return [*found, line]
+    found[own] = replace(found[own], printed_ncur=found[own].printed_ncur + cents_ncur)
     return found
 
 
