@@ -56,6 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         made[what].add_argument("--reason", required=True, metavar="TEXT", help="why")
     again = "a later number has turned up than was told before"
     made[RESUME].add_argument("--again", action="store_true", help=again)
+    asked = "a bill that the audit wants looked at: who releases it"
+    made[ISSUE].add_argument("--by", metavar="WHO", help=asked)
+    made[ISSUE].add_argument("--reason", metavar="TEXT", help="and why")
     made[RECEIPT].add_argument("reference", help="the payment's own number")
     for what in (DRAFT, ISSUE, SHOW, CREDIT, RECEIPT):
         made[what].add_argument("--lang", choices=LANGUAGES, default=BOTH, help="default: both")
@@ -157,9 +160,12 @@ def _issue(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
     month, series = year_month(arguments.month), issuing.series_of(arguments.series)
     documents = Documents(store)
     point = point_of(store, arguments.module, arguments.point)
+    release = None
+    if arguments.by is not None or arguments.reason is not None:
+        release = said("by", arguments.by or ""), said("reason", arguments.reason or "")
     what = (store, point, documents, *month, series, now_s, arguments.despite_loss)
     with _named(point):
-        made, _ = issuing.issue(*what)
+        made, _ = issuing.issue(*what, release)
     return _shown(store, documents, made, arguments)
 
 

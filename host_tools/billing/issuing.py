@@ -6,6 +6,7 @@ it; then the month can be issued again. Neither posts money: a ledger is correct
 
 import re
 import tomllib
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 
 from host_tools import Refused
@@ -45,20 +46,29 @@ def issue(
     series: str,
     now_s: int,
     despite_loss: bool = False,
+    release: tuple[str, str] | None = None,
 ) -> tuple[Issued, bool]:
     """The bill of a month, and True when it is new.
 
     Refused when the month cannot be closed, a line does not foot, a reading waits for a decision,
-    or the audit contradicts the ledger.
+    or the audit contradicts the ledger; also when the audit asks for a person's look, unless one
+    releases it: (who, why), which the bill keeps.
     """
     while True:
+        # Doubts come first, so that what is refused has entered and ordered nothing.
+        with store.instant():
+            asked = closing.prepare(store, place, documents, year, month)
+            doubts, version = doubts_of(store, asked.point, asked.found)
+            stands = bills.of(store).standing(asked.point.id, asked.found.from_s) is not None
+        foot(place, asked.found)
+        gate.refuse(place, doubts, stands or release is not None)
         what = (store, place, documents, year, month, now_s, despite_loss)
         prepared, _ = closing.close(*what)
         foot(place, prepared.found)
         with store.instant():
             found = readings.told(store, prepared.point, prepared.found)
-            doubts, version = doubts_of(store, prepared.point, found)
-        gate.refuse(place, doubts)
+        if prepared.point.last_id != asked.point.last_id:
+            continue
         with store.transaction():
             point = store.fleet.point_known(place.module, place.point)
             kept = bills.of(store)
@@ -71,6 +81,7 @@ def issue(
                 content = shown.as_json(point, found, document)
                 content |= {"kind": BILL, "issued_s": now_s, "readings_version": version}
                 content["doubts"] = [str(each) for each in doubts]
+                content |= _released(doubts, release)
                 where = (point.id, (found.from_s, found.to_s), now_s, content)
                 return kept.add(series, local_year(document, now_s), *where), True
 
@@ -79,8 +90,19 @@ def doubts_of(store: Store, point: Point, found: Statement) -> tuple[list[Doubt]
     """What validation and audit say against a month, and the version of the readings it is of."""
     file = tariff_files.of(store).file(point.state.version)
     values = tomllib.loads(file.text) if file is not None and file.text is not None else None
-    doubts = gate.doubts(store, point, found.from_s, found.to_s, values)
+    lacking_ncur = 0 if found.beyond is None else found.beyond.lacking_ncur
+    whole_ncur = found.charged_ncur + lacking_ncur
+    doubts = gate.doubts(store, point, found.from_s, found.to_s, values, whole_ncur)
     return doubts, Versions(store).number(point.id)
+
+
+def _released(doubts: Sequence[Doubt], release: tuple[str, str] | None) -> Content:
+    """Who let a bill go that the audit wanted looked at, and why."""
+    asked: list[object] = [str(each) for each in doubts if each.asks]
+    if not asked or release is None:
+        return {}
+    who, why = release
+    return {"released": {"who": who, "why": why, "what": asked}}
 
 
 def foot(point: Point, found: Statement) -> None:

@@ -6,7 +6,8 @@ Prices of parts are the engine's, asked again; a ledger that says otherwise is r
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from host_tools.billing.beyond import Beyond, beyond
 from host_tools.billing.month import (
@@ -17,15 +18,18 @@ from host_tools.billing.month import (
     corrections_of,
     terms_of,
 )
+from host_tools.billing.printed import TERMS
 from host_tools.rating import calendar
 from host_tools.rating.calendar import Stint
-from host_tools.rating.lines import Bill, BillLine
+from host_tools.rating.lines import ROUNDING, Bill, BillLine, printed_ncur
 from host_tools.store.host_entries import HostEntry
 from host_tools.store.records import Settled
 from host_tools.tariffs.terms import Document
 from protocol import tariff
 from protocol.tariff import Book, Position
 from protocol.units import INVALID
+
+_WHOLE = (TERMS, ROUNDING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,27 @@ def _charges(
         whole = taken.last_reading[0] >= span.to_s and days[1] == span.after_day
         if whole and days[0] >= span.first_day:
             return list(more.bill.lines)
+        if whole:
+            rounded = ROUNDING in {*more.entered, *(line.kind for line in more.bill.lines)}
+            return _printed_whole([*charges_of(documents, taken), *terms_of(taken)], rounded)
     return [*charges_of(documents, taken), *terms_of(taken)]
+
+
+def _printed_whole(found: list[BillLine], rounded: bool) -> list[BillLine]:
+    """The part of a longer tier period whose total is rounded: it prints what it is exactly.
+
+    The line of that rounding takes the cents that the other lines lose or gain by theirs.
+    """
+    exact = sum((each.exact_ncur for each in found), Fraction(0))
+    cents_ncur = printed_ncur(exact) - sum(each.printed_ncur for each in found)
+    if not rounded or cents_ncur == 0:
+        return found
+    own = next((n for n, each in enumerate(found) if (each.kind, each.name) == _WHOLE), None)
+    if own is None:
+        line = BillLine(ROUNDING, ROUNDING, 0, 0, Fraction(0), 0, Fraction(0), cents_ncur)
+        return [*found, line]
+    found[own] = replace(found[own], printed_ncur=found[own].printed_ncur + cents_ncur)
+    return found
 
 
 def _charged_ncur(taken: Month) -> int:

@@ -250,12 +250,16 @@ def _percent(percent: Line, place: int, lines: list[BillLine], base: str) -> Bil
 
 
 def rounded_total(lines: list[BillLine], step_ncur: int, place: int) -> list[BillLine]:
-    """The line that makes the printed total a multiple of a step, where a tariff asks for one."""
+    """The line that makes the printed total a multiple of a step, where a tariff asks for one.
+
+    It is owed like any other: with it the exact lines come to what is printed.
+    """
     if step_ncur == 0:
         return []
     total_ncur = sum(line.printed_ncur for line in lines)
-    more_ncur = printed_ncur(total_ncur, step_ncur) - total_ncur
-    if more_ncur == 0:
+    whole_ncur = printed_ncur(total_ncur, step_ncur)
+    more_ncur = whole_ncur - total_ncur
+    exact = whole_ncur - sum((line.exact_ncur for line in lines), Fraction(0))
+    if exact == more_ncur == 0:
         return []
-    exact = Fraction(0)  # nothing is owed for it: it goes to the account of roundings
     return [BillLine(ROUNDING, ROUNDING, 0, place, Fraction(0), step_ncur, exact, more_ncur)]

@@ -1,8 +1,8 @@
 """The audit before issue: a bill gets no number until these rules hold.
 
 Energy and money come from recount.py, a code path of its own. A rule that could not run blocks: it
-did not pass. A bill that is only to be reviewed is released by a person with a reason; a blocked
-one is corrected.
+did not pass. A bill that is only to be reviewed is released by a person with a reason (gate.py); a
+blocked one is corrected.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,15 +11,15 @@ from datetime import datetime
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
-from host_tools import Refused
+from host_tools.settlement.common import decimal
 from host_tools.validation import recount
 from host_tools.validation.limits import Limits
 from host_tools.validation.series import ESTIMATED, MISSING, Interval
-from host_tools.validation.versions import person
 
 PASS, BLOCK, REVIEW, FLAG = "pass", "block", "review", "flag"
 ENERGY, FIXED, TAX, ADJUSTMENT, OTHER = "energy", "fixed", "tax", "adjustment", "other"
 CHANGE_PERMILLE = 500  # (unverified)
+NOT_COMPARED = "-"  # there is nothing to hold it against
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,10 @@ class Bill:
     multiplier: int
     tariff: Mapping[str, Any]  # the tariff file's document
     used_before_wh: int  # position in the ladder at the start
-    previous_end_wh: int  # the one at which the last bill ended
-    last_year_printed_ncur: int | None = None
+    # Where the last bill left the ladder, in the same tier period and by the same tariff.
+    previous_end_wh: int | None = None
+    # What the ledger took for the same month last year, and takes for this one.
+    compared_ncur: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,8 @@ def _energy(bill: Bill, limits: Limits) -> Judged:
 
 
 def _continuity(bill: Bill, limits: Limits) -> Judged:
+    if bill.previous_end_wh is None:
+        return PASS, NOT_COMPARED
     if bill.used_before_wh != bill.previous_end_wh:
         return BLOCK, f"{bill.used_before_wh} != {bill.previous_end_wh} Wh"
     return PASS, ""
@@ -154,11 +158,11 @@ def _tax(bill: Bill, limits: Limits) -> Judged:
 
 
 def _change(bill: Bill, limits: Limits) -> Judged:
-    before = bill.last_year_printed_ncur
-    if before is None or before <= 0:
-        return PASS, "-"
-    if abs(bill.total_printed_ncur - before) * 1000 > before * CHANGE_PERMILLE:
-        return REVIEW, f"{before} -> {bill.total_printed_ncur} ncur"
+    before_ncur, now_ncur = bill.compared_ncur or (0, 0)
+    if before_ncur <= 0:
+        return PASS, NOT_COMPARED
+    if abs(now_ncur - before_ncur) * 1000 > before_ncur * CHANGE_PERMILLE:
+        return REVIEW, f"{decimal(before_ncur)} -> {decimal(now_ncur)}"
     return PASS, ""
 
 
@@ -177,7 +181,8 @@ def _estimation(bill: Bill, limits: Limits) -> Judged:
     period_s = bill.end_s - bill.start_s
     share = estimated_s * 1000 > period_s * limits.estimated_permille
     if share or estimated_s > limits.estimated_s:
-        return FLAG, f"{estimated_s} s / {period_s} s"
+        permille = (2000 * estimated_s + period_s) // (2 * period_s)
+        return FLAG, f"{permille // 10}.{permille % 10} %"
     return PASS, ""
 
 
@@ -219,7 +224,8 @@ RULES: dict[str, Rule] = {
         _energy, "电量", "energy on the bill = intervals = register difference x multiplier", BLOCK
     ),
     "tier continuity": Rule(
-        _continuity, "阶梯衔接", "the ladder begins where the last bill left it", BLOCK
+        _continuity, "阶梯衔接",
+        "within a tier period the ladder begins where the last bill left it", BLOCK,
     ),
     "tax": Rule(_tax, "税费", "each tax line is its percentage of its base", BLOCK),
     "change": Rule(
@@ -238,17 +244,3 @@ RULES: dict[str, Rule] = {
 def audit(bill: Bill, limits: Limits) -> tuple[Verdict, ...]:
     """Every rule with its result, in the order of the table."""
     return tuple(Verdict(name, *rule.run(bill, limits)) for name, rule in RULES.items())
-
-
-def release(verdicts: tuple[Verdict, ...], who: str, why: str) -> None:
-    """Lets a reviewed bill go. Refused for a blocked one, whoever asks."""
-    blocked = [each.rule for each in verdicts if each.result == BLOCK]
-    if blocked:
-        raise Refused(f"blocked by {', '.join(blocked)}: correct the bill, it cannot be released")
-    if any(each.result == REVIEW for each in verdicts):
-        person(who, why)
-
-
-def issuable(verdicts: tuple[Verdict, ...]) -> bool:
-    """Whether a bill may get its number without a person."""
-    return all(each.result in (PASS, FLAG) for each in verdicts)

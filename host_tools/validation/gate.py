@@ -6,17 +6,21 @@ prices the module's charges of the month again by recount.py, which shares no co
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from host_tools import Refused
 from host_tools.rating import periods
+from host_tools.store import bills
+from host_tools.store.bills import Issued
 from host_tools.store.database import Store
 from host_tools.store.records import Point
 from host_tools.tariffs.document import document_of
 from host_tools.tariffs.terms import Document
 from host_tools.validation import audit, journal, recount
+from host_tools.validation.audit import Verdict
 from host_tools.validation.journal import Row
 from host_tools.validation.limits import Limits
 from host_tools.validation.meters import Meter, meter_at
@@ -36,22 +40,32 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """Why a month is not simply billed, with the remedy; one that does not block marks a draft."""
+    """Why a month is not simply billed, with the remedy; one that does not block marks a draft.
+
+    One that `asks` holds the bill back until a person releases it with a reason.
+    """
 
     text: str
     text_zh: str
     blocks: bool
+    asks: bool = False
 
     def __str__(self) -> str:
         return f"{self.text} {self.text_zh}"
 
 
 def doubts(
-    store: Store, point: Point, from_s: int, to_s: int, values: Mapping[str, Any] | None
+    store: Store,
+    point: Point,
+    from_s: int,
+    to_s: int,
+    values: Mapping[str, Any] | None,
+    whole_ncur: int | None = None,
 ) -> list[Doubt]:
     """Everything that speaks against a bill of a span of local days, the gravest first.
 
     `values` is the tariff file that all of it was charged by, as TOML reads it; None: not known.
+    `whole_ncur` is what the ledger takes for it once it is closed; None: not compared.
     """
     book = journal.book_of(store, point)
     if book is None:
@@ -79,13 +93,20 @@ def doubts(
         start = _position(rows, month[0].seq)
         meter = meter_at(store, point, book)
         bill = _bill(point, from_s, to_s, values, start, month, standing, meter)
+        kept = bills.of(store).bills(point.id)
+        issued = [each for each in kept if each.corrects is None and each.credited_by is None]
+        bill = replace(
+            bill,
+            previous_end_wh=_previous_end_wh(issued, bill, month, book),
+            compared_ncur=_compared_ncur(issued, bill, whole_ncur),
+        )
         out += _audited(bill, meter.limits)
     return out
 
 
-def refuse(point: Point, found: Sequence[Doubt]) -> None:
-    """Refused in one line where something of it blocks."""
-    blocking = [str(each) for each in found if each.blocks]
+def refuse(point: Point, found: Sequence[Doubt], released: bool = False) -> None:
+    """Refused in one line where something of it blocks, or asks for a release and has none."""
+    blocking = [str(each) for each in found if each.blocks or (each.asks and not released)]
     if blocking:
         raise Refused(f"{point.module}/{point.point}: {'; '.join(blocking)}")
 
@@ -122,15 +143,58 @@ def _missing(standing: Mapping[int, Reading]) -> list[Doubt]:
 
 
 def _audited(bill: audit.Bill, limits: Limits) -> list[Doubt]:
-    return [
-        Doubt(
-            f"audit: {each.rule}: {each.detail}; correct it, see docs/validation.md",
-            f"审计未通过：{audit.RULES[each.rule].name_zh}",
-            each.result == audit.BLOCK,
-        )
-        for each in audit.audit(bill, limits)
-        if each.result != audit.PASS
-    ]
+    return [_told(each) for each in audit.audit(bill, limits) if each.result != audit.PASS]
+
+
+def _told(each: Verdict) -> Doubt:
+    name_zh = audit.RULES[each.rule].name_zh
+    if each.result == audit.FLAG:
+        text = f"{each.detail} of this bill is estimated"
+        return Doubt(text, f"本账单估算占比 {each.detail}", False)
+    what = f"audit: {each.rule}: {each.detail}"
+    if each.result == audit.REVIEW:
+        text = f"{what}; look at it, then release it by --by and --reason"
+        return Doubt(text, f"审计待审：{name_zh}，须署名说明后放行", False, asks=True)
+    return Doubt(f"{what}; correct it, see docs/validation.md", f"审计未通过：{name_zh}", True)
+
+
+def _previous_end_wh(
+    issued: Sequence[Issued], bill: audit.Bill, rows: Sequence[Row], book: Book
+) -> int | None:
+    """Where the bill before left the ladder; None where the ladder begins anew, or there is none.
+
+    A register that is counted anew, and a position that a module took over, are no bill's.
+    """
+    before = next((each for each in issued if each.to_s == bill.start_s), None)
+    if before is None or any(row.kind in _ANEW for row in rows):
+        return None
+    ends = [bill.start_s - 1, bill.start_s]
+    ladders = [tariff.in_force(book.ladders, at_s) for at_s in ends]
+    days = [tariff.local_day(book, at_s) for at_s in ends]
+    periods_of = [tariff.period_of(*each) for each in zip(ladders, days, strict=True)]
+    told = before.told()
+    of_it = told["tariff_versions"][-1:] == [bill.tariff["version"]]
+    if not of_it or ladders[0] != ladders[1] or periods_of[0] != periods_of[1]:
+        return None
+    return int(told["used_in_tier_period_wh"])
+
+
+def _compared_ncur(
+    issued: Sequence[Issued], bill: audit.Bill, whole_ncur: int | None
+) -> tuple[int, int] | None:
+    """What the bill of the same local days last year was, of a whole month, and this one's."""
+
+    def days(from_s: int, to_s: int, years: int) -> list[tuple[int, int, int]]:
+        found = [datetime.fromtimestamp(at_s, bill.zone) for at_s in (from_s, to_s)]
+        return [(each.year + years, each.month, each.day) for each in found]
+
+    for each in issued:
+        told = each.told()
+        whole = told["registers_s"][0] <= each.from_s
+        alike = days(each.from_s, each.to_s, 1) == days(bill.start_s, bill.end_s, 0)
+        if whole and alike and whole_ncur is not None:
+            return int(told["charged_ncur"]), whole_ncur
+    return None
 
 
 def _position(rows: Sequence[Row], first_seq: int) -> Position:
@@ -178,11 +242,11 @@ def _bill(
         multiplier=1,  # the module's register is of the primary side
         tariff=plain,
         used_before_wh=tariff.position_at(document.book, start, begins_s).used_wh,
-        previous_end_wh=tariff.position_at(document.book, start, begins_s).used_wh,
     )
 
 
 _OWED = (ledger.CHARGE, ledger.FIXED, ledger.ADJUSTMENT)
+_ANEW = (ledger.OPENING, ledger.TRANSFER)
 
 
 def _intervals(charges: Sequence[Row], standing: Mapping[int, Reading]) -> tuple[Interval, ...]:

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 NANO = 10**9
 CENT_NCUR = 10**7
+DAYS_OF_A_MODULE = 30  # that a module counts for a month, where tiers are for each day
 
 
 class NotUnderstood(Exception):
@@ -42,8 +43,8 @@ class Recount(NamedTuple):
 _TOP = {"version", "name", "names_zh", "origin", "customers", "currency", "zone", "set"}
 _SET = {
     "from", "method", "tier_period", "tier_length", "tiers_kwh", "adders", "fixed_per_day",
-    "tier_shift_kwh_per_month", "shift_tiers", "first_year_months", "percent", "prices",
-    "seasons", "week", "special", "bands", "schedule", "line",
+    "tiers_per_day", "tier_shift_kwh_per_month", "shift_tiers", "first_year_months", "percent",
+    "prices", "seasons", "week", "special", "bands", "schedule", "line",
 }  # fmt: skip
 _BAND = {"rate", "times", "seasons", "days"}
 _SCHEDULE = {"above_kwh", "prices", "method", "tiers_kwh", "adders"}
@@ -184,7 +185,8 @@ class _Set:
     def _thresholds(self, document: Mapping[str, Any]) -> list[int]:
         months = {"month": 1, "billing_day": 1, "year": 12, "months": self._length}
         shift = document.get("tier_shift_kwh_per_month", 0) * months.get(self._kind, 0)
-        bounds = [Fraction(each) for each in document.get("tiers_kwh", [])]
+        times = DAYS_OF_A_MODULE if document.get("tiers_per_day", False) else 1
+        bounds = [Fraction(each) * times for each in document.get("tiers_kwh", [])]
         chosen = document.get("shift_tiers", range(1, len(bounds) + 1))
         share = Fraction(document.get("first_year_months", 12), 12)
         return [

@@ -62,7 +62,10 @@ def test_a_cliff_is_one_adjustment_on_the_day_that_it_is_crossed() -> None:
     # 504 kWh at 5.80 and the duty, less what was charged and posted.
     assert owed[56] == -(3_215_520_000_000 - 2_595_400_000_000 - 252_700_000_000)
     bill = periods.rate(kerala, point.period(59), point.uses)
-    assert point.entered_ncur == bill.exact_ncur
+    assert point.entered_ncur == sum(line.exact_ncur for line in bill.lines[:-1])
+    point.post(59, closed=True)
+    assert bill.lines[-1].kind == "rounding"
+    assert point.entered_ncur == bill.exact_ncur == bill.printed_ncur
 
 
 @pytest.mark.parametrize("closed", [False, True])

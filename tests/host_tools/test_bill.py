@@ -13,8 +13,8 @@ from host_tools import Refused, cli
 from host_tools.billing import printed, shown
 from host_tools.billing.documents import unnamed
 from host_tools.billing.printed import text
-from host_tools.billing.statement import Statement, statement
-from host_tools.rating.lines import CENT_NCUR
+from host_tools.billing.statement import Statement, _printed_whole, statement
+from host_tools.rating.lines import CENT_NCUR, line_of
 from host_tools.rating.rerating import Correction, charges_of, rerate
 from host_tools.store.records import Settled
 from host_tools.tariffs import stored
@@ -209,6 +209,17 @@ def test_a_second_month_is_judged_by_the_total_of_its_two() -> None:
     may = of(meter, kerala, 2026, 5).beyond
     assert may is not None and may.bill is None
     assert "a reading reaches over the beginning" in may.unsaid
+
+
+def test_a_month_of_a_rounded_tier_period_prints_what_it_is_exactly() -> None:
+    lines = [line_of("energy", "flat", exact * 10**6) for exact in (334, 333, 333)]
+    assert _printed_whole(lines, rounded=False) == lines
+    whole = _printed_whole(lines, rounded=True)
+    assert [each.printed_ncur for each in whole] == [330_000_000] * 3 + [10_000_000]
+    assert whole[3].kind == "rounding" and whole[3].exact_ncur == 0
+    entered = _printed_whole([*lines, line_of("terms", "rounding", -CUR // 2)], rounded=True)
+    assert sum(each.printed_ncur for each in entered) == CUR // 2
+    assert len(entered) == 4
 
 
 def test_an_energy_charged_by_an_unset_clock_is_counted() -> None:

@@ -11,14 +11,14 @@ from host_tools.billing import closing, issuing
 from host_tools.billing.documents import Documents
 from host_tools.exchange import journal_csv
 from host_tools.settlement import posting, reconcile
-from host_tools.store import host_entries
+from host_tools.store import bills, host_entries
 from host_tools.store.database import open_store
 from host_tools.tariffs import stored
 from protocol import codes, ledger
 from protocol.messages import Command
 from protocol.units import SYNCHRONISED
 from tests.host_tools.desk import Desk
-from tests.host_tools.genuine import PointLedger
+from tests.host_tools.genuine import ROOT, PointLedger
 from tests.host_tools.ordering.orderly import Orderly
 
 CUR = 10**9
@@ -397,7 +397,69 @@ def test_a_first_month_has_the_days_since_its_opening(
     assert rules["per_kwh wheeling"] == -21 * CUR // 10
 
 
+def test_a_total_in_whole_rupees_is_what_the_ledger_takes_and_two_months_add_up(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (ROOT / "host_tools/tariff_files/in-kseb.toml").read_text(encoding="utf-8")
+    text = text.replace("Asia/Kolkata", "Asia/Shanghai").replace("INR", "CNY")
+    home = Home(desk, capsys, 286_967, text=text)
+    rules = {row["rule"] for row in home.bill("close", "m1", 0, *MONTH)["entered"]}
+    assert rules == {"percent duty", "rounding"}
+    home.obey(home.adjustments()[0])
+    january = home.bill("issue", "m1", 0, *MONTH)["content"]
+    home.read(28, 397_852)
+    february = home.bill("issue", "m1", 0, "--month", "2026-02")["content"]
+    home.obey(home.adjustments()[-1])
+    printed = [told["bill"]["printed_ncur"] for told in (january, february)]
+    assert printed == [told["charged_ncur"] for told in (january, february)]
+    assert [ncur % CUR for ncur in printed] == [0, 0]
+    assert sum(printed) == 4972 * CUR  # 684.819 kWh at 6.60 and a tenth are 4971.79
+    assert home.balance_ncur() == -sum(printed) == february["closing_ncur"]
+
+
+PER_DAY = """
+version = 506
+name = "tiers by the day"
+origin = "made up"
+currency = "CNY"
+zone = "Asia/Shanghai"
+[[set]]
+method = "per_tier"
+tiers_per_day = true
+tiers_kwh = ["5"]
+prices = { flat = ["0.50", "0.80"] }
+minimum_per_day = "0.10"
+"""
+
+
+def test_tiers_by_the_day_are_audited_as_a_module_charges_and_billed_as_days_are(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = Home(desk, capsys, 310_000, text=PER_DAY)
+    assert home.orderly.run("validate")[0] == 0
+    bill = home.bill("issue", "m1", 0, *MONTH)["content"]
+    assert bill["doubts"] == []
+    # 31 days of 5 kWh at 0.50, the rest at 0.80; the module counted 30 of them.
+    assert bill["bill"]["printed_ncur"] == bill["charged_ncur"] == 20150 * CUR // 100
+    (order,) = home.adjustments()
+    assert order.args == [posting.REASON_TERMS, 15 * CUR // 10]
+
+
 # Issuing
+
+
+def test_a_bill_that_is_refused_has_entered_and_ordered_nothing(home: Home) -> None:
+    by = ("--by", "Li Na", "--reason", "was away")
+    span = ("--from", "2026-01-10T00:00:00Z", "--to", "2026-01-11T00:00:00Z")
+    assert home.orderly.run("review", "open", "m1", 0, *span, *by)[0] == 0
+    before = home.desk.journal()
+    code, _, err = home.orderly.run("bill", "issue", "m1", 0, *MONTH)
+    assert code == 2 and "wait for a decision" in err
+    assert home.orderly.rows("host_entries") == 0 and home.adjustments() == []
+    assert home.desk.journal() == before
+    assert home.orderly.run("review", "accept", 1, *by)[0] == 0
+    home.bill("issue", "m1", 0, *MONTH)
+    assert len(home.adjustments()) == 1
 
 
 def test_a_bill_has_a_number_without_a_gap_and_never_changes(home: Home) -> None:
@@ -462,6 +524,77 @@ def test_a_month_that_is_not_there_is_told_for_each_point_by_name(home: Home) ->
     assert "m1/1: it has no entry yet" in out
     code, _, err = home.orderly.run("bill", "issue", "m1", 0, "--month", "2026-04")
     assert code == 2 and err.count("m1/0") == 1 and err.count("\n") == 1
+
+
+YEARLY = """
+version = 507
+name = "tiers of a year"
+origin = "made up"
+currency = "CNY"
+zone = "Asia/Shanghai"
+[[set]]
+tier_period = "year"
+tiers_kwh = [400]
+adders = ["0", "0.10"]
+prices = { flat = "0.50" }
+"""
+
+
+def test_the_ladder_begins_where_the_last_bill_left_it(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = Home(desk, capsys, 310_000, text=YEARLY)
+    assert home.orderly.run("validate")[0] == 0
+    assert home.bill("issue", "m1", 0, *MONTH)["content"]["used_in_tier_period_wh"] == 310_000
+    home.read(28, 280_000)
+    assert home.orderly.run("validate")[0] == 0
+    february = ("m1", 0, "--month", "2026-02")
+    assert home.bill("draft", *february)["doubts"] == []
+    connection = home.desk.store._connection
+    connection.execute("DROP TRIGGER bills_stay")
+    told = '"used_in_tier_period_wh":310000', '"used_in_tier_period_wh":309000'
+    change = "UPDATE bills SET content = replace(content, ?, ?)"
+    connection.execute(change, told)
+    by = ("--by", "Li Na", "--reason", "looks fine to me")
+    code, _, err = home.orderly.run("bill", "issue", *february, *by)
+    assert code == 2 and "audit: tier continuity: 310000 != 309000 Wh; correct it" in err
+    connection.execute(change, told[::-1])
+    home.bill("credit", "GP-2026-000001", *by)
+    connection.execute(change, told)  # a bill that was taken back tells nothing
+    assert home.bill("issue", *february)["content"]["doubts"] == []
+
+
+def last_year(home: Home, charged_ncur: int) -> None:
+    """As if January 2025 had been billed."""
+    told = home.bill("draft", "m1", 0, *MONTH)
+    span = JANUARY_S - 365 * 86400, JANUARY_S - 334 * 86400
+    told |= {"kind": "bill", "registers_s": span, "charged_ncur": charged_ncur}
+    point = home.desk.store.fleet.point_known("m1", 0)
+    with home.desk.store.transaction():
+        bills.of(home.desk.store).add("OLD", 2025, point.id, span, span[1], told)
+
+
+def test_a_bill_far_from_last_years_is_released_by_a_person_with_a_reason(home: Home) -> None:
+    last_year(home, 100 * CUR)  # 215.76 now, duty and wheeling with it
+    assert home.orderly.run("validate")[0] == 0
+    code, _, err = home.orderly.run("bill", "issue", "m1", 0, *MONTH)
+    assert code == 2 and "audit: change: 100.00 -> 215.76; look at it, then release it" in err
+    assert home.orderly.rows("host_entries") == 0
+    (mark,) = home.bill("draft", "m1", 0, *MONTH)["doubts"]
+    by = ("--by", "Li Na", "--reason", "a heat pump since May")
+    for half in (by[:2], by[2:], (*by[:3], " ")):
+        assert home.orderly.run("bill", "issue", "m1", 0, *MONTH, *half)[0] == 2
+    made = home.bill("issue", "m1", 0, *MONTH, *by)
+    assert made["content"]["released"] == {"who": by[1], "why": by[3], "what": [mark]}
+    assert home.bill("issue", "m1", 0, *MONTH) == made
+
+
+def test_a_bill_like_last_years_needs_no_release_and_keeps_none(home: Home) -> None:
+    last_year(home, 200 * CUR)
+    assert home.orderly.run("validate")[0] == 0
+    by = ("--by", "Li Na", "--reason", "a heat pump since May")
+    content = home.bill("issue", "m1", 0, *MONTH, *by)["content"]
+    assert content["doubts"] == [] and "released" not in content
 
 
 def test_what_does_not_foot_is_not_issued(home: Home) -> None:

@@ -86,7 +86,18 @@ def test_an_audit_that_finds_a_difference_blocks(judged: Judged) -> None:
         (replace(good, ledger_ncur=1), "footing"),
         (replace(good, lines=()), "second rating"),
         (replace(good, intervals=()), "energy"),
-        (replace(good, used_before_wh=5), "tier continuity"),
+        (replace(good, used_before_wh=5, previous_end_wh=0), "tier continuity"),
     ):
         found = gate._audited(bad, Limits())
         assert any(each.blocks and rule in each.text for each in found), found
+        with pytest.raises(Refused):  # whoever asks
+            gate.refuse(point, found, released=True)
+
+
+def test_a_share_that_is_estimated_is_told_as_one_and_not_as_a_mistake(judged: Judged) -> None:
+    months(judged)
+    number = judged.dispute(40 * DAY, 44 * DAY - 1)  # 4 of 28 days
+    judged.shown("review", "estimate", number, *BY)
+    (mark,) = doubts(judged)
+    assert str(mark) == "14.3 % of this bill is estimated 本账单估算占比 14.3 %"
+    gate.refuse(judged.point(), [mark])
