@@ -3,7 +3,6 @@
 import os
 import pty
 import threading
-import time
 import tty
 
 import pytest
@@ -22,16 +21,19 @@ def asked(*parts: bytes) -> list[str]:
     def answer() -> None:
         while b"status\r" not in os.read(module, 100):
             pass
-        for part in parts:
-            time.sleep(THINKS_S)
-            os.write(module, part)
+        for number, part in enumerate(parts, 1):
+            timers.append(threading.Timer(number * THINKS_S, os.write, (module, part)))
+            timers[-1].start()
 
+    timers: list[threading.Timer] = []
     thread = threading.Thread(target=answer)
     thread.start()
     try:
         return console.ask(os.ttyname(port), "status")
     finally:
         thread.join()
+        for timer in timers:
+            timer.join()
         os.close(module)
         os.close(port)
 
