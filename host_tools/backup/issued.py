@@ -74,12 +74,13 @@ def _fits(entry: tuple[Any, ...], moved: list[Any]) -> bool:
     kind, rule, amount_ncur, to_s, posted_s = entry
     debit, credit, posted_ncur, time_s = moved
     to, by = (credit, debit) if amount_ncur > 0 else (debit, credit)
+    if posted_ncur != abs(amount_ncur):
+        return False
     if kind == host_entries.TERMS:
-        pair, times = by == posting.TERMS, (to_s - 1,)
-    else:  # what was adopted is posted when it is; what turns it round, at the end of its time
-        pair = to == posting.ROLLBACK and by in _BY_RULE.get(rule, ())
-        times = (posted_s, to_s - 1)
-    return bool(pair and posted_ncur == abs(amount_ncur) and time_s in times)
+        return bool(by == posting.TERMS and time_s == to_s - 1)
+    # What was adopted is posted when it is; what turns it round, at the end of its time.
+    between = to == posting.ROLLBACK and by in _BY_RULE.get(rule, ())
+    return between and time_s in (posted_s, to_s - 1)
 
 
 def _tariffs(store: Connection) -> Iterator[tuple[str, str, str]]:
@@ -137,11 +138,13 @@ def _numbered(store: Connection) -> Iterator[tuple[str, str, str]]:
         places.setdefault((series, year), []).append(place)
         if hashlib.sha256(content.encode()).digest() != digest:
             yield BILL, f"{kind} {number}", "its content is not what was issued"
-        elif json.loads(content)["number"] != number:
+            continue
+        told = json.loads(content)
+        if told["number"] != number:
             yield BILL, f"{kind} {number}", "its content has another number"
         elif f"{series}-{year}-{place:06d}" != number:
             yield BILL, f"{kind} {number}", "its place in its series is another"
-        elif _said(kind, content) != beside:
+        elif [told.get(name) if name else None for name in _BESIDE[kind]] != beside:
             yield BILL, f"{kind} {number}", "its content is of another point, period or time"
     for series, year, first, upto in store.execute(
         "SELECT name, year, first, last FROM lost_numbers"
@@ -152,9 +155,3 @@ def _numbered(store: Connection) -> Iterator[tuple[str, str, str]]:
     for key in sorted({*places, *last}):
         if sorted(places.get(key, [])) != list(range(1, last.get(key, 0) + 1)):
             yield BILL, f"series {key[0]}-{key[1]}", "a number is missing or was given twice"
-
-
-def _said(kind: str, content: str) -> list[object]:
-    """What the content says of the columns beside it, in their order."""
-    told = json.loads(content)
-    return [told.get(name) if name else None for name in _BESIDE[kind]]
