@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from host_tools import Refused
-from host_tools.backup.issued import ENTRY
+from host_tools.backup.issued import ENTRY, TARIFF
 from host_tools.ordering.amounts import money_ncur
 from host_tools.ordering.kinds import ADJUSTMENTS, BY_HOST
 from host_tools.settlement import commands, posting
@@ -44,6 +44,8 @@ _ADJUSTMENTS = (
 )
 _PAID = "SELECT point_id, generation, number, amount_ncur FROM topups"
 _MOVED = "SELECT old_point, generation, number, amount_ncur FROM moved_topups"
+_BOOKS = "SELECT version, book FROM tariffs"
+_GIVEN = "SELECT point_id, from_s, version FROM assignments"
 _BY_HOST = {posting.REASON_TERMS, *(ADJUSTMENTS[name][0] for name in BY_HOST)}
 
 
@@ -120,6 +122,7 @@ def wrong(database: Database, journal: Journal) -> Wrong:
     yield from _unclaimed(books)
     yield from _made(books)
     yield from _paid(database, books)
+    yield from _given(database)
 
 
 def _orders(store: Connection) -> Iterator[tuple[tuple[str, int], _Order]]:
@@ -290,3 +293,23 @@ def _paid(database: Database, books: _Books) -> Wrong:
     for key in paid:
         if key not in ordered:
             yield TOPUP, books.name(key[0]), f"payment {key[2]} was never ordered"
+
+
+def _given(database: Database) -> Wrong:
+    """Each book that a point was sent is the one that it is charged by since then; the first one,
+    from the beginning."""
+    store = database.connection
+    # An order is a list of one book.
+    versions = {
+        b"\x81" + bytes(book): version for version, book in store.execute(_BOOKS).fetchall()
+    }
+    given = {tuple(row[:2]): row[2] for row in store.execute(_GIVEN).fetchall()}
+    sent: dict[tuple[int, int], tuple[str, int]] = {}
+    for row in database.stream(_ORDERS, (codes.TARIFF,)):
+        module, target, command_id, point_id, wire, issued_s = row[:6]
+        version = versions.get(bytes(wire))
+        if point_id is not None and version is not None:  # another book: see issued.py
+            sent[point_id, issued_s] = f"{module}/{target} command {command_id}", version
+    for (point_id, issued_s), (where, version) in sent.items():
+        if version not in (given.get((point_id, issued_s)), given.get((point_id, 0))):
+            yield TARIFF, where, "is of another version or time than its point was given"

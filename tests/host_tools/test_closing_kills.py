@@ -41,7 +41,7 @@ def fleet(desk: Desk) -> int:
     for sender in senders:
         with desk.store.transaction():
             for point in desk.store.fleet.points(sender.module):
-                desk.store.fleet.assign(point.id, version, 0)
+                desk.store.fleet.assign(point.id, version, 1)
         for number in (0, 1):
             made = PointLedger(sender.module, number, book)
             made.open(JANUARY_S)

@@ -9,7 +9,7 @@ import pytest
 from host_tools.store import database
 from protocol import cbor, codes
 from tests.host_tools.desk import BOOK, Desk
-from tests.host_tools.ordering.orderly import Orderly
+from tests.host_tools.ordering.orderly import BY, Orderly
 from tests.host_tools.test_backup import damage
 from tests.host_tools.test_closing import MONTH, Home
 from tests.host_tools.test_closing_restored import OWED_NCUR, WHO, closed_and_lost
@@ -139,6 +139,22 @@ DAMAGE = {
     "the book of a tariff, damaged": (
         "UPDATE tariffs SET book = x'80' WHERE version = 502", "tariff", "its version and",
     ),
+    "the version of a point": (
+        "UPDATE assignments SET version = 502 WHERE point_id = 2 AND from_s = 0", "tariff",
+        "is of another version or time than its point was given",
+    ),
+    "since when a point has a version": (
+        "UPDATE assignments SET from_s = from_s + 1 WHERE point_id = 2 AND from_s = 0", "tariff",
+        "is of another version or time than its point was given",
+    ),
+    "the version of a point lost": (
+        "DELETE FROM assignments WHERE point_id = 2 AND from_s = 0", "tariff",
+        "is of another version or time than its point was given",
+    ),
+    "since when a point has a newer version": (
+        "UPDATE assignments SET from_s = from_s + 1 WHERE from_s > 1", "tariff",
+        "is of another version or time than its point was given",
+    ),
     "the book of a command": (
         f"UPDATE commands SET args = x'8180' WHERE action = {TARIFF} AND id = 1", "tariff",
         "a command has another book",
@@ -153,6 +169,7 @@ def home(desk: Desk, capsys: pytest.CaptureFixture[str]) -> Home:
     assert home.orderly.run("topup", "m1", 0, "50", "--reference", "cash-1")[0] == 0
     home.bill("issue", "m1", 0, *MONTH)
     home.orderly.order("adjust", "m1", 0, "2.50", "--class", "refund", "--reference", "a")
+    assert home.orderly.run("tariff", "assign", 502, "m1/1", *BY)[0] == 0
     assert found(home.orderly) == []
     return home
 
@@ -220,13 +237,14 @@ def dearer(wire: bytes) -> bytes:
 
 @pytest.mark.parametrize("version", [BOOK.version, 502])
 def test_another_price_of_a_stored_book_is_found(home: Home, version: int) -> None:
-    """The first was sent to modules and has no file; the second has one and was never sent."""
+    """Both were sent to modules; the second has a file, too."""
     store = home.desk.store._connection
     asked = store.execute("SELECT book FROM tariffs WHERE version = ?", (version,)).fetchone()
     wire = dearer(bytes(asked[0]))
     home.desk.damage(f"UPDATE tariffs SET book = x'{wire.hex()}' WHERE version = {version}")
-    what = "a command has another book" if version != 502 else "its book is not that of its file"
-    assert found(home.orderly) == [("tariff", f"version {version}", what)]
+    told = ["its book is not that of its file"] if version == 502 else []
+    told.append("a command has another book")
+    assert found(home.orderly) == [("tariff", f"version {version}", what) for what in told]
 
 
 @pytest.fixture
