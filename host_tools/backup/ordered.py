@@ -171,8 +171,9 @@ def _unlike_order(books: _Books, point_id: int, command_id: int, rows: list[Host
     amount_ncur = sum(each.amount_ncur for each in rows)
     if order is None:  # given out by a store that was lost: known by what it did at the module
         made_ncur = books.journal.adjusted[point_id, command_id, posting.REASON_TERMS]
-        forgotten = made_ncur == amount_ncur or point_id in books.journal.broken
-        return "" if forgotten else "there is no order of its entries"
+        known = (books.names.get(point_id, ("", 0))[0], command_id) in books.orders
+        same = made_ncur == amount_ncur or point_id in books.journal.broken
+        return "" if same and not known else "there is no order of its entries"
     if order.args != (posting.REASON_TERMS, amount_ncur):
         return "its entries do not come to what it orders"
     one = rows[0]

@@ -14,6 +14,7 @@ from tests.host_tools.test_backup import damage
 from tests.host_tools.test_closing import MONTH, Home
 from tests.host_tools.test_closing_restored import OWED_NCUR, WHO, closed_and_lost
 from tests.host_tools.validation.judged import DAY, Judged
+from tests.postgres import POSTGRESQL, SQLITE
 
 ADJUST, TOPUP, TARIFF = codes.ADJUST, codes.TOPUP, codes.TARIFF
 
@@ -178,12 +179,21 @@ def test_what_was_changed_alone_is_found(home: Home, tmp_path: Path) -> None:
     assert missed(home.orderly, tmp_path, DAMAGE) == {}
 
 
+@pytest.mark.parametrize("desk", [SQLITE, POSTGRESQL], indirect=True)
 def test_an_adjustment_that_a_module_has_made_is_held_against_its_order(home: Home) -> None:
     for order in home.adjustments():
         home.obey(order)
     assert found(home.orderly) == []
     home.desk.damage(f"UPDATE commands SET target = 1 WHERE action = {ADJUST} AND id = 4")
     assert ("adjustment", "m1/0 entry 33", "is not what command 4 orders") in found(home.orderly)
+    home.desk.damage(
+        "UPDATE bills SET to_s = to_s + 1",
+        "UPDATE host_entries SET from_s = from_s + 1",
+        "UPDATE assignments SET from_s = 2 WHERE point_id = 2 AND from_s = 0",
+        "UPDATE tariffs SET currency = 'INR' WHERE version = 502",
+    )
+    kinds = {kind for kind, _, _ in found(home.orderly)}
+    assert kinds == {"adjustment", BILL, ENTRY, "tariff"}
 
 
 def test_terms_that_a_lost_store_has_ordered_are_held_against_what_they_did(
@@ -294,6 +304,7 @@ def test_a_changed_adjustment_of_corrected_readings_is_found(
     assert missed(judged.orderly, tmp_path, cases) == {}
 
 
+@pytest.mark.parametrize("desk", [SQLITE, POSTGRESQL], indirect=True)
 def test_a_finding_is_told_in_both_languages(judged: Judged) -> None:
     judged.desk.damage("UPDATE vee_adjustments SET amount_ncur = 1 WHERE number = 2")
     _, out, _ = judged.orderly.run("verify")
