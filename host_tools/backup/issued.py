@@ -20,13 +20,14 @@ _ALL = (
     "SELECT 'bill', b.number, b.series, b.year, b.place, b.content, b.digest,"
     " p.module, p.point, b.from_s, b.to_s, b.issued_s, b.corrects"
     " FROM bills b LEFT JOIN points p ON p.id = b.point_id UNION ALL"
-    " SELECT 'receipt', number, series, year, place, content, digest,"
-    " reference, NULL, NULL, NULL, issued_s, NULL FROM receipts"
+    " SELECT 'receipt', r.number, r.series, r.year, r.place, r.content, r.digest,"
+    " r.reference, t.amount_ncur, t.paid_s, NULL, r.issued_s, NULL"
+    " FROM receipts r LEFT JOIN topups t ON t.reference = r.reference"
 )
 # What the columns beside a content are called in it.
 _BESIDE = {
     "bill": ("module", "point", "from_s", "to_s", "issued_s", "corrects"),
-    "receipt": ("reference", None, None, None, "paid_s", None),
+    "receipt": ("reference", "amount_ncur", "paid_s", None, "paid_s", None),
 }
 _ENTRIES = (
     "SELECT number, point_id, class, rule, amount_ncur, to_s, posted_s FROM host_entries"

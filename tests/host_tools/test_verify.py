@@ -134,6 +134,9 @@ DAMAGE = {
     "when a receipt was given": (
         "UPDATE receipts SET issued_s = issued_s + 1", BILL, "another point, period or time",
     ),
+    "when a payment was made": (
+        "UPDATE topups SET paid_s = paid_s + 1", BILL, "another point, period or time",
+    ),
     "the currency of a tariff": (
         "UPDATE tariffs SET currency = 'INR' WHERE version = 502", "tariff", "its version and",
     ),
