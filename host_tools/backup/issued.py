@@ -41,6 +41,16 @@ _TARIFFS = (
     "SELECT t.version, t.currency, t.book, d.text, d.digest FROM tariffs t"
     " LEFT JOIN tariff_documents d ON d.version = t.version ORDER BY t.version"
 )
+# Of entries of the host, what their tariff cannot be applied without.
+_UNFILED = (
+    "SELECT DISTINCT version FROM host_entries h WHERE class = 'terms' AND NOT EXISTS"
+    " (SELECT 1 FROM tariff_documents d WHERE d.version = h.version) ORDER BY version"
+)
+_UNCONTRACTED = (
+    "SELECT h.number FROM host_entries h WHERE class = 'terms'"
+    " AND substr(h.rule, 1, 7) = 'per_kw_' AND NOT EXISTS (SELECT 1 FROM contracts c"
+    " WHERE c.point_id = h.point_id AND c.from_s <= h.from_s) ORDER BY h.number"
+)
 # Which accounts the parts of lost records go to, by rule.
 _BY_RULE = {
     posting.CHARGES: (posting.ENERGY,),
@@ -54,6 +64,10 @@ def wrong(store: Connection) -> Iterator[tuple[str, str, str]]:
     yield from _numbered(store)
     yield from _tariffs(store)
     yield from _posted(store)
+    for (version,) in store.execute(_UNFILED).fetchall():
+        yield TARIFF, f"version {version}", "its file is not there, by which terms were entered"
+    for (number,) in store.execute(_UNCONTRACTED).fetchall():
+        yield ENTRY, f"{number}", "the contracted power that it is for is not there"
 
 
 def _posted(store: Connection) -> Iterator[tuple[str, str, str]]:

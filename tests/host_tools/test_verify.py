@@ -11,7 +11,7 @@ from protocol import cbor, codes
 from tests.host_tools.desk import BOOK, Desk
 from tests.host_tools.ordering.orderly import BY, Orderly
 from tests.host_tools.test_backup import damage
-from tests.host_tools.test_closing import MONTH, Home
+from tests.host_tools.test_closing import MONTH, TERMS, Home
 from tests.host_tools.test_closing_restored import OWED_NCUR, WHO, closed_and_lost
 from tests.host_tools.validation.judged import DAY, Judged
 from tests.postgres import POSTGRESQL, SQLITE
@@ -137,6 +137,9 @@ DAMAGE = {
     "when a payment was made": (
         "UPDATE topups SET paid_s = paid_s + 1", BILL, "another point, period or time",
     ),
+    "the file of a tariff lost": (
+        "DELETE FROM tariff_documents WHERE version = 502", "tariff", "its file is not there",
+    ),
     "the currency of a tariff": (
         "UPDATE tariffs SET currency = 'INR' WHERE version = 502", "tariff", "its version and",
     ),
@@ -197,6 +200,20 @@ def test_an_adjustment_that_a_module_has_made_is_held_against_its_order(home: Ho
     )
     kinds = {kind for kind, _, _ in found(home.orderly)}
     assert kinds == {"adjustment", BILL, ENTRY, "tariff"}
+
+
+def test_the_contracted_power_of_an_entry_is_missed(
+    desk: Desk, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    text = TERMS.replace('percent = "16"\non = ["energy", "wheeling"]', 'per_kw_month = "3"')
+    home = Home(desk, capsys, 310_000, text=text)
+    noted = ("tariff", "contract", "m1/0", "4.6", "--from", "2026-01-01")
+    assert home.orderly.run(*noted, *BY)[0] == 0
+    home.bill("close", "m1", 0, *MONTH)
+    assert found(home.orderly) == []
+    lost = ("DELETE FROM contracts", ENTRY, "contracted power that it is for is not there")
+    later = ("UPDATE contracts SET from_s = from_s + 1", *lost[1:])
+    assert missed(home.orderly, tmp_path, {"lost": lost, "later": later}) == {}
 
 
 def test_terms_that_a_lost_store_has_ordered_are_held_against_what_they_did(
