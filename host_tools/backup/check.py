@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from host_tools import Refused
-from host_tools.backup import imported, issued
+from host_tools.backup import imported, issued, ordered
+from host_tools.backup.ordered import Journal
 from host_tools.settlement import adoption, posting
 from host_tools.settlement.common import decimal
 from host_tools.store import care
@@ -33,12 +34,13 @@ KINDS = {
     "sums": "合计不符",
     "account": "科目不存在",
     "currency": "借贷不平",
-    "top-up": "充值不符",
+    ordered.TOPUP: "充值不符",
     "lease": "租约异常",
     "day": "已关账日被改动",
     issued.BILL: "单据不符",
     issued.TARIFF: "电价文件不符",
     issued.ENTRY: "主站账目不符",
+    ordered.ADJUSTMENT: "调账不符",
     imported.HISTORY: "历史读数不符",
 }
 
@@ -112,13 +114,18 @@ def check(database: Database) -> Checked:
             _pages(store, checked)
         points = dict(_points(store))
         checked.points = len(points)
-        totals = _chains(database, points, checked)
+        journal = Journal()
+        totals = _chains(database, points, journal, checked)
         _ends(points, checked)
         _postings(database, points, totals, checked)
         _topups(store, points, checked)
         _leases(store, checked)
         _days(database, checked)
-        for kind, where, what in (*issued.wrong(store), *imported.wrong(database)):
+        for kind, where, what in (
+            *issued.wrong(store),
+            *ordered.wrong(database, journal),
+            *imported.wrong(database),
+        ):
             checked.add(kind, where, what)
     except sqlite3.DatabaseError as error:
         if not checked.found:
@@ -146,11 +153,13 @@ def _points(store: Connection) -> Iterator[tuple[int, _Point]]:
 
 
 def _chains(
-    database: Database, points: dict[int, _Point], checked: Checked
+    database: Database, points: dict[int, _Point], journal: Journal, checked: Checked
 ) -> Counter[tuple[str, int]]:
     """Folds all entries; {(currency, account code): debits less credits} of their legs."""
     totals: Counter[tuple[str, int]] = Counter()
-    customer, in_flight = posting.CODES[posting.CUSTOMER], posting.CODES[posting.IN_FLIGHT]
+    customer, in_flight, adjustments = (
+        posting.CODES[name] for name in (posting.CUSTOMER, posting.IN_FLIGHT, posting.ADJUSTMENTS)
+    )
     rows = database.connection.execute("SELECT point_id, seq, payload FROM adoptions").fetchall()
     adopted = {(point_id, seq): bytes(payload) for point_id, seq, payload in rows}
     for row in database.stream(_ENTRIES):
@@ -167,14 +176,20 @@ def _chains(
             continue
         where = f"{point.name} entry {entry.seq}"
         payload = adopted.get((point_id, entry.seq))
+        before_s = point.state.time_s
         why = _unlike(point, before_id, entry, (charged_ncur, topups_ncur, head), payload)
         if why:
             point.broken = True
+            journal.broken.add(point_id)
             checked.add("chain", where, why)
             continue
         point.at_id = row_id
         if payload is not None:
             point.adopted.add(entry.seq)
+            journal.adopted[point_id].append((before_s, entry.time_s, entry.version))
+            journal.adopted_ncur[point_id] += entry.amount_ncur
+        if entry.kind == ledger.ADJUSTMENT:
+            journal.take(point_id, entry, contra == adjustments)
         if entry.kind == ledger.TOPUP and contra == in_flight:
             point.arrived[entry.seq] = entry
     return totals

@@ -62,7 +62,7 @@ class Home:
         with desk.store.transaction():
             version = stored.add(desk.store, path, JANUARY_S).version
             point = desk.store.fleet.point_known("m1", 0)
-            desk.store.fleet.assign(point.id, version, 0)
+            desk.store.fleet.assign(point.id, version, 1)
         self.ledger = PointLedger("m1", 0, tariffs.read_book(path))
         self._sent = 0
         self.ledger.open(opened_s)

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from random import Random
 
-from host_tools.backup import issued
+from host_tools.backup import check
 from host_tools.settlement.transport import Delivery
 from host_tools.store import bills, host_entries
 from host_tools.tariffs import stored
@@ -41,7 +41,7 @@ def fleet(desk: Desk) -> int:
     for sender in senders:
         with desk.store.transaction():
             for point in desk.store.fleet.points(sender.module):
-                desk.store.fleet.assign(point.id, version, 0)
+                desk.store.fleet.assign(point.id, version, 1)
         for number in (0, 1):
             made = PointLedger(sender.module, number, book)
             made.open(JANUARY_S)
@@ -101,4 +101,4 @@ def test_closings_and_issues_that_are_killed_enter_and_number_everything_once(
         assert {each.command_id for each in entered} == {order.id}
     places = [each.number for each in bills.of(store).bills()]
     assert places == [f"GP-2026-{number:06d}" for number in range(1, count + 1)]
-    assert list(issued.wrong(store._connection)) == []
+    assert check.check(store._database).findings == []

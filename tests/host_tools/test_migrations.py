@@ -10,7 +10,7 @@ from host_tools.store import database
 from host_tools.store.database import Store
 from host_tools.store.records import ClosedDay
 from host_tools.store.sql import Connection, migrating
-from protocol import cbor, ledger, tariff_book
+from protocol import cbor, codes, ledger, tariff_book
 from protocol.ledger import Entry, State
 from tests.host_tools.desk import BOOK, NOW_S
 from tests.host_tools.genuine import PointLedger
@@ -62,8 +62,8 @@ def fill(to: Connection, ledgers: list[PointLedger], said_head: bytes) -> None:
             _entered(to, number, before, entry, after)
     to.execute(
         "INSERT INTO commands (module, id, target, action, args, issued_s, expires_s, state)"
-        " VALUES ('m1', 1, 0, 1, ?, 0, 1, 'done')",
-        (b"\x80",),
+        " VALUES ('m1', 1, 0, ?, ?, 0, 1, 'done')",
+        (codes.STATE, b"\x80"),
     )
     for number in range(3):
         row = ("host", NOW_S, NOW_S, "t", "m1", 1, "", bytes((number,)) * 16, b"", 9, number + 1)
