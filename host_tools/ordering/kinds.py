@@ -136,7 +136,9 @@ def _tariff(asking: Asking) -> Wanted:
         raise Refused(
             f"{point.module}/{point.point}: is charged by version {book.version} already"
         )
-    stored.add(store, arguments.file, asking.now_s)
+    added = stored.add(store, arguments.file, asking.now_s)
+    # Of the store, which may have made it by older data of time zones; the host charges by that.
+    book = stored.given(store, str(added.version), asking.now_s)
     store.fleet.assign(point.id, book.version, asking.now_s)
     wanted = Wanted(
         point.module,

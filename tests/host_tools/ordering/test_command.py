@@ -6,6 +6,7 @@ from firmware.point import COMMAND_WINDOW
 from host_tools import Refused
 from host_tools.ordering import kinds
 from host_tools.settlement import commands
+from host_tools.tariffs import stored
 from protocol import codes
 from protocol.units import MODULE_TARGET, NCUR_PER_CUR
 from tests.host_tools.desk import BOOK
@@ -223,6 +224,18 @@ def test_every_answer_is_told_in_words(orderly, status, state, answer):
     orderly.answer(told["id"], status)
     row = orderly.listed()[-1]
     assert (row["state"], row["answer"]) == (state, answer)
+
+
+def test_a_tariff_that_is_stored_goes_out_as_it_is_charged_by(orderly, monkeypatch):
+    """Newer data of time zones may make another book of the same file."""
+    with orderly.desk.store.transaction():
+        version = stored.add(orderly.desk.store, NEWER, orderly.desk.clock.s).version
+    kept = orderly.desk.store.fleet.book(version)
+    moved = [(from_s + 3600, rates) for from_s, rates in kept.rates]
+    monkeypatch.setattr(kinds.tariffs, "read_book", lambda path: kept._replace(rates=moved))
+    orderly.order("tariff", "m1", 0, NEWER)
+    (sent,) = orderly.sent()
+    assert sent.args == commands.tariff_args(kept)
 
 
 def test_a_tariff_is_assigned_and_ordered_and_never_goes_back(orderly):
