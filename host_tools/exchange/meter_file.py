@@ -30,7 +30,6 @@
 An error is one line: file, key, remedy.
 """
 
-from codecs import BOM_UTF8
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from pathlib import Path
@@ -138,15 +137,7 @@ class _Keys:
 
 def read_meter(path: Path) -> MeterFile:
     """The metering point of a file. Refused with file, key and remedy."""
-    document = read_toml(path)
-    with path.open("rb") as file:
-        marked = file.read(len(BOM_UTF8)) == BOM_UTF8
-    if marked:  # the text is kept as it is, and is no TOML with that mark
-        raise Refused(
-            f"{path}: begins with a byte order mark; save it as UTF-8 without one"
-            " 请另存为不带 BOM 的 UTF-8"
-        )
-    return meter_of(document, str(path))
+    return meter_of(read_toml(path), str(path))
 
 
 def meter_of(document: dict[str, object], where: str) -> MeterFile:

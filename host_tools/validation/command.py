@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 
 from host_tools import Refused
+from host_tools.config import toml_text
 from host_tools.exchange.meter_file import read_meter
 from host_tools.settlement.common import add_store_arguments, settings_of
 from host_tools.settlement.topup import point_of
@@ -98,7 +99,7 @@ def _keep(store: Store, arguments: argparse.Namespace, now_s: int) -> None:
     who = arguments.by or ""
     person(who, "meter file")
     read_meter(arguments.meter)  # refused in one line before anything is kept
-    text = arguments.meter.read_text(encoding="utf-8")
+    text = toml_text(arguments.meter)
     with store.transaction():
         keep_meter(store, point_of(store, arguments.module, arguments.point), text, who, now_s)
 

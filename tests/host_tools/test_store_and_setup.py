@@ -331,8 +331,3 @@ def test_the_mark_that_notepad_puts_before_a_file_is_no_error(
     database.open_store(tmp_path / "d").close()
     for words in (["tariff", "add", str(tariff)], ["tariff", "add", TARIFF], ["tariff", "list"]):
         assert cli.main([*words, *data]) == 0  # the very same text
-    meter = tmp_path / "m.toml"
-    meter.write_text('usage_point = "A"\n', encoding="utf-8-sig")
-    capsys.readouterr()
-    assert cli.main(["readings", "check", "none.csv", "--meter", str(meter)]) == 2
-    assert "m.toml: begins with a byte order mark" in capsys.readouterr().err

@@ -28,7 +28,8 @@ def test_a_meter_file_says_what_the_connection_can_carry(judged: Judged) -> None
     judged.shown("validate", "m1", 0, "--meter", path, "--by", "Li Na")
     judged.meter(DAY, leaping)
     assert judged.shown("validate")["reviews"] == 0
-    path.write_text(METER.replace("100_000", "20_000"), encoding="utf-8")
+    # As Notepad writes it, with a mark before the text.
+    path.write_text(METER.replace("100_000", "20_000"), encoding="utf-8-sig")
     judged.shown("validate", "m1", 0, "--meter", path, "--by", "Li Na")
     judged.meter(1)
     assert judged.shown("validate")["reviews"] > 0
