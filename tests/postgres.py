@@ -18,7 +18,7 @@ import psycopg
 from host_tools.broker import HOST, free_port
 from host_tools.config import StoreAddress
 from host_tools.store.database import open_store
-from tests.host_tools.genuine import by_deadline
+from tests.host_tools.genuine import HANG_S, by_deadline
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 NOBODY = 65534
@@ -115,7 +115,7 @@ class Server:
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(how)
-            process.wait(30)
+            process.wait(HANG_S)
 
     def url(self, database: str) -> str:
         return f"postgresql://gridpurse@{HOST}:{self.port}/{database}"

@@ -6,6 +6,7 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
+CONFTEST = Path(__file__).with_name("conftest.py").read_text()
 BOTH = "# runs on: cpython micropython\n"
 ONLY = "# runs on: micropython\n"
 
@@ -13,8 +14,7 @@ ONLY = "# runs on: micropython\n"
 @pytest.fixture
 def scratch(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # hypothesis takes a second a run
-    conftest = Path(__file__).with_name("conftest.py").read_text()
-    pytester.makeconftest(conftest.replace("TIMEOUT_S = 300", "TIMEOUT_S = 1"))
+    pytester.makeconftest(CONFTEST)
     return pytester
 
 
@@ -61,6 +61,7 @@ def test_a_dead_child_blames_the_test_that_killed_it(scratch: pytest.Pytester) -
 
 
 def test_a_hanging_child_is_ended(scratch: pytest.Pytester) -> None:
+    scratch.makeconftest(CONFTEST.replace("TIMEOUT_S = 300", "TIMEOUT_S = 1"))
     scratch.makepyfile(test_a=ONLY + "def test_one():\n    while True: pass\n")
     result = scratch.runpytest()
     result.assert_outcomes(failed=1)

@@ -1,6 +1,7 @@
 """The meter reader as a MicroPython process on a real tty, for test_meter_serial.py.
 
-Reads one JSON line {tty, baud, jobs: [[compiled map as pairs, unit]]}, prints a JSON line a job.
+Reads a JSON line {tty, baud}, then one a job: [compiled map as pairs, unit, whether it is there];
+answers each with a JSON line: [total or None, values or reason].
 """
 
 import asyncio
@@ -51,7 +52,9 @@ def ticks_ms():
 
 async def main(order):
     bus = Bus(Rs485(order["tty"]), order["baud"])
-    for pairs, unit in order["jobs"]:
+    while line := sys.stdin.readline():
+        pairs, unit, there = json.loads(line)
+        bus._baud = 1 if there else order["baud"]  # time for an answer of a stalled process
         meter = Meter(Registers(dict(pairs)), unit, bus, ticks_ms)
         try:
             reading = await meter.read(ALL)

@@ -1,7 +1,7 @@
 """The meter reader over TCP as a MicroPython process, for test_modbus_tcp_gateway.py.
 
-Reads one JSON line {port, jobs: [[compiled map as pairs, unit, wait_ms]]}; prints one a job:
-[total or None, values or reason, connections so far, milliseconds taken].
+Reads a JSON line {port}, then one a job: [compiled map as pairs, unit, wait_ms, reply_ms_max];
+answers each with [total or None, values or reason, connections so far, milliseconds taken].
 """
 
 import asyncio
@@ -15,8 +15,6 @@ from firmware.meters.modbus_tcp import TcpBus
 from firmware.meters.reader import Meter, Registers
 from firmware.meters.readings import ALL
 from protocol.units import Unavailable
-
-REPLY_MS = 300
 
 
 class Clock:
@@ -35,8 +33,9 @@ class Link:
 
 async def main(order):
     clock, meters = Clock(), {}
-    bus = TcpBus(Link(), "127.0.0.1", order["port"], clock.ticks_ms, REPLY_MS)
-    for pairs, unit, wait_ms in order["jobs"]:
+    bus = TcpBus(Link(), "127.0.0.1", order["port"], clock.ticks_ms)
+    while line := sys.stdin.readline():
+        pairs, unit, wait_ms, bus._reply_ms_max = json.loads(line)
         clock.ahead_ms += wait_ms
         if unit not in meters:
             meters[unit] = Meter(Registers(dict(pairs)), unit, bus, clock.ticks_ms)

@@ -1,7 +1,7 @@
 """The MQTT client as a process of its own, on either interpreter, for test_mqtt_client.py.
 
 Options come as one JSON line (MicroPython's argv ends at 255 bytes), events leave as JSON lines.
-What arrives is printed; messages starting with `say ` tell what to publish.
+What arrives is printed; messages starting with `say ` tell what to publish, `leave` ends it.
 """
 
 import asyncio
@@ -15,6 +15,8 @@ sys.path.insert(0, sys.argv[1])
 from firmware.mqtt import Client, options
 from firmware.waits import sleep_ms, wait_for_ms
 from protocol.units import Malformed, Unavailable
+
+HANG_S = 300  # as in tests/host_tools/genuine.py, which only CPython can import
 
 
 def ticks_ms():
@@ -115,7 +117,7 @@ async def say(client, orders):
 async def say_one(client, text):
     qos = int(text[0])
     try:
-        done = await client.publish("up/dev1", text[2:].encode(), qos, 4000)
+        done = await client.publish("up/dev1", text[2:].encode(), qos, 1000 * HANG_S)
         tell("said", text=text[2:], done=done)
     except Unavailable:
         tell("unavailable", text=text[2:])
@@ -137,6 +139,7 @@ async def watch(client):
 
 async def main(o):
     orders = []
+    leaving = asyncio.Event()
 
     async def later(topic, text):
         await sleep_ms(20)
@@ -152,11 +155,12 @@ async def main(o):
             return later(topic, text)
         if text.startswith("say "):
             orders.append(text[4:])
+        elif text == "leave":
+            leaving.set()
         else:
             tell("message", topic=topic, text=text)
         return None
 
-    seconds = o.pop("seconds", 60)
     orders.extend(o.pop("say", []))
     o["subscriptions"] = [tuple(pair) for pair in o.get("subscriptions", [])]
     if "password" in o:
@@ -173,15 +177,17 @@ async def main(o):
     while not client.connected and orders:
         await sleep_ms(5)
     saying = asyncio.create_task(say(client, orders))
-    for _ in range(seconds * 20):
+    for _ in range(HANG_S * 20):
         if running.done():
             await running  # a bug: its traceback is the message
+        if leaving.is_set():
+            break
         await sleep_ms(50)
     saying.cancel()
     watching.cancel()
     running.cancel()
     try:
-        await wait_for_ms(running, 1000)
+        await wait_for_ms(running, 1000 * HANG_S)
     except asyncio.CancelledError:
         tell("ended")
 

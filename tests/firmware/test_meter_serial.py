@@ -22,8 +22,8 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 from firmware.meters.reader import SILENT
 from host_tools.maps import compile_map, load_all, to_slave
 from protocol.quantity_names import quantity_numbers
+from tests.host_tools.genuine import HANG_S, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 MICROPYTHON = os.environ.get("MICROPYTHON") or str(Path(sys.executable).parent / "micropython")
 MAPS = load_all()
 NUMBERS = quantity_numbers()
@@ -64,12 +64,14 @@ class NullModem:
             os.close(descriptor)
 
 
-def silence_missing_units(context):
-    """pymodbus answers for units it does not have; a bus does not."""
+def silence_missing_units(context, missed=None):
+    """pymodbus answers for units it does not have; a bus does not. Then `missed` is set."""
     original = context.async_getValues
 
     async def known_only(unit, *arguments):
         if unit not in context.devices:
+            if missed:
+                missed.set()
             raise NoSuchIdException(str(unit))
         return await original(unit, *arguments)
 
@@ -88,7 +90,7 @@ def device(unit, meter_map, values):
 
 
 @contextlib.contextmanager
-def slaves(path, devices):
+def slaves(path, devices, missed=None):
     """A pymodbus RTU server in its own thread."""
     started, box = threading.Event(), {}
 
@@ -100,7 +102,7 @@ def slaves(path, devices):
             baudrate=BAUD,
             ignore_missing_devices=True,
         )
-        silence_missing_units(server.context)
+        silence_missing_units(server.context, missed)
         await server.serve_forever(background=True)
         box["loop"], box["done"] = asyncio.get_running_loop(), asyncio.Event()
         started.set()
@@ -109,10 +111,12 @@ def slaves(path, devices):
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
-    assert started.wait(10)
-    yield
-    box["loop"].call_soon_threadsafe(box["done"].set)
-    thread.join()
+    assert started.wait(HANG_S)
+    try:
+        yield
+    finally:
+        box["loop"].call_soon_threadsafe(box["done"].set)
+        thread.join()
 
 
 @pytest.fixture
@@ -122,20 +126,40 @@ def modem():
     modem.close()
 
 
-def read_on_micropython(path, jobs):
-    """One JSON answer a job from the child."""
-    script = str(ROOT / "tests" / "firmware" / "meter_child.py")
-    pairs = [[list(compiled.items()), unit] for compiled, unit in jobs]
-    done = subprocess.run(
-        [MICROPYTHON, "-X", "heapsize=192k", script, str(ROOT)],
-        input=json.dumps({"tty": path, "baud": BAUD, "jobs": pairs}) + "\n",
-        capture_output=True,
+def answers_of(script, order, jobs):
+    """Yields what a MicroPython child answers to each job, which it is told when the answer to the
+    last one has been taken."""
+    child = subprocess.Popen(
+        [MICROPYTHON, "-X", "heapsize=192k", str(ROOT / "tests" / "firmware" / script), str(ROOT)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=60,
-        check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return [json.loads(line) for line in done.stdout.split("\n") if line]
+    hung = threading.Timer(HANG_S, child.kill)
+    hung.daemon = True
+    hung.start()
+    try:
+        child.stdin.write(json.dumps(order) + "\n")
+        for job in jobs:
+            child.stdin.write(json.dumps(job) + "\n")
+            with contextlib.suppress(BrokenPipeError):  # its traceback says more
+                child.stdin.flush()
+            line = child.stdout.readline()
+            assert line.startswith("["), line + child.stdout.read()
+            yield json.loads(line)
+        rest, _ = child.communicate()
+        assert child.returncode == 0 and not rest, rest
+    finally:
+        hung.cancel()
+        child.kill()
+        child.communicate()
+
+
+def read_on_micropython(path, jobs):
+    """Answers to jobs (compiled map, unit, whether it is there)."""
+    lines = [[list(compiled.items()), unit, there] for compiled, unit, there in jobs]
+    return answers_of("meter_child.py", {"tty": path, "baud": BAUD}, lines)
 
 
 def plausible(meter_map):
@@ -155,9 +179,9 @@ def test_every_map_reads_back_the_integers_that_its_slave_serves(modem):
         device(unit, MAPS[name], {key: lambda v=v: v for key, v in values[unit - 1].items()})
         for unit, name in enumerate(names, 1)
     ]
-    jobs = [(compile_map(MAPS[name]), unit) for unit, name in enumerate(names, 1)]
+    jobs = [(compile_map(MAPS[name]), unit, True) for unit, name in enumerate(names, 1)]
     with slaves(modem.ends[0], devices):
-        answers = read_on_micropython(modem.ends[1], jobs)
+        answers = list(read_on_micropython(modem.ends[1], jobs))
     for (register_wh, pairs), expected in zip(answers, values, strict=True):
         assert register_wh == expected["import_wh"]
         got = dict(pairs)
@@ -167,8 +191,11 @@ def test_every_map_reads_back_the_integers_that_its_slave_serves(modem):
 def test_an_absent_unit_is_silent_and_the_next_meter_answers(modem):
     sdm120 = MAPS["sdm120"]
     present = device(1, sdm120, {"import_wh": lambda: 8192001})
-    jobs = [(compile_map(sdm120), NOBODY), (compile_map(sdm120), 1)]
-    with slaves(modem.ends[0], [present]):
+    jobs = [(compile_map(sdm120), NOBODY, False), (compile_map(sdm120), 1, True)]
+    missed = threading.Event()
+    with slaves(modem.ends[0], [present], missed):
         answers = read_on_micropython(modem.ends[1], jobs)
-    assert answers[0] == [None, SILENT]
-    assert answers[1][0] == 8192001
+        assert next(answers) == [None, SILENT]
+        assert missed.wait(HANG_S)  # pymodbus takes two requests at once for one
+        (answer,) = answers
+    assert answer[0] == 8192001

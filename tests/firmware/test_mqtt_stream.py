@@ -54,8 +54,8 @@ class Peer:
             await sleep_ms(5)
 
 
-def stream_on(peer):
-    o = options((("h", 1),), "c", reply_ms_max=60, packet_bytes_max=50)
+def stream_on(peer, write_ms_max=60000):
+    o = options((("h", 1),), "c", reply_ms_max=write_ms_max, packet_bytes_max=50)
     return Stream(peer, peer, o, lambda: 7, [0, 0])
 
 
@@ -69,7 +69,7 @@ def failure(coroutine):
 
 def test_a_peer_that_stops_reading_breaks_the_stream_in_time():
     peer = Peer(stalled=True)
-    stream = stream_on(peer)
+    stream = stream_on(peer, 60)
     assert failure(stream.send(b"abc")) == NO_LINK
     assert stream.broken
     assert failure(stream.send(b"def")) == NO_LINK
@@ -82,7 +82,8 @@ def test_a_cancelled_send_breaks_the_stream_because_half_a_packet_may_be_out():
 
     async def story():
         sending = asyncio.create_task(stream.send(b"abc"))
-        await sleep_ms(20)
+        while not peer.draining:
+            await sleep_ms(1)
         sending.cancel()
         try:
             await sending

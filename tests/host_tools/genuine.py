@@ -260,7 +260,7 @@ class Settle:
             return 0
         process.send_signal(number)
         try:
-            return process.wait(30)
+            return process.wait(HANG_S)
         finally:
             process.kill()
             process.wait()
@@ -273,7 +273,7 @@ class Settle:
             env=self.environ(),
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=HANG_S,
             check=False,
         )
 

@@ -12,7 +12,7 @@ from host_tools.tariffs import stored
 from protocol import codes, ledger, topics
 from protocol.units import SYNCHRONISED
 from tests.host_tools.desk import NOW_S, Desk, enrolled
-from tests.host_tools.genuine import ROOT, PointLedger
+from tests.host_tools.genuine import HANG_S, ROOT, PointLedger
 from tests.host_tools.test_closing import JANUARY_S, TERMS
 
 MODULES = 12
@@ -87,8 +87,8 @@ def test_closings_and_issues_that_are_killed_enter_and_number_everything_once(
         beside = subprocess.Popen(
             [sys.executable, *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        assert not killed(words, 60)
-        _, err = beside.communicate(timeout=60)
+        assert not killed(words, HANG_S)
+        _, err = beside.communicate(timeout=HANG_S)
         assert beside.returncode == 0, err
     store = desk.store
     for point in store.fleet.points():

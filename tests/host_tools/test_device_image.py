@@ -15,6 +15,7 @@ from host_tools import cli
 from host_tools.faults import Fault
 from host_tools.flashing import device_code, device_image, faults, partition_table
 from host_tools.simulator import image
+from tests.host_tools.genuine import HANG_S
 
 BOARDS = device_image.boards()
 MICROPYTHON = Path(sys.executable).parent / "micropython"
@@ -95,7 +96,7 @@ def test_littlefs_and_micropython_read_the_program_back(made):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=HANG_S,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     *lines, last = done.stdout.strip().split("\n")
@@ -156,6 +157,6 @@ def test_the_folded_program_keeps_every_pin_that_its_board_asks_for(made, tmp_pa
     path.write_bytes(device_image.module_files(board)[f"boards/{board}/pins.mpy"])
     script = f"import sys; sys.path[:] = [{str(tmp_path)!r}]; import pins; print(*dir(pins))"
     done = subprocess.run(
-        [MICROPYTHON, "-c", script], capture_output=True, text=True, check=True, timeout=60
+        [MICROPYTHON, "-c", script], capture_output=True, text=True, check=True, timeout=HANG_S
     )
     assert asked and asked <= set(done.stdout.split())

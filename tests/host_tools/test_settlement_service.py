@@ -16,7 +16,7 @@ from host_tools.broker import free_port
 from host_tools.store.database import FILE
 from protocol import codes, messages, topics
 from tests.host_tools.desk import NOW_S, Yard
-from tests.host_tools.genuine import ROOT, Radio, Settle, by_deadline, is_a
+from tests.host_tools.genuine import HANG_S, ROOT, Radio, Settle, by_deadline, is_a
 
 
 def settled(yard: Yard, seq: int) -> None:
@@ -251,6 +251,6 @@ def test_a_service_begins_in_its_own_empty_folder_and_says_so(
             lines.append(running.stderr.readline())
             assert lines[-1], lines
         running.terminate()
-        running.communicate(timeout=30)
+        running.communicate(timeout=HANG_S)
         assert running.returncode == 0
         assert any(f"{FILE}: a new, empty store" in line for line in lines) == told

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from host_tools.provisioning import console
+from tests.host_tools.genuine import HANG_S
 from tests.simulator.conftest import Bench
 
 IDLE = """
@@ -27,7 +28,7 @@ async def mpremote(module, *words: str) -> str:
         *command, *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
     try:
-        out, _ = await asyncio.wait_for(child.communicate(), 20)
+        out, _ = await asyncio.wait_for(child.communicate(), HANG_S)
     except TimeoutError:
         child.kill()
         raise

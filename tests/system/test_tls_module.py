@@ -19,8 +19,9 @@ from host_tools.simulator.wiring import BAUD, Place, module_settings, wired
 from protocol import cose, messages, topics
 from protocol.units import INVALID
 from tests.firmware.certificates import issue
-from tests.firmware.test_mqtt_client import WAIT_S, Host
+from tests.firmware.test_mqtt_client import Host
 from tests.firmware.test_mqtt_tls import Site, TimeServer
+from tests.host_tools.genuine import HANG_S
 from tests.system.commands import TARIFF
 
 LOCKSTEP, REAL = 0, 1
@@ -91,7 +92,7 @@ def test_a_module_without_a_time_greets_its_second_broker_and_opens_its_ledger(t
             assert hello.quality == INVALID  # that server's word opens no ledger
             before = module.idle.number if module.idle else 0
             settlement.say(messages.Time(hello.boot_id, hello.ticks_ms, virtual.now_ms()))
-            async with asyncio.timeout(WAIT_S):  # simulated time must not overtake the answer
+            async with asyncio.timeout(HANG_S):  # simulated time must not overtake the answer
                 while factor == LOCKSTEP and (not module.idle or module.idle.number == before):
                     await asyncio.sleep(0.005)
             batch = await heard_of(settlement, driver, messages.READINGS)

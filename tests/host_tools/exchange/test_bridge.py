@@ -16,9 +16,7 @@ from host_tools import cli
 from host_tools.broker import Broker, free_port
 from protocol.messages import Statement
 from tests.host_tools.desk import Desk
-from tests.host_tools.genuine import ROOT
-
-WAIT_S = 60
+from tests.host_tools.genuine import HANG_S, ROOT
 
 
 class Home:
@@ -45,13 +43,13 @@ class Home:
     def sees(self, topic: str, text: str) -> None:
         """Waits until a topic has a text in it."""
         with self._changed:
-            seen = self._changed.wait_for(lambda: text in self.found.get(topic, ""), WAIT_S)
+            seen = self._changed.wait_for(lambda: text in self.found.get(topic, ""), HANG_S)
         assert seen, f"{topic}: {self.found.get(topic)!r} has no {text!r}"
 
     def forgets(self, topic: str) -> None:
         """Waits until a topic that was there is empty."""
         with self._changed:
-            gone = self._changed.wait_for(lambda: self.found.get(topic) == "", WAIT_S)
+            gone = self._changed.wait_for(lambda: self.found.get(topic) == "", HANG_S)
         assert gone, f"{topic}: {self.found.get(topic)!r}"
 
     def close(self) -> None:
@@ -84,7 +82,7 @@ class Bridge:
 
     def end(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
-        self.process.communicate(timeout=WAIT_S)
+        self.process.communicate(timeout=HANG_S)
         return self.process.returncode
 
 

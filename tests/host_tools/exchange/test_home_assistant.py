@@ -14,11 +14,11 @@ from host_tools.broker import Broker, free_port
 from host_tools.exchange import home_assistant as bridge
 from host_tools.exchange.home_assistant import PointState
 from protocol.units import Malformed
+from tests.host_tools.genuine import HANG_S
 
 STATE = PointState(
     "gp-1", 0, "Flat 1 一号", "CNY", 1_234_567, -12_345_678_901, 1_800_000_000, True
 )
-WAIT_S = 20
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +49,8 @@ def retained(broker: Broker, count: int) -> dict[str, str]:
     client.connect(address.host, address.port)
     client.subscribe([("homeassistant/#", 1), ("gridpurse/#", 1)])
     client.loop_start()
-    assert ready.wait(WAIT_S)
-    enough.wait(WAIT_S if count else 1)
+    assert ready.wait(HANG_S)
+    enough.wait(HANG_S if count else 1)
     client.disconnect()
     client.loop_stop()
     return found

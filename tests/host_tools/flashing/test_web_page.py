@@ -12,6 +12,7 @@ import pytest
 from host_tools import cli
 from host_tools.flashing import plan, web_page
 from tests.bench import flash_proof
+from tests.host_tools.genuine import HANG_S
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
@@ -79,7 +80,7 @@ def shown(page, profile):
             ],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=HANG_S,
             check=True,
         )
         server.shutdown()

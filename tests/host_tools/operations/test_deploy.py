@@ -12,7 +12,7 @@ import pytest
 
 from host_tools import Refused, cli
 from host_tools.config import PREFIX, read_settings
-from tests.host_tools.genuine import ROOT
+from tests.host_tools.genuine import HANG_S, ROOT
 
 DEPLOY = ROOT / "host_tools" / "deploy"
 UNIT = DEPLOY / "gridpurse-settle@.service"
@@ -93,7 +93,7 @@ def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=HANG_S,
         )
         assert (asked.returncode == 0 and copy.name not in asked.stderr) == good, asked.stderr
     copy.write_text(text, encoding="utf-8")
@@ -108,7 +108,7 @@ def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=HANG_S,
     )
     assert rated.returncode == 0, rated.stdout[-300:] + rated.stderr
 

@@ -13,7 +13,7 @@ from host_tools.broker import free_port
 from host_tools.config import MQTT, NATS
 from host_tools.store.intake import PARKED_MAX
 from tests.host_tools.desk import Yard
-from tests.host_tools.genuine import by_deadline
+from tests.host_tools.genuine import HANG_S, by_deadline
 from tests.host_tools.operations.test_metrics_and_health import got, samples
 
 ROUND = 30  # messages
@@ -86,7 +86,7 @@ def test_sigterm_while_the_commit_waits_ends_after_it_with_its_acknowledgement(
     assert yard.seq() == 5
     lock.execute("ROLLBACK")
     lock.close()
-    assert process.wait(30) == 0
+    assert process.wait(HANG_S) == 0
     log = yard.settle.log.read_text()
     assert "stopped after the batch in hand" in log and "Traceback" not in log
     if yard.seq() < 10:  # it waited for its leases: the batch was not in hand, and comes again
