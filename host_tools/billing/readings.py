@@ -20,7 +20,7 @@ from host_tools.validation.series import (
     SUBSTITUTED,
     VERIFIED,
 )
-from host_tools.validation.versions import Versions, connection_of
+from host_tools.validation.versions import Versions
 from protocol import tariff
 
 # A reading that is not validated is worse than a good one, and known to be no worse than that.
@@ -36,7 +36,7 @@ def told(store: Store, point: Point, found: Statement) -> Statement:
     rows = [row for row in journal.rows_of(store, point.id, before) if _in(row, found)]
     seqs = (rows[0].seq, rows[-1].seq) if rows else (0, -1)
     standing = Versions(store).standing(point.id, *seqs)
-    upto_seq = _validated_seq(store, point)
+    upto_seq, _ = journal.mark_of(store, point.id)
     qualities = {
         row.seq: standing[row.seq].quality
         if row.seq in standing
@@ -56,10 +56,3 @@ def told(store: Store, point: Point, found: Statement) -> Statement:
 def _in(row: Row, found: Statement) -> bool:
     """As a statement sorts charges: a reading at midnight ends the day before."""
     return row.is_charge() and found.from_s < row.time_s <= found.to_s
-
-
-def _validated_seq(store: Store, point: Point) -> int:
-    rows = connection_of(store).execute(
-        "SELECT seq FROM vee_marks WHERE point_id = ?", (point.id,)
-    )
-    return next((int(row[0]) for row in rows.fetchall()), 0)

@@ -149,7 +149,8 @@ class Follower:
         if book is None:
             return done
         rows = journal.rows_of(store, point.id, journal.seq_before(store, point.id, day))
-        days = journal.by_day(book, [row for row in rows if row.seq <= _mark(store, point.id)[0]])
+        upto_seq, _ = journal.mark_of(store, point.id)
+        days = journal.by_day(book, [row for row in rows if row.seq <= upto_seq])
         meter, events = meter_at(store, point, book), journal.told(store, point)
         for each, group in days[:-1]:
             if each == day:
@@ -162,7 +163,7 @@ class Follower:
     def _visit(self, point: Point, over: Callable[[], bool]) -> Done:
         """Everything new of one point, day by day; at least one day of it."""
         store, now_s = self._store, self._now_s()
-        mark = _mark(store, point.id)
+        mark = journal.mark_of(store, point.id)
         rows = journal.rows_of(store, point.id, max(1, mark[1] - CONTEXT))
         new = [row for row in rows if row.seq > mark[0]]
         book = journal.book_of(store, point, new[-1].version) if new else None
@@ -319,14 +320,6 @@ def _period_over(store: Store, point: Point, rows: Sequence[Row], first_seq: int
     if not ended or Versions(store).first_change(point.id) is None:
         return None
     return Cause("tier period over", RERATING, MACHINE, "corrected before in this tier period")
-
-
-def _mark(store: Store, point_id: int) -> tuple[int, int]:
-    """(validated up to, first entry of the day that goes on)."""
-    rows = connection_of(store).execute(
-        "SELECT seq, day_seq FROM vee_marks WHERE point_id = ?", (point_id,)
-    )
-    return next(((row[0], row[1]) for row in rows.fetchall()), (0, 1))
 
 
 def _move(store: Store, point_id: int, was: tuple[int, int], now: tuple[int, int]) -> None:

@@ -26,7 +26,7 @@ from host_tools.validation.limits import Limits
 from host_tools.validation.meters import Meter, meter_at
 from host_tools.validation.review import Queue
 from host_tools.validation.series import ACTUAL, MISSING, Interval
-from host_tools.validation.versions import Reading, Versions, connection_of
+from host_tools.validation.versions import Reading, Versions
 from protocol import ledger, tariff
 from protocol.tariff import Book, Position
 
@@ -77,11 +77,7 @@ def doubts(
     seqs = (month[0].seq, month[-1].seq) if month else (0, -1)
     standing = Versions(store).standing(point.id, *seqs)
     out = [*_queued(store, point, from_s, to_s), *_missing(standing)]
-    validated = connection_of(store).execute(
-        "SELECT seq FROM vee_marks WHERE point_id = ?", (point.id,)
-    )
-    upto_seq = next((row[0] for row in validated.fetchall()), 0)
-    if upto_seq < seqs[1]:
+    if journal.mark_of(store, point.id)[0] < seqs[1]:
         what = "readings are not validated to the end; run `gridpurse validate`"
         out.append(Doubt(what, "读数尚未全部审核", False))
     if point.state.time_s < to_s:

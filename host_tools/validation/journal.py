@@ -114,6 +114,14 @@ def seq_before(store: Store, point_id: int, day: int) -> int:
     return next((int(row[0]) for row in found.fetchall()), 1)
 
 
+def mark_of(store: Store, point_id: int) -> tuple[int, int]:
+    """(validated up to, first entry of the day that goes on)."""
+    rows = connection_of(store).execute(
+        "SELECT seq, day_seq FROM vee_marks WHERE point_id = ?", (point_id,)
+    )
+    return next(((row[0], row[1]) for row in rows.fetchall()), (0, 1))
+
+
 def book_of(store: Store, point: Point, version: int = 0) -> Book | None:
     """The tariff of a version, or the one in force at a point; it has the point's local time."""
     wanted = version or point.state.version or store.fleet.assigned(point.id, 1 << 40) or 0

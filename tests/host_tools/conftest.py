@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from host_tools.broker import Broker, free_port
+from host_tools.cluster.nodes import greeted
 from tests.host_tools.desk import Desk, Yard
 from tests.postgres import POSTGRESQL, SQLITE, Server
 
@@ -37,6 +39,16 @@ def desk(
     made = Desk(tmp_path, place)
     yield made
     made.store.close()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """nats-server that has laid its streams out."""
+    made = Broker(tmp_path, free_port(), nats_port=free_port())
+    made.start([])
+    assert greeted(made.address)
+    yield made
+    made.kill()
 
 
 @pytest.fixture

@@ -2,14 +2,11 @@
 
 import logging
 import time
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from host_tools.broker import Broker, free_port
-from host_tools.cluster.nodes import greeted
+from host_tools.broker import Broker
 from host_tools.settlement.mqtt import MqttTransport
 from host_tools.settlement.seldom import WINDOW_MS, Seldom
 from host_tools.settlement.transport import Claim
@@ -18,15 +15,6 @@ CLAIM = Claim(0, 1, 1)
 SERVED_S = 8  # so many attempts, about
 LOST = "connection of shard 0 lost: "
 TAKEN = "is another worker connected with this client id, gp-settle-0?"
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    made = Broker(tmp_path, free_port(), nats_port=free_port())
-    made.start([])
-    assert greeted(made.address)
-    yield made
-    made.kill()
 
 
 def served(*transports: MqttTransport) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from host_tools.broker import HOST, Broker, free_port
+from host_tools.broker import HOST, Broker
 from host_tools.cluster.cluster import Cluster
-from host_tools.cluster.nodes import Nodes, greeted, unused_ports
+from host_tools.cluster.nodes import Nodes, unused_ports
 from host_tools.config import NATS, BrokerAddress, StoreAddress
 from host_tools.operations import web
 from host_tools.settlement import jetstream, nats
@@ -24,15 +24,6 @@ from tests.host_tools.desk import DeskClock
 from tests.host_tools.genuine import HANG_S, by_deadline
 
 CLAIM = Claim(0, 1, 1)
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    made = Broker(tmp_path, free_port(), nats_port=free_port())
-    made.start([])
-    assert greeted(made.address)
-    yield made
-    made.kill()
 
 
 @pytest.fixture
