@@ -166,18 +166,21 @@ class Versions:
     def _seal(self, point_id: int) -> bytes:
         """That of the last version, worked out where all are from before there were any."""
         rows = self._connection.execute(
-            "SELECT version, rule, who, why, at_s, seal FROM vee_versions WHERE point_id = ?"
-            " AND (seal IS NULL OR version = (SELECT MAX(o.version) FROM vee_versions o"
-            " WHERE o.point_id = ?)) ORDER BY version",
-            (point_id, point_id),
+            "SELECT seal FROM vee_versions WHERE point_id = ? ORDER BY version DESC LIMIT 1",
+            (point_id,),
         ).fetchall()
-        if rows and rows[-1][-1] is not None:
-            return bytes(rows[-1][-1])
+        if rows and rows[0][0] is not None:
+            return bytes(rows[0][0])
         readings: dict[int, list[Reading]] = {}
         for each in self.history(point_id, 0, SEQ_MAX) if rows else ():
             readings.setdefault(each.reading.version, []).append(each.reading)
+        heads = self._connection.execute(
+            "SELECT version, rule, who, why, at_s FROM vee_versions WHERE point_id = ?"
+            " ORDER BY version",
+            (point_id,),
+        )
         seal = FIRST
-        for version, *head, _ in rows:
+        for version, *head in heads.fetchall():
             seal = sealed(seal, point_id, version, head, readings.get(version, []))
         return seal
 
