@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from host_tools import Refused
-from host_tools.backup import imported, issued, ordered
+from host_tools.backup import issued, ordered, sealed
 from host_tools.backup.ordered import Journal
 from host_tools.settlement import adoption, posting
 from host_tools.settlement.common import decimal
@@ -41,7 +41,9 @@ KINDS = {
     issued.TARIFF: "电价文件不符",
     issued.ENTRY: "主站账目不符",
     ordered.ADJUSTMENT: "调账不符",
-    imported.HISTORY: "历史读数不符",
+    sealed.HISTORY: "历史读数不符",
+    sealed.READINGS: "读数版本不符",
+    sealed.CONTRACT: "合同容量不符",
 }
 
 _ENTRIES = (
@@ -124,7 +126,7 @@ def check(database: Database) -> Checked:
         for kind, where, what in (
             *issued.wrong(store),
             *ordered.wrong(database, journal),
-            *imported.wrong(database),
+            *sealed.wrong(database),
         ):
             checked.add(kind, where, what)
     except sqlite3.DatabaseError as error:

@@ -5,7 +5,9 @@ A stored version is final.
 """
 
 import hashlib
+import json
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from host_tools.store.database import Store
 from host_tools.store.sql import Connection
@@ -22,6 +24,23 @@ class StoredFile:
     digest: bytes | None
     stored_s: int
 
+
+class Contract(NamedTuple):
+    """The contracted power of a point from an instant on, with who noted it, why and when."""
+
+    from_s: int
+    contract_mw: int
+    who: str
+    why: str
+    noted_s: int
+
+
+FIRST = hashlib.sha256(b"gridpurse/1 contracts").digest()
+# In the order in which they were noted; those of before they were numbered come first.
+CONTRACTS = (
+    "SELECT point_id, number, seal, from_s, contract_mw, who, why, noted_s FROM contracts"
+    " {where} ORDER BY point_id, number IS NOT NULL, number, from_s"
+)
 
 _FILE = (
     "SELECT t.version, COALESCE(d.name, t.name), t.currency, d.text, d.digest,"
@@ -64,13 +83,18 @@ class TariffFiles:
         )
         return [(int(row[0]), int(row[1])) for row in rows]
 
-    def add_contract(
-        self, point_id: int, from_s: int, contract_mw: int, who: str, why: str, now_s: int
-    ) -> None:
+    def add_contract(self, point_id: int, new: Contract) -> None:
+        rows = self._connection.execute(
+            CONTRACTS.format(where="WHERE point_id = ?"), (point_id,)
+        ).fetchall()
+        number, seal = 0, FIRST
+        for row in rows:
+            number, seal = row[1] or 0, sealed(seal, point_id, Contract(*row[3:]))
         self._connection.execute(
-            "INSERT INTO contracts (point_id, from_s, contract_mw, who, why, noted_s)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (point_id, from_s, contract_mw, who, why, now_s),
+            "INSERT INTO contracts"
+            " (point_id, from_s, contract_mw, who, why, noted_s, number, seal)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (point_id, *new, number + 1, sealed(seal, point_id, new)),
         )
 
     def points(self, version: int) -> int:
@@ -79,3 +103,8 @@ class TariffFiles:
             "SELECT COUNT(DISTINCT point_id) FROM assignments WHERE version = ?", (version,)
         ).fetchone()
         return int(row[0])
+
+
+def sealed(before: bytes, point_id: int, contract: Contract) -> bytes:
+    """SHA-256 of a contract, and of the one before it."""
+    return hashlib.sha256(before + json.dumps([point_id, *contract]).encode()).digest()

@@ -20,7 +20,7 @@ from host_tools.settlement.topup import point_of
 from host_tools.store import orders, tariff_files
 from host_tools.store.database import Store, opened
 from host_tools.store.records import Point
-from host_tools.store.tariff_files import StoredFile
+from host_tools.store.tariff_files import Contract, StoredFile
 from host_tools.tariffs.deriving import derived
 from host_tools.tariffs.document import book_of, document_of
 from host_tools.tariffs.keys import exact
@@ -290,7 +290,7 @@ def _contract(store: Store, arguments: argparse.Namespace, now_s: int) -> None:
         from_s = midnight_s(zone_of(around.zone, "zone"), day)
         known = dict(files.contracts(point.id)).get(from_s)
         if known is None:
-            files.add_contract(point.id, from_s, contract_mw, who, why, now_s)
+            files.add_contract(point.id, Contract(from_s, contract_mw, who, why, now_s))
         elif known != contract_mw:
             raise Refused(
                 f"--from {arguments.start}: is noted with another power; name a later date"

@@ -5,6 +5,8 @@ the versions of all readings of a point: what stood at a number is found again f
 bill or an order names every value by it. Writes belong inside the caller's transaction.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -15,6 +17,7 @@ from host_tools.store.database import Store
 MACHINE = "validation"
 WHY_CHARACTERS_MAX = 500
 SEQ_MAX = 1 << 62
+FIRST = hashlib.sha256(b"gridpurse/1 readings").digest()
 
 
 class Rows(Protocol):
@@ -98,7 +101,7 @@ class Versions:
             f" WHERE point_id = ? AND seq BETWEEN ? AND ? AND {_STANDING} ORDER BY seq",
             (point_id, first_seq, last_seq, at),
         ).fetchall()
-        return {row[0]: _reading(row) for row in rows}
+        return {row[0]: reading_of(row) for row in rows}
 
     def first_change(self, point_id: int) -> int | None:
         """The first reading that ever was to be priced otherwise than it was metered."""
@@ -128,7 +131,7 @@ class Versions:
             " WHERE r.point_id = ? AND r.seq BETWEEN ? AND ? ORDER BY r.version, r.seq",
             (point_id, first_seq, last_seq),
         ).fetchall()
-        return [Version(_reading(row), *row[9:]) for row in rows]
+        return [Version(reading_of(row), *row[9:]) for row in rows]
 
     def add(
         self,
@@ -140,11 +143,14 @@ class Versions:
         at_s: int,
     ) -> int:
         """New readings in place of those that stand; the version of the point that they make."""
+        readings = list(readings)
         version = self.number(point_id) + 1
+        head = rule, who, why, at_s
+        seal = sealed(self._seal(point_id), point_id, version, head, readings)
         self._connection.execute(
-            "INSERT INTO vee_versions (point_id, version, rule, who, why, at_s)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (point_id, version, rule, who, why, at_s),
+            "INSERT INTO vee_versions (point_id, version, rule, who, why, at_s, seal)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (point_id, version, *head, seal),
         )
         for each in readings:
             self._connection.execute(
@@ -156,6 +162,27 @@ class Versions:
                 ),
             )  # fmt: skip
         return version
+
+    def _seal(self, point_id: int) -> bytes:
+        """That of the last version, worked out where all are from before there were any."""
+        rows = self._connection.execute(
+            "SELECT seal FROM vee_versions WHERE point_id = ? ORDER BY version DESC LIMIT 1",
+            (point_id,),
+        ).fetchall()
+        if rows and rows[0][0] is not None:
+            return bytes(rows[0][0])
+        readings: dict[int, list[Reading]] = {}
+        for each in self.history(point_id, 0, SEQ_MAX) if rows else ():
+            readings.setdefault(each.reading.version, []).append(each.reading)
+        heads = self._connection.execute(
+            "SELECT version, rule, who, why, at_s FROM vee_versions WHERE point_id = ?"
+            " ORDER BY version",
+            (point_id,),
+        )
+        seal = FIRST
+        for version, *head in heads.fetchall():
+            seal = sealed(seal, point_id, version, head, readings.get(version, []))
+        return seal
 
     def keep(
         self, point_id: int, verdicts: Mapping[int, Reading], raw: Mapping[int, Reading], at_s: int
@@ -192,7 +219,21 @@ def person(who: str, why: str) -> None:
         raise Refused(f"--reason: write 1 to {WHY_CHARACTERS_MAX} characters 须写明原因")
 
 
-def _reading(row: Sequence[Any]) -> Reading:
+def sealed(
+    before: bytes,
+    point_id: int,
+    version: int,
+    head: Sequence[object],
+    readings: Iterable[Reading],
+) -> bytes:
+    """SHA-256 of a version, `head` its rule, who, why and when, with all of its readings, and of
+    the one before."""
+    rows = sorted(each._replace(version=version) for each in readings)
+    return hashlib.sha256(before + json.dumps([point_id, version, *head, rows]).encode()).digest()
+
+
+def reading_of(row: Sequence[Any]) -> Reading:
+    """A row of `vee_readings`, its columns in the order of a Reading."""
     seq, start_s, end_s, energy_wh, quality, version, tariff, origin, failed = row[:9]
     codes = tuple(failed.split())
     return Reading(seq, start_s, end_s, energy_wh, quality, version, tariff, origin, codes)

@@ -216,6 +216,48 @@ def test_the_contracted_power_of_an_entry_is_missed(
     assert missed(home.orderly, tmp_path, {"lost": lost, "later": later}) == {}
 
 
+@pytest.fixture
+def contracted(desk: Desk, capsys: pytest.CaptureFixture[str]) -> Orderly:
+    """Three contracted powers of a point; the first is from before they were sealed."""
+    home = Home(desk, capsys, 310_000)
+    for kw, day in (("4.6", "2026-01-01"), ("9", "2026-03-01"), ("6", "2026-02-01")):
+        noted = ("tariff", "contract", "m1/0", kw, "--from", day)
+        assert home.orderly.run(*noted, *BY)[0] == 0
+        if kw == "4.6":
+            desk.damage("UPDATE contracts SET number = NULL, seal = NULL")
+    assert found(home.orderly) == []
+    return home.orderly
+
+
+POWER, CHANGED, MISSING = "contract", "it has changed", "the one before it is missing"
+CONTRACTS = {
+    "power": ("contract_mw = 1 WHERE number = 2", CHANGED),
+    "power of the first": ("contract_mw = 1 WHERE number IS NULL", CHANGED),
+    "the beginning": ("from_s = from_s + 1 WHERE number = 1", CHANGED),
+    "who": ("who = 'x' WHERE number = 1", CHANGED),
+    "the time": ("noted_s = noted_s + 1 WHERE number = 2", CHANGED),
+    "the number": ("number = 3 WHERE number = 2", MISSING),
+    "the seal": ("seal = NULL WHERE number = 2", CHANGED),
+    "the point": ("point_id = 2 WHERE number = 1", MISSING),
+}
+
+
+@pytest.mark.parametrize("desk", [SQLITE, POSTGRESQL], indirect=True)
+def test_another_contracted_power_is_found(contracted: Orderly) -> None:
+    contracted.desk.damage("UPDATE contracts SET contract_mw = 1 WHERE number = 1")
+    assert found(contracted) == [(POWER, "m1/0 1", CHANGED)]
+
+
+def test_a_contract_that_was_changed_alone_is_found(contracted: Orderly, tmp_path: Path) -> None:
+    cases = {
+        name: (f"UPDATE contracts SET {sql}", POWER, what)
+        for name, (sql, what) in CONTRACTS.items()
+    }
+    cases["lost"] = ("DELETE FROM contracts WHERE number = 1", POWER, MISSING)
+    cases["the first lost"] = ("DELETE FROM contracts WHERE number IS NULL", POWER, CHANGED)
+    assert missed(contracted, tmp_path, cases) == {}
+
+
 def test_terms_that_a_lost_store_has_ordered_are_held_against_what_they_did(
     desk: Desk, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -322,6 +364,57 @@ def test_a_changed_adjustment_of_corrected_readings_is_found(
 ) -> None:
     cases = {name: (sql, "adjustment", what) for name, (sql, what) in READINGS.items()}
     assert missed(judged.orderly, tmp_path, cases) == {}
+
+
+WHAT, BEFORE = "it or its readings have changed", "the version before it is missing"
+VERSIONS = {
+    "energy": ("UPDATE vee_readings SET energy_wh = energy_wh + 1 WHERE version = 2", WHAT),
+    "quality": ("UPDATE vee_readings SET quality = 'A' WHERE version = 3", WHAT),
+    "when": ("UPDATE vee_readings SET end_s = end_s + 1 WHERE version = 3", WHAT),
+    "the tariff": ("UPDATE vee_readings SET tariff = 7 WHERE version = 3", WHAT),
+    "the origin": ("UPDATE vee_readings SET origin = 'x' WHERE version = 3", WHAT),
+    "the checks": ("UPDATE vee_readings SET failed = 'V01' WHERE version = 3", WHAT),
+    "of which charge": ("UPDATE vee_readings SET seq = 7 WHERE version = 3", WHAT),
+    "a reading lost": ("DELETE FROM vee_readings WHERE version = 3", WHAT),
+    "a reading more": (
+        "INSERT INTO vee_readings SELECT point_id, seq + 1, version, start_s, end_s, energy_wh,"
+        " quality, tariff, origin, failed FROM vee_readings WHERE version = 3", WHAT,
+    ),
+    "who": ("UPDATE vee_versions SET who = 'x' WHERE version = 2", WHAT),
+    "why": ("UPDATE vee_versions SET why = 'x' WHERE version = 3", WHAT),
+    "the rule": ("UPDATE vee_versions SET rule = 'V99' WHERE version = 3", WHAT),
+    "since": ("UPDATE vee_versions SET at_s = 1 WHERE version = 3", WHAT),
+    "the seal": ("UPDATE vee_versions SET seal = NULL WHERE version = 3", WHAT),
+    "before there were seals": (
+        "UPDATE vee_readings SET energy_wh = energy_wh + 1 WHERE version = 1", WHAT,
+    ),
+    "a version lost": ("DELETE FROM vee_versions WHERE version = 2", BEFORE),
+    "the last lost": (
+        "DELETE FROM vee_versions WHERE version = 3", "names version 3, which is not there",
+    ),
+    "readings of no version": (
+        "UPDATE vee_readings SET version = 9 WHERE version = 3", "1 readings of no version",
+    ),
+}  # fmt: skip
+
+
+def test_a_changed_version_of_settled_readings_is_found(judged: Judged, tmp_path: Path) -> None:
+    """The first is from before they were sealed: the next one's seal is over it, too."""
+    judged.edit(12, 3_000)
+    judged.desk.damage("UPDATE vee_versions SET seal = NULL WHERE version = 1")
+    assert found(judged.orderly) == []
+    cases = {name: (sql, "readings", what) for name, (sql, what) in VERSIONS.items()}
+    assert missed(judged.orderly, tmp_path, cases) == {}
+
+
+@pytest.mark.parametrize("desk", [SQLITE, POSTGRESQL], indirect=True)
+def test_versions_from_before_they_were_sealed_are_under_the_next_seal(judged: Judged) -> None:
+    judged.desk.damage("UPDATE vee_versions SET seal = NULL")
+    assert found(judged.orderly) == []
+    judged.edit(12, 3_000)
+    assert found(judged.orderly) == []
+    judged.desk.damage("UPDATE vee_readings SET energy_wh = energy_wh + 1 WHERE version = 2")
+    assert ("readings", "m1/0 version 3", WHAT) in found(judged.orderly)
 
 
 @pytest.mark.parametrize("desk", [SQLITE, POSTGRESQL], indirect=True)
