@@ -7,7 +7,6 @@ it; then the month can be issued again. Neither posts money: a ledger is correct
 import re
 import tomllib
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta, timezone
 
 from host_tools import Refused
 from host_tools.billing import closing, readings, shown
@@ -174,5 +173,4 @@ def known(store: Store, number: str) -> Issued:
 
 def local_year(document: Document, at_s: int) -> int:
     """The calendar year by the tariff's clock."""
-    offset_s = tariff.in_force(document.book.zone, at_s)
-    return datetime.fromtimestamp(at_s, UTC).astimezone(timezone(timedelta(seconds=offset_s))).year
+    return tariff.civil(tariff.local_day(document.book, at_s))[0]

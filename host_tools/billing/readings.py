@@ -1,7 +1,6 @@
 """What a bill tells of the readings under it: the worst quality, and how much was estimated.
 
-The share is of the period's time, as check V21 counts it, in thousandths rounded up: a short
-estimate shows too. Reads only.
+The share is of the period's time, as check V21 counts it. Reads only.
 """
 
 from dataclasses import replace
@@ -19,6 +18,7 @@ from host_tools.validation.series import (
     MISSING,
     SUBSTITUTED,
     VERIFIED,
+    share_permille,
 )
 from host_tools.validation.versions import Versions
 from protocol import tariff
@@ -49,7 +49,7 @@ def told(store: Store, point: Point, found: Statement) -> Statement:
         for row in rows
         if qualities[row.seq] == ESTIMATED
     )
-    permille = min(1000, -(-estimated_s * 1000 // (found.to_s - found.from_s)))
+    permille = share_permille(estimated_s, found.to_s - found.from_s)
     return replace(found, worst_quality=worst, estimated_permille=permille)
 
 

@@ -1,7 +1,6 @@
 """A statement for a person, in English, Chinese or both, and for a program."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 from host_tools.billing import printed
@@ -9,11 +8,12 @@ from host_tools.billing.documents import NO_FILE
 from host_tools.billing.month import Movement
 from host_tools.billing.statement import Statement
 from host_tools.billing.words import EN, cents, kwh, money, percent, rounded, say
+from host_tools.rating import calendar
 from host_tools.rating.lines import BillLine, printed_ncur
 from host_tools.store.records import Point
 from host_tools.tariffs.terms import Document
 from host_tools.validation.series import MANUAL, MISSING, SUBSTITUTED
-from protocol import ledger, tariff
+from protocol import ledger
 from protocol.tariff import Position
 
 
@@ -33,9 +33,7 @@ _TOLD = {SUBSTITUTED: "substituted", MANUAL: "manual", MISSING: "missing"}
 
 def local(document: Document, at_s: int) -> str:
     """An instant by the tariff's clock, with its offset."""
-    offset_s = tariff.in_force(document.book.zone, at_s)
-    shown = datetime.fromtimestamp(at_s, UTC).astimezone(timezone(timedelta(seconds=offset_s)))
-    return shown.strftime("%Y-%m-%d %H:%M%z")
+    return calendar.local(document.book, at_s)
 
 
 def text(

@@ -1,6 +1,7 @@
 """Local days, months and stints of a book as instants. Days are numbers since 1970-01-01."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from fractions import Fraction
 
 from protocol import tariff
@@ -16,6 +17,12 @@ def day_number(year: int, month: int, date: int) -> int:
     era, yoe = divmod(years, 400)
     doy = (153 * (month - 3 if month > 2 else month + 9) + 2) // 5 + date - 1
     return era * 146097 + yoe * 365 + yoe // 4 - yoe // 100 + doy - _DAYS_BEFORE_MARCH
+
+
+def local(book: tariff.Book, at_s: int) -> str:
+    """An instant by the clock of a book, with its offset, such as 2026-01-01 00:30+0800."""
+    zone = timezone(timedelta(seconds=tariff.in_force(book.zone, at_s)))
+    return datetime.fromtimestamp(at_s, zone).strftime("%Y-%m-%d %H:%M%z")
 
 
 def midnight_s(book: tariff.Book, day: int) -> int:

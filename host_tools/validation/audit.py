@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from host_tools.settlement.common import decimal
 from host_tools.validation import recount
 from host_tools.validation.limits import Limits
-from host_tools.validation.series import ESTIMATED, MISSING, Interval
+from host_tools.validation.series import ESTIMATED, MISSING, Interval, share_permille
 
 PASS, BLOCK, REVIEW, FLAG = "pass", "block", "review", "flag"
 ENERGY, FIXED, TAX, ADJUSTMENT, OTHER = "energy", "fixed", "tax", "adjustment", "other"
@@ -181,7 +181,7 @@ def _estimation(bill: Bill, limits: Limits) -> Judged:
     period_s = bill.end_s - bill.start_s
     share = estimated_s * 1000 > period_s * limits.estimated_permille
     if share or estimated_s > limits.estimated_s:
-        permille = (2000 * estimated_s + period_s) // (2 * period_s)
+        permille = share_permille(estimated_s, period_s)
         return FLAG, f"{permille // 10}.{permille % 10} %"
     return PASS, ""
 

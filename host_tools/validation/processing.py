@@ -11,7 +11,7 @@ from host_tools.validation.checking import Report, check, marked
 from host_tools.validation.estimating import CHECK_METER, NO_SUPPLY, estimate
 from host_tools.validation.findings import QUARANTINE, UNBILLABLE, UNUSABLE, Finding
 from host_tools.validation.limits import Limits
-from host_tools.validation.series import ESTIMATED, MISSING, Case, Interval, worst
+from host_tools.validation.series import ESTIMATED, MISSING, Case, Interval, share_permille, worst
 from host_tools.validation.shapes import Past
 
 UNKNOWN = "unknown"  # how an imported estimate was made
@@ -31,12 +31,12 @@ class Outcome:
         return worst(tuple(each.quality for each in self.intervals))
 
     def estimated_permille(self) -> int:
-        """Estimated share of the time, rounded down."""
+        """As a bill tells it; 0 of no time."""
         whole_s = sum(each.end_s - each.start_s for each in self.intervals)
         part_s = sum(
             each.end_s - each.start_s for each in self.intervals if each.quality == ESTIMATED
         )
-        return part_s * 1000 // whole_s if whole_s else 0
+        return share_permille(part_s, whole_s) if whole_s else 0
 
     def billable(self) -> bool:
         return not self.held and all(each.quality != MISSING for each in self.intervals)

@@ -225,3 +225,8 @@ class Case:
 def worst(qualities: tuple[str, ...]) -> str:
     """The quality that a bill shows for a period."""
     return max(qualities, key=QUALITIES.index, default=ACTUAL)
+
+
+def share_permille(part_s: int, whole_s: int) -> int:
+    """How much of a period was estimated, rounded up: a short estimate shows too."""
+    return min(1000, -(-part_s * 1000 // whole_s))

@@ -645,3 +645,31 @@ def test_a_receipt_has_a_number_without_a_gap(home: Home) -> None:
     assert json.loads(out)["receipt"] == "R-2026-000003"
     code, out, _ = home.orderly.run("bill", "receipt", "cash-2", "--lang", "zh")
     assert "收据 R-2026-000002" in out and "50.00 CNY" in out and "cash-2" in out
+
+
+@pytest.mark.parametrize(
+    ("point", "damage", "year", "paid"),
+    [
+        (0, "", 2027, "2027-01-01 00:30+0800"),
+        (1, "", 2027, "2027-01-01 00:30+0800"),  # assigned, nothing settled
+        (1, "DELETE FROM assignments", 2026, "2026-12-31 16:30Z"),
+        (0, "UPDATE tariffs SET book = x'80'", 2026, "2026-12-31 16:30Z"),
+    ],
+)
+def test_a_receipt_has_the_year_and_the_time_of_the_points_clock(
+    home: Home, point: int, damage: str, year: int, paid: str
+) -> None:
+    home.desk.clock.s = JANUARY_S + 365 * 86400 + 1800
+    if damage:
+        home.desk.damage(damage)
+    code, out, _ = home.orderly.run("topup", "m1", point, "50", "--reference", "cash-1", "--json")
+    assert code == 0 and json.loads(out)["receipt"] == f"R-{year}-000001"
+    assert paid in home.orderly.run("bill", "receipt", "cash-1")[1]
+    assert damage or home.orderly.run("verify")[0] == 0
+
+
+def test_a_receipt_is_for_ever_what_was_shown(home: Home) -> None:
+    home.orderly.run("topup", "m1", 0, "50", "--reference", "cash-1")
+    shown = home.orderly.run("bill", "receipt", "cash-1")
+    home.desk.damage("DELETE FROM assignments", "UPDATE tariffs SET book = x'80'")
+    assert home.orderly.run("bill", "receipt", "cash-1") == shown

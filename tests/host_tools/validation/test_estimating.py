@@ -355,6 +355,7 @@ def test_an_impossible_value_is_taken_away_and_estimated_from_the_register() -> 
     made = outcome.intervals[spot]
     assert made.energy_wh == good.intervals[spot].energy_wh and made.quality == ESTIMATED
     assert {"V11", "V10"} <= set(made.failed) and outcome.billable()
+    assert outcome.estimated_permille() == 1  # one interval of a month: never rounded to none
 
 
 def test_a_corrected_frame_delivered_twice_is_estimated_once() -> None:
