@@ -43,6 +43,11 @@ _WORDS = {
     "topup_number": ("top-up number", "充值序号"),
     "before": ("balance before", "缴费前余额"),
     "after": ("balance after", "缴费后余额"),
+    "buys": ("buys about", "约可购电"),
+    "price_now": (
+        "at the energy price of this moment, other lines apart",
+        "按缴费时电量电价，不含其他费用",
+    ),
     "point": ("service point", "用电点"),
     "period": ("period", "账期"),
     "register": ("register", "电表示数"),

@@ -137,19 +137,18 @@ def _begun(store: Store, old: Point, new: Point, person: Person, now_s: int) -> 
     for order in store.payments.open_commands(old.module):
         if order.target == old.point and order.action in MONEY:
             store.payments.command_ended(order, "expired", None, None, now_s)
-    for state in ("in flight", "refused"):
-        for given in store.payments.topups(old.id, state):
-            number = store.payments.next_number(new.id, new.state.mark)
-            moved = known.move_topup(given, new, number, now_s)
-            amount, currency = given.amount_ncur, new.currency
-            out = posting.IN_FLIGHT, posting.TRANSFER
-            store.ledgers.post(
-                posting.moved(old.id, now_s, out, amount, currency, given.number)
-                + posting.moved(new.id, now_s, out[::-1], amount, currency, number)
-            )
-            args: list[object] = [moved.number, moved.generation, amount]
-            what = (new.module, new.point, codes.TOPUP, args)
-            commands.issue(store, *what, now_s, commands.TOPUP_LIFE_S)
+    for given in store.payments.uncredited(old.id):
+        number = store.payments.next_number(new.id, new.state.mark)
+        moved = known.move_topup(given, new, number, now_s)
+        amount, currency = given.amount_ncur, new.currency
+        out = posting.IN_FLIGHT, posting.TRANSFER
+        store.ledgers.post(
+            posting.moved(old.id, now_s, out, amount, currency, given.number)
+            + posting.moved(new.id, now_s, out[::-1], amount, currency, number)
+        )
+        args: list[object] = [moved.number, moved.generation, amount]
+        what = (new.module, new.point, codes.TOPUP, args)
+        commands.issue(store, *what, now_s, commands.TOPUP_LIFE_S)
     commands.issue(store, old.module, old.point, codes.STATE, [], now_s, DAY_S)
     return row
 

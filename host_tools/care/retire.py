@@ -105,13 +105,11 @@ def revoke(keys: Keys, name: str) -> None:
 
 def _complete(store: Store, point: Point, missing: bool, now_s: int) -> None:
     where = f"{point.module}/{point.point}"
-    for state in ("in flight", "refused"):
-        waits = store.payments.topups(point.id, state)
-        if waits:
-            raise Refused(
-                f"{where}: payment {waits[0].reference} is {state};"
-                " `gridpurse module replace` moves it, or wait for it"
-            )
+    for waits in store.payments.uncredited(point.id):
+        raise Refused(
+            f"{where}: payment {waits.reference} is {waits.state};"
+            " `gridpurse module replace` moves it, or wait for it"
+        )
     lost = point.sent_seq - point.state.seq
     if lost and not missing:
         raise Refused(

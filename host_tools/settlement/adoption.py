@@ -237,12 +237,8 @@ def _divided(store: Store, point: Point, state: State, now_s: int) -> list[HostE
 
 def _arrived(store: Store, point: Point, mark: Mark) -> list[TopUp]:
     """Payments of this store that the module has credited among the lost records."""
-    open_ones = [
-        given
-        for state in ("in flight", "refused")
-        for given in store.payments.topups(point.id, state)
-    ]
-    return [given for given in open_ones if used(mark, given.generation, given.number)]
+    waiting = store.payments.uncredited(point.id)
+    return [given for given in waiting if used(mark, given.generation, given.number)]
 
 
 def used(mark: Mark, generation: int, number: int) -> bool:

@@ -122,8 +122,7 @@ def _row(store: Store, point: Point, now_s: int) -> Row:
             balance_module_ncur = own.balance_ncur  # its chain head pins no other
     in_flight = [
         InFlight(item.number, item.amount_ncur, now_s - item.paid_s, item.state)
-        for state in ("in flight", "refused")
-        for item in store.payments.topups(point.id, state)
+        for item in store.payments.uncredited(point.id)
     ]
     in_flight += [
         InFlight(

@@ -202,10 +202,6 @@ class Bills:
         row = self._connection.execute(f"{_RECEIPT} WHERE reference = ?", (reference,)).fetchone()
         return Receipt(*row) if row else None
 
-    def receipts(self) -> list[Receipt]:
-        rows = self._connection.execute(f"{_RECEIPT} ORDER BY year, series, place")
-        return [Receipt(*row) for row in rows]
-
     def add_receipt(
         self, series: str, year: int, reference: str, now_s: int, content: Content
     ) -> Receipt:

@@ -38,6 +38,14 @@ class Payments:
         )
         return [TopUp(*row) for row in rows]
 
+    def uncredited(self, point_id: int) -> list[TopUp]:
+        """What is paid and not in the point's balance: on its way, or refused by the module."""
+        rows = self._connection.execute(
+            f"{_TOPUP} WHERE point_id = ? AND state <> 'credited' ORDER BY generation, number",
+            (point_id,),
+        )
+        return [TopUp(*row) for row in rows]
+
     def add_topup(
         self,
         point_id: int,

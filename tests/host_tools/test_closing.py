@@ -647,6 +647,29 @@ def test_a_receipt_has_a_number_without_a_gap(home: Home) -> None:
     assert "收据 R-2026-000002" in out and "50.00 CNY" in out and "cash-2" in out
 
 
+def test_a_receipt_counts_what_is_on_its_way_and_tells_what_the_money_buys(home: Home) -> None:
+    """Of 155 CNY that are owed the first payments leave some; the third has 5 CNY beyond it."""
+    told = []
+    for amount in (50, 50, 60):
+        reference = f"cash-{len(told)}"
+        assert home.orderly.run("topup", "m1", 0, amount, "--reference", reference)[0] == 0
+        told.append(json.loads(home.orderly.run("bill", "receipt", reference, "--json")[1]))
+    balances = [(each["balance_before_ncur"], each["balance_after_ncur"]) for each in told]
+    assert balances == [(-155 * CUR, -105 * CUR), (-105 * CUR, -55 * CUR), (-55 * CUR, 5 * CUR)]
+    assert [each["buys_wh"] for each in told] == [0, 0, 10_000]
+    _, out, _ = home.orderly.run("bill", "receipt", "cash-2", "--lang", "both")
+    assert " 10 kWh " in out and "other lines apart 按缴费时电量电价，不含其他费用" in out
+    assert home.orderly.run("verify")[0] == 0
+
+
+def test_money_buys_no_amount_of_energy_that_is_free(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = Home(desk, capsys, 310_000, text=TERMS.replace('"0.50"', '"0"'))
+    assert home.orderly.run("topup", "m1", 0, 50, "--reference", "cash-1")[0] == 0
+    assert "kWh" not in home.orderly.run("bill", "receipt", "cash-1")[1]
+
+
 @pytest.mark.parametrize(
     ("point", "damage", "year", "paid"),
     [
