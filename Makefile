@@ -6,8 +6,8 @@ STUBS := $(VENV)/stubs
 # Changes with the dependencies and with the folder: an environment does not survive a move.
 STAMP := $(VENV)/.ready-$(shell { pwd; cat pyproject.toml; } | cksum | cut -d' ' -f1)
 DEVICE_FILES = $(shell find protocol firmware boards -name '*.py' | sort)
-# Half of the tests wait for a simulated hour or a real process: one more than there are cores.
-JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# Half of the tests wait for a simulated hour or a real process: two more than there are cores.
+JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 DEMO_FLAGS := $(if $(filter live,$(DEMO)),--live)
 
 .DEFAULT_GOAL := help
