@@ -3,12 +3,13 @@
 import pytest
 
 from host_tools.config import read_toml
-from host_tools.settlement import posting, reconcile
+from host_tools.settlement import commands, posting, reconcile
 from host_tools.validation import journal, recount
 from host_tools.validation.deciding import decide
 from host_tools.validation.versions import Versions
-from protocol import codes
-from tests.host_tools.desk import TOU_BOOK
+from protocol import codes, ledger
+from protocol.units import SYNCHRONISED
+from tests.host_tools.desk import BOOK, TOU_BOOK
 from tests.host_tools.genuine import ROOT, PointLedger
 from tests.host_tools.validation.judged import BY, DAY, Judged, asked_ncur, iso
 
@@ -35,6 +36,30 @@ def test_an_edit_rerates_to_the_end_of_the_tier_period_with_one_order(judged: Ju
     assert reconcile.trial_balance(judged.store)
     assert judged.adjusted() == [] == judged.desk.differences()
     assert judged.store.ledgers.accounts()["CNY", posting.ADJUSTMENTS] == owed_ncur
+
+
+def test_a_correction_before_a_transfer_keeps_the_place_in_the_tiers_that_came_with_it(
+    judged: Judged,
+) -> None:
+    """The module took over 2,900 kWh of the tier period: what is metered later stays in tier 3."""
+    judged.meter(3 * DAY)
+    store, state = judged.store, judged.made.state
+    used_wh = state.used_wh + 2_900_000
+    given = [5 * 10**9, state.period, 2_900_000]
+    with store.transaction():
+        made = commands.issue(store, "m1", 0, codes.TRANSFER, given, judged.desk.clock.s, 10**7)
+    moved = (state, BOOK, state.time_s + 5, SYNCHRONISED, made, given[0], used_wh)
+    judged.made.enter(ledger.transferred(*moved))
+    judged.send()
+    judged.meter(2 * DAY)
+    judged.validate()
+    energy_wh = judged.made.entries[99].energy_wh
+    told = judged.edit(100, energy_wh - 100)["adjustment"]
+    assert told["amount_ncur"] == 100 * 488_300
+    later = judged.made.entries[4 * DAY - 1].energy_wh
+    told = judged.edit(4 * DAY, later - 100)["adjustment"]
+    assert told["amount_ncur"] == 100 * 788_300
+    assert len(judged.adjusted()) == 2 and judged.balanced()
 
 
 def test_the_order_names_readings_tariff_rule_who_and_why(judged: Judged) -> None:
