@@ -6,7 +6,7 @@ by another tariff than the assigned one is to be priced by that one. Both become
 readings.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from host_tools.store.database import Store
 from host_tools.store.records import Point
@@ -58,10 +58,16 @@ def mend_clock(store: Store, point: Point, events: Sequence[Told], now_s: int) -
         if each.time_s <= old_s
     ]
     since_s = max(boots) if len(boots) > 1 else 0  # of lives before the last one nothing is known
-    moved = [_moved(row, new_s - old_s) for row in run if row.from_s >= since_s]
-    rest_s = min(run[-1].time_s + new_s - old_s, after.time_s)
+    by_s = new_s - old_s
+    known = Versions(store).standing(point.id, run[0].seq, after.seq)
+    moved = [
+        _moved(known, row, row.from_s + by_s, row.time_s + by_s)
+        for row in run
+        if row.from_s >= since_s
+    ]
     if moved:
-        moved.append(journal.reading_of(after)._replace(start_s=rest_s, origin="clock set"))
+        rest_s = min(run[-1].time_s + by_s, after.time_s)
+        moved.append(_moved(known, after, rest_s, after.time_s))
         why = f"clock set {old_s} -> {new_s}"
         _add(store, point, moved, CLOCK_RULE, why, now_s)
     _closed(store, point, f"clock set {old_s} -> {new_s}", now_s)
@@ -80,11 +86,14 @@ def _set_at(events: Sequence[Told], last: Row, after: Row) -> tuple[int, int] | 
     return None
 
 
-def _moved(row: Row, by_s: int) -> Reading:
-    start_s, end_s = row.from_s + by_s, row.time_s + by_s
-    return journal.reading_of(row)._replace(
-        start_s=start_s, end_s=end_s, origin="clock set", failed=(CLOCK_RULE,)
-    )
+def _moved(known: Mapping[int, Reading], row: Row, start_s: int, end_s: int) -> Reading:
+    """What stands of a charge at other instants: energy and quality are as they were decided."""
+    stands = known.get(row.seq) or journal.reading_of(row)
+    failed = stands.failed
+    if row.clock == INVALID and CLOCK_RULE not in failed:
+        failed = tuple(sorted((*failed, CLOCK_RULE)))
+    origin = stands.origin or "clock set"
+    return stands._replace(start_s=start_s, end_s=end_s, origin=origin, failed=failed)
 
 
 def mend_tariff(
