@@ -3,6 +3,8 @@
 import random
 from typing import Any
 
+import pytest
+
 from host_tools.store.database import Store
 from host_tools.validation import journal, mending
 from host_tools.validation.command import caught_up
@@ -271,6 +273,60 @@ def test_a_late_tariff_is_made_good_when_the_module_has_taken_it(judged: Judged)
     judged.meter(3)
     judged.validate()
     assert judged.adjusted() == []
+
+
+@pytest.mark.parametrize("since_s", [-60, 5 * 3600])
+def test_a_run_of_an_invalid_clock_is_priced_by_the_tariff_of_its_true_time(
+    judged: Judged, since_s: int
+) -> None:
+    """Assigned before the run, or after the false time of it and before the true one."""
+    judged.meter(DAY // 2)
+    judged.desk.store.fleet.store_book("tou", TOU_BOOK, 0)
+    with judged.store.transaction():
+        judged.store.fleet.assign(1, TOU_BOOK.version, judged.made.state.time_s + since_s)
+    first = judged.made.state.seq + 1
+    for _ in range(10):
+        judged.enter(400, 900, INVALID)
+    judged.send()
+    judged.validate()
+    late = [each.tariff for each in Versions(judged.store).standing(1).values()]
+    assert late == [TOU_BOOK.version if since_s < 0 else None] * 10
+    judged.made.book = TOU_BOOK  # the module takes the tariff when its clock is set
+    set_clock(judged, 11 * 3600)
+    for _ in range(6):
+        judged.enter(100, 900)
+    judged.send()
+    judged.validate()
+    run = list(range(first, first + 10))
+    standing = Versions(judged.store).standing(1)
+    assert [standing[seq].tariff for seq in run] == [TOU_BOOK.version] * 10
+    assert standing[run[-1] + 1].tariff is None  # it was charged by the right one
+    (sent,) = judged.adjusted()
+    assert sent.args[1] == moved_ncur(judged, run, 11 * 3600)
+    assert sent.args[1] > 4_000 * 200_000
+    assert judged.desk.differences() == [] and judged.balanced()
+
+
+def test_a_run_that_is_mended_before_its_tariff_is_taken_is_told_as_late_once(
+    judged: Judged,
+) -> None:
+    judged.meter(DAY // 2)
+    judged.desk.store.fleet.store_book("tou", TOU_BOOK, 0)
+    with judged.store.transaction():
+        judged.store.fleet.assign(1, TOU_BOOK.version, judged.made.state.time_s + 5 * 3600)
+    first = judged.made.state.seq + 1
+    for _ in range(10):
+        judged.enter(400, 900, INVALID)
+    judged.send()
+    judged.validate()
+    set_clock(judged, 11 * 3600)  # still by the old tariff
+    run = list(range(first, first + 10))
+    (sent,) = judged.adjusted()
+    assert sent.args[1] == moved_ncur(judged, run, 11 * 3600)
+    judged.made.book = TOU_BOOK
+    judged.meter(2)
+    judged.validate()
+    assert judged.adjusted() == [] and judged.balanced()
 
 
 def test_an_instant_of_a_charge_is_never_copied(judged: Judged) -> None:
