@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from host_tools import Refused
@@ -76,12 +77,23 @@ def run(arguments: argparse.Namespace) -> int:
             return _show(store, arguments.review, arguments.json)
         if arguments.what == "open":
             return _open(store, arguments, now_s)
-        values = dict(_value(text) for text in getattr(arguments, "set", []))
+        values = _values(getattr(arguments, "set", []))
         with store.transaction():
             who, why = arguments.by.strip(), arguments.reason.strip()
             made = decide(store, arguments.review, arguments.what, who, why, now_s, values)
             point = journal.point_of_row(store, made.item.point_id)
         return _told(made, point, arguments.json)
+
+
+def _values(texts: Sequence[str]) -> dict[int, int]:
+    """Watt-hours by start. Refused for one start twice: nobody knows which of them is meant."""
+    out: dict[int, int] = {}
+    for text in texts:
+        start_s, energy_wh = _value(text)
+        if start_s in out:
+            raise Refused(f"--set {text}: this instant is given twice; give it once 时刻重复")
+        out[start_s] = energy_wh
+    return out
 
 
 def _value(text: str) -> tuple[int, int]:

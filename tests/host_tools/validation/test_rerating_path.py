@@ -107,6 +107,17 @@ def test_a_repeated_decision_orders_nothing_more(judged: Judged) -> None:
     assert len(orders) == 1
 
 
+def test_two_values_of_one_instant_are_refused(judged: Judged) -> None:
+    judged.meter(2 * DAY)
+    judged.validate()
+    number = judged.dispute(20, 24)
+    same = iso(judged.start_s(20)).replace("Z", "+00:00")
+    words = ("--set", f"{iso(judged.start_s(20))}=10", "--set", f"{same}=90", *BY)
+    told = judged.refusal("review", "edit", number, *words)
+    assert f"--set {same}=90: this instant is given twice; give it once 时刻重复" in told
+    assert Versions(judged.store).number(1) == 0
+
+
 class Cut(Exception):
     """Ends a transaction before its commit."""
 
