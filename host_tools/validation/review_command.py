@@ -205,12 +205,32 @@ def _open(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
                 f"{point.module}/{point.point}: nothing is settled from --from to --to"
                 " 该时段无已结算读数"
             )
+        if rows:
+            _check_span(store, point, begin_s, end_s)
         number = Queue(store).dispute(point.id, begin_s, end_s, who, now_s, why, history)
     if arguments.json:
         print(json.dumps({"review": number}))
     else:
         print(f"review {number} 待审条目: {point.module}/{point.point}, {why}")
     return 0
+
+
+def _check_span(store: Store, point: Point, begin_s: int, end_s: int) -> None:
+    """Refuses what a decision would silently leave out, or take in once it is settled."""
+    where, settled_s = f"{point.module}/{point.point}", point.state.time_s
+    if end_s > settled_s:
+        raise Refused(
+            f"--to: {where} is settled to {utc(settled_s)}; give that, or an earlier instant"
+            " 晚于已结算时刻"
+        )
+    first_s = journal.first_s(store, point.id)
+    if first_s is not None and begin_s < first_s:
+        older = Historic(store).sharing(point.id, begin_s, first_s)
+        if any(each.start_s < first_s for each in older):
+            raise Refused(
+                f"--from: {where} has records of its module from {utc(first_s)} on, and history"
+                " before; dispute each apart 跨越历史读数与模块读数，须分别登记"
+            )
 
 
 def _told(made: Decided, point: Point, as_json: bool) -> int:

@@ -118,6 +118,18 @@ def test_two_values_of_one_instant_are_refused(judged: Judged) -> None:
     assert Versions(judged.store).number(1) == 0
 
 
+def test_a_dispute_ends_where_settlement_does(judged: Judged) -> None:
+    """Else a decision would take in what nobody had seen when it was disputed."""
+    judged.meter(2 * DAY)
+    judged.validate()
+    end_s = judged.made.state.time_s
+    words = ("review", "open", "m1", 0, "--from", iso(end_s - 1800), "--to")
+    told = judged.refusal(*words, iso(end_s + 1), *BY)
+    assert f"--to: m1/0 is settled to {iso(end_s)}" in told and "晚于已结算时刻" in told
+    assert judged.shown("review", "list") == []
+    judged.shown(*words, iso(end_s), *BY)
+
+
 class Cut(Exception):
     """Ends a transaction before its commit."""
 
