@@ -21,7 +21,8 @@ PRICED_ANEW = "other prices"
 class Charge:
     """One settled charge: energy between two instants, and what was asked for it by a book.
 
-    `amount_ncur` is positive; `after` is the tier position that the ledger has after it.
+    `amount_ncur` is positive; `before` and `after` are the tier positions that the ledger has
+    around it. Entries between two charges may move it: a transfer, an opening.
     """
 
     seq: int
@@ -30,6 +31,7 @@ class Charge:
     energy_wh: int
     version: int
     amount_ncur: int
+    before: Position
     after: Position
 
 
@@ -72,9 +74,10 @@ def charges_of(entries: Iterable[Settled]) -> list[Charge]:
     """
     out = []
     metered_s = 0
+    before = Position(0, 0)
     for entry in entries:
+        after = Position(entry.period, entry.used_wh)
         if entry.kind == ledger.CHARGE:
-            after = Position(entry.period, entry.used_wh)
             out.append(
                 Charge(
                     entry.seq,
@@ -83,9 +86,11 @@ def charges_of(entries: Iterable[Settled]) -> list[Charge]:
                     entry.energy_wh,
                     entry.version,
                     -entry.amount_ncur,
+                    before,
                     after,
                 )
             )
+        before = after
         if entry.kind in (ledger.CHARGE, ledger.OPENING):
             metered_s = entry.time_s
     return out
@@ -97,6 +102,17 @@ def _counts_as(book: Book | None, now: Position, was: Position, at_s: int) -> bo
         return now == was
     begun, had = (tariff.position_at(book, position, at_s) for position in (now, was))
     return bool(begun == had)
+
+
+def _jumped(position: Position, was: Position, now: Position) -> Position:
+    """A position moved as the ledger's was, by an entry that is no charge, from `was` to `now`."""
+    if now == was:
+        return position
+    begun = now.period != was.period
+    if now.used_wh == 0 or (begun and position.period == was.period):
+        return now  # an opening, or a transfer into a period that nothing was charged in
+    moved_wh = now.used_wh - (0 if begun else was.used_wh)
+    return Position(position.period, max(0, position.used_wh + moved_wh))
 
 
 def rerate(
@@ -122,6 +138,7 @@ def rerate(
     again: list[Charge] = []
     owed_ncur = energy_wh = 0
     for charge in charges:
+        position, was = _jumped(position, was, charge.before), charge.before
         correction = given.get(charge.seq)
         version = version_of(charge)
         same = correction is None and version == charge.version

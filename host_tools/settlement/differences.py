@@ -9,8 +9,8 @@ from dataclasses import asdict
 
 from host_tools import Refused
 from host_tools.settlement.common import add_store_arguments, settings_of, table
-from host_tools.store.database import opened
-from host_tools.validation import closing
+from host_tools.store.database import Store, opened
+from host_tools.validation import closing, mending
 from host_tools.validation.closing import Listed
 from host_tools.validation.versions import person
 
@@ -50,6 +50,11 @@ def run(arguments: argparse.Namespace) -> int:
                         f"difference {number}: is closed already; see `gridpurse differences list"
                         " --all` 该差异已消除"
                     )
+                if known.kind == mending.NO_CLOCK and _speaks(store, known.module):
+                    raise Refused(
+                        f"difference {number}: nothing to do; it is worked off by itself when the"
+                        " clock is set, or a day later 时钟校准后自动处理，无须人工关闭"
+                    )
                 who, why = arguments.by.strip(), arguments.reason.strip()
                 closing.close(store, number, who, why, settings.clock().now_s())
                 shown = [closing.one(store, number)]
@@ -61,6 +66,11 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print(table(HEADS, [_row(each) for each in found]))
     return 0
+
+
+def _speaks(store: Store, module: str) -> bool:
+    """Whether more may come of it; a retired module never tells when its clock was set."""
+    return store.fleet.module_known(module).retired_s is None
 
 
 def _row(each: Listed) -> tuple[object, ...]:

@@ -77,8 +77,11 @@ def owed(store: Store, point: Point) -> Adjustment | None:
         return None
     standing = versions.standing(point.id, first_seq)
     rows = journal.rows_of(store, point.id, max(1, first_seq - 1))
-    before = rows[0] if rows[0].seq < first_seq else None
-    charges = [_charge(row) for row in rows if row.is_charge() and row.seq >= first_seq]
+    start = _position(rows.pop(0)) if rows[0].seq < first_seq else Position(0, 0)
+    befores = [start, *map(_position, rows)]
+    charges = [
+        _charge(row, was) for row, was in zip(rows, befores, strict=False) if row.is_charge()
+    ]
     corrections = []
     tariffs: dict[int, int] = {}
     for charge in charges:
@@ -92,7 +95,6 @@ def owed(store: Store, point: Point) -> Adjustment | None:
             corrections.append(Correction(charge.seq, stands.energy_wh, stands.version, instants))
     if not corrections and not tariffs:
         return None
-    start = Position(before.period, before.used_wh) if before else Position(0, 0)
     versions_used = {charge.version for charge in charges} | set(tariffs.values())
     books = {version: store.fleet.book(version) for version in versions_used}
     known = {version: book for version, book in books.items() if book is not None}
@@ -164,11 +166,13 @@ def _keep(store: Store, point: Point, made: Ordered, cause: Cause) -> None:
     orders.of(store).note(note)
 
 
-def _charge(row: Row) -> Charge:
-    after = Position(row.period, row.used_wh)
-    return Charge(
-        row.seq, row.from_s, row.time_s, row.energy_wh, row.version, -row.amount_ncur, after
-    )
+def _charge(row: Row, before: Position) -> Charge:
+    metered = row.from_s, row.time_s, row.energy_wh
+    return Charge(row.seq, *metered, row.version, -row.amount_ncur, before, _position(row))
+
+
+def _position(row: Row) -> Position:
+    return Position(row.period, row.used_wh)
 
 
 def _moved(stands: Reading, was: Charge) -> bool:

@@ -6,7 +6,7 @@ by another tariff than the assigned one is to be priced by that one. Both become
 readings.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from host_tools.store.database import Store
 from host_tools.store.records import Point
@@ -58,10 +58,16 @@ def mend_clock(store: Store, point: Point, events: Sequence[Told], now_s: int) -
         if each.time_s <= old_s
     ]
     since_s = max(boots) if len(boots) > 1 else 0  # of lives before the last one nothing is known
-    moved = [_moved(row, new_s - old_s) for row in run if row.from_s >= since_s]
-    rest_s = min(run[-1].time_s + new_s - old_s, after.time_s)
+    by_s = new_s - old_s
+    known = Versions(store).standing(point.id, run[0].seq, after.seq)
+    moved = [
+        _moved(store, point, known, row, (row.from_s + by_s, row.time_s + by_s))
+        for row in run
+        if row.from_s >= since_s
+    ]
     if moved:
-        moved.append(journal.reading_of(after)._replace(start_s=rest_s, origin="clock set"))
+        rest_s = min(run[-1].time_s + by_s, after.time_s)
+        moved.append(_moved(store, point, known, after, (rest_s, after.time_s)))
         why = f"clock set {old_s} -> {new_s}"
         _add(store, point, moved, CLOCK_RULE, why, now_s)
     _closed(store, point, f"clock set {old_s} -> {new_s}", now_s)
@@ -80,10 +86,26 @@ def _set_at(events: Sequence[Told], last: Row, after: Row) -> tuple[int, int] | 
     return None
 
 
-def _moved(row: Row, by_s: int) -> Reading:
-    start_s, end_s = row.from_s + by_s, row.time_s + by_s
-    return journal.reading_of(row)._replace(
-        start_s=start_s, end_s=end_s, origin="clock set", failed=(CLOCK_RULE,)
+def _moved(
+    store: Store,
+    point: Point,
+    known: Mapping[int, Reading],
+    row: Row,
+    instants: tuple[int, int],
+) -> Reading:
+    """What stands of a charge at other instants, by the tariff of that time: energy and quality
+    are as they were decided."""
+    stands = known.get(row.seq) or journal.reading_of(row)
+    start_s, end_s = instants
+    failed = stands.failed
+    if row.clock == INVALID and CLOCK_RULE not in failed:
+        failed = tuple(sorted((*failed, CLOCK_RULE)))
+    return stands._replace(
+        start_s=start_s,
+        end_s=end_s,
+        tariff=_assigned(store, point, row, start_s),
+        origin=stands.origin or "clock set",
+        failed=failed,
     )
 
 
@@ -95,14 +117,14 @@ def mend_tariff(
     `rows` begin a little before, so that the module is seen to take it.
     """
     charges = [row for row in rows if row.is_charge()]
-    new = [row.seq for row in charges if row.seq > after_seq]
-    known = Versions(store).standing(point.id, new[0], new[-1]) if new else {}
+    ends = (charges[0].seq, charges[-1].seq) if charges else (0, -1)
+    known = Versions(store).standing(point.id, *ends)
     late: list[Reading] = []
     was_late = taken = False
     for row in charges:
-        wanted = _assigned(store, point, row)
+        stands = known.get(row.seq) or journal.reading_of(row)
+        wanted = _assigned(store, point, row, stands.start_s)
         if row.seq > after_seq:
-            stands = known.get(row.seq) or journal.reading_of(row)
             if stands.tariff != wanted:
                 late.append(stands._replace(tariff=wanted))
             taken = taken or (was_late and wanted is None)
@@ -116,9 +138,9 @@ def mend_tariff(
     return Cause(TARIFF_RULE, TARIFF, MACHINE, "charged by another tariff than the assigned one")
 
 
-def _assigned(store: Store, point: Point, row: Row) -> int | None:
-    """The tariff that a charge should have been priced by, where it is another one."""
-    assigned = store.fleet.assigned(point.id, row.from_s)
+def _assigned(store: Store, point: Point, row: Row, start_s: int) -> int | None:
+    """The tariff that a charge from an instant on is to be priced by, where it is another one."""
+    assigned = store.fleet.assigned(point.id, start_s)
     if assigned is None or assigned == row.version:
         return None
     book = store.fleet.book(assigned)

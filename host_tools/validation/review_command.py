@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from host_tools import Refused
@@ -76,12 +77,23 @@ def run(arguments: argparse.Namespace) -> int:
             return _show(store, arguments.review, arguments.json)
         if arguments.what == "open":
             return _open(store, arguments, now_s)
-        values = dict(_value(text) for text in getattr(arguments, "set", []))
+        values = _values(getattr(arguments, "set", []))
         with store.transaction():
             who, why = arguments.by.strip(), arguments.reason.strip()
             made = decide(store, arguments.review, arguments.what, who, why, now_s, values)
             point = journal.point_of_row(store, made.item.point_id)
         return _told(made, point, arguments.json)
+
+
+def _values(texts: Sequence[str]) -> dict[int, int]:
+    """Watt-hours by start. Refused for one start twice: nobody knows which of them is meant."""
+    out: dict[int, int] = {}
+    for text in texts:
+        start_s, energy_wh = _value(text)
+        if start_s in out:
+            raise Refused(f"--set {text}: this instant is given twice; give it once 时刻重复")
+        out[start_s] = energy_wh
+    return out
 
 
 def _value(text: str) -> tuple[int, int]:
@@ -193,12 +205,32 @@ def _open(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
                 f"{point.module}/{point.point}: nothing is settled from --from to --to"
                 " 该时段无已结算读数"
             )
+        if rows:
+            _check_span(store, point, begin_s, end_s)
         number = Queue(store).dispute(point.id, begin_s, end_s, who, now_s, why, history)
     if arguments.json:
         print(json.dumps({"review": number}))
     else:
         print(f"review {number} 待审条目: {point.module}/{point.point}, {why}")
     return 0
+
+
+def _check_span(store: Store, point: Point, begin_s: int, end_s: int) -> None:
+    """Refuses what a decision would silently leave out, or take in once it is settled."""
+    where, settled_s = f"{point.module}/{point.point}", point.state.time_s
+    if end_s > settled_s:
+        raise Refused(
+            f"--to: {where} is settled to {utc(settled_s)}; give that, or an earlier instant"
+            " 晚于已结算时刻"
+        )
+    first_s = journal.first_s(store, point.id)
+    if first_s is not None and begin_s < first_s:
+        older = Historic(store).sharing(point.id, begin_s, first_s)
+        if any(each.start_s < first_s for each in older):
+            raise Refused(
+                f"--from: {where} has records of its module from {utc(first_s)} on, and history"
+                " before; dispute each apart 跨越历史读数与模块读数，须分别登记"
+            )
 
 
 def _told(made: Decided, point: Point, as_json: bool) -> int:

@@ -370,8 +370,9 @@ DIFFERENCES = {
         "时钟无效",
         "by itself: with an adjustment once the module tells when its clock was set, or a day"
         " after it had its time again without telling",
-        "nothing; charges without a known time are priced by the clock that the module had",
-        "无须处理；时刻未知的计费暂按模块当时的时钟计价",
+        "nothing; charges without a known time are priced by the clock that the module had"
+        " until then, and only a retired module's is closed by hand",
+        "无须处理；时刻未知的计费暂按模块当时的时钟计价；仅已退役模块的可人工关闭",
     ),
     "storage rollback": (
         "存储回退",

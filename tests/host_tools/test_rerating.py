@@ -20,14 +20,23 @@ BEIJING = shipped("cn-bj-2012")
 
 
 def charged(
-    book: Book, start: Position, rows: list[tuple[int, int, int]], version: int = 0
+    book: Book,
+    start: Position,
+    rows: list[tuple[int, int, int]],
+    transferred_wh: dict[int, int] | None = None,
 ) -> list[Charge]:
-    """What a ledger has of readings."""
+    """What a ledger has of readings; `transferred_wh` came in before some of them."""
     out = []
     position = start
     for seq, (from_s, to_s, energy_wh) in enumerate(rows, 1):
-        amount, position, _ = tariff.charge(book, position, from_s, to_s, energy_wh)
-        out.append(Charge(seq, from_s, to_s, energy_wh, version or book.version, amount, position))
+        moved_wh = (transferred_wh or {}).get(seq, 0)
+        if moved_wh:
+            begun = tariff.position_at(book, position, from_s)  # as `ledger.transferred` does
+            position = Position(begun.period, begun.used_wh + moved_wh)
+        before = position
+        amount, position, _ = tariff.charge(book, before, from_s, to_s, energy_wh)
+        metered = from_s, to_s, energy_wh
+        out.append(Charge(seq, *metered, book.version, amount, before, position))
     return out
 
 
@@ -106,6 +115,26 @@ def test_a_correction_of_nothing_we_have_is_refused() -> None:
         rerate(Position(0, 0), charges, [Correction(1, 1)], {})
 
 
+def test_a_transfer_between_two_charges_moves_the_place_in_the_tiers_once() -> None:
+    transferred = {11: 300_000}  # 100 kWh before it, and 300 of the module that was there
+    charges = charged(BEIJING.book, Position(0, 0), daily(2, 10), transferred)
+    books = {1: BEIJING.book}
+    assert rerate(Position(0, 0), charges, [], books) is None
+    adjustment = rerate(Position(0, 0), charges, [Correction(2, 9_000)], books)
+    assert adjustment is not None
+    # One kWh less of tier 1; behind the transfer 1 kWh more lies below 400 kWh, in tier 2.
+    assert adjustment.amount_ncur == 488_300_000 + (788_300_000 - 538_300_000)
+    assert (adjustment.first_seq, adjustment.charges) == (2, 27)
+
+
+def test_a_transfer_into_a_new_period_ends_what_a_correction_moved() -> None:
+    rows = daily(1, 15, 31) + daily(2, 15)
+    charges = charged(BEIJING.book, Position(0, 0), rows, {32: 100_000})
+    adjustment = rerate(Position(0, 0), charges, [Correction(20, 0)], {1: BEIJING.book})
+    assert adjustment is not None
+    assert (adjustment.first_seq, adjustment.charges) == (20, 12)
+
+
 SEEDS = st.integers(0, 1 << 32)
 
 
@@ -139,6 +168,35 @@ def test_the_adjustment_is_the_new_total_less_the_old(seed: int) -> None:
     back = [Correction(place + 1, rows[place][2]) for place in chosen]
     undone = rerate(start, charged(book, start, new), back, {book.version: book})
     assert (undone.amount_ncur if undone else 0) == -wanted
+
+
+@given(SEEDS)
+def test_across_transfers_the_adjustment_is_the_new_total_less_the_old(seed: int) -> None:
+    """One by one, and by numpy from each transfer on."""
+    dice = Random(seed)
+    book = random_books.book(dice)
+    rows = random_books.readings(dice, 40)
+    start = random_books.position(dice, book, rows[0][0])
+    moved = {seq: dice.randrange(1, 400_000) for seq in dice.sample(range(2, 41), 2)}
+    charges = charged(book, start, rows, moved)
+    assert rerate(start, charges, [], {book.version: book}) is None
+    new = list(rows)
+    for place in dice.sample(range(40), dice.randrange(1, 4)):
+        new[place] = (*rows[place][:2], dice.randrange(5000))
+    corrections = [
+        Correction(seq, now[2]) for seq, (now, was) in enumerate(zip(new, rows, strict=True), 1)
+        if now != was
+    ]  # fmt: skip
+    wanted = charged(book, start, new, moved)
+    adjustment = rerate(start, charges, corrections, {book.version: book})
+    assert (adjustment.amount_ncur if adjustment else 0) == total(charges) - total(wanted)
+    cuts = [0, *(seq - 1 for seq in sorted(moved)), 40]
+    parts = [
+        arrays(wanted[low].before, new[low:high])
+        for low, high in zip(cuts, cuts[1:], strict=False)
+    ]
+    amounts = [int(each) for one in vectors.rate_many(book, parts) for each in one.amount_ncur]
+    assert amounts == [charge.amount_ncur for charge in wanted]
 
 
 # By numpy

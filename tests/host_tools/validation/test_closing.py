@@ -5,6 +5,8 @@ import logging
 import pytest
 
 from host_tools.settlement.counters import Counters
+from host_tools.store import care
+from host_tools.validation import mending
 from host_tools.validation.between import (
     ALARMS_MAX,
     BUSY_MESSAGES,
@@ -13,6 +15,7 @@ from host_tools.validation.between import (
     STARVED_MS,
     Between,
 )
+from protocol.units import INVALID
 from tests.host_tools.validation.judged import BY, DAY, Judged
 
 
@@ -38,6 +41,23 @@ def test_a_person_closes_a_difference_once_with_name_and_reason(judged: Judged) 
     assert len(judged.shown("differences", "list", "--all")) == 2
     code, out, err = judged.orderly.run("differences", "list", "--all")
     assert (code, err) == (0, "") and "Li Na" in out and "主站值" in out
+
+
+def test_an_invalid_clock_is_worked_off_by_itself_and_not_closed_by_hand(judged: Judged) -> None:
+    """Closed by hand, its charges would never be priced by their true time."""
+    judged.meter(DAY // 2)
+    judged.enter(400, 900, INVALID)
+    judged.send()
+    judged.validate()
+    (row,) = judged.shown("differences", "list")
+    assert row["kind"] == mending.NO_CLOCK
+    told = judged.refusal("differences", "close", row["id"], *BY)
+    assert "worked off by itself when the clock is set" in told and "自动处理" in told
+    assert judged.desk.differences() == [mending.NO_CLOCK]
+    with judged.store.transaction():
+        care.of(judged.store).retire(judged.store.fleet.module_known("m1"), judged.desk.clock.s)
+    (closed,) = judged.shown("differences", "close", row["id"], *BY)
+    assert closed["who"] == "Li Na"
 
 
 def test_what_nobody_can_explain_alarms_once(

@@ -3,6 +3,8 @@
 import random
 from typing import Any
 
+import pytest
+
 from host_tools.store.database import Store
 from host_tools.validation import journal, mending
 from host_tools.validation.command import caught_up
@@ -10,7 +12,7 @@ from host_tools.validation.days import days_of
 from host_tools.validation.following import Follower
 from host_tools.validation.review import OPEN, Queue
 from host_tools.validation.versions import Versions, connection_of
-from protocol import codes, tariff
+from protocol import codes, ledger, tariff
 from protocol.tariff import Position
 from protocol.units import DAY_S, INVALID, SYNCHRONISED
 from tests.host_tools.desk import BOOK, TOU_BOOK, Desk
@@ -153,14 +155,34 @@ def set_clock(judged: Judged, by_s: int) -> None:
     judged.validate()
 
 
-def test_charges_of_an_invalid_clock_are_priced_anew_once_their_time_is_known(
-    judged: Judged,
-) -> None:
-    """By day 0.568, by night 0.288: the power failed at noon, and the clock came back at night."""
+def by_night(judged: Judged) -> None:
+    """The point is charged by time of use."""
     judged.desk.store.fleet.store_book("tou", TOU_BOOK, 0)
     judged.made = PointLedger("m1", 0, TOU_BOOK)
     with judged.store.transaction():
         judged.store.fleet.assign(1, TOU_BOOK.version, 0)
+
+
+def moved_ncur(
+    judged: Judged, run: list[int], by_s: int, values_wh: dict[int, int] | None = None
+) -> int:
+    """What a run and the charge behind it were charged more than the time of use asks for them."""
+    owed_ncur = 0
+    behind = (each for each in judged.made.entries[run[-1] :] if each.kind == ledger.CHARGE)
+    for seq in [*run, next(behind).seq]:
+        entry, start_s = judged.made.entries[seq - 1], judged.start_s(seq) + by_s
+        end_s = entry.time_s if seq not in run else entry.time_s + by_s
+        wh = (values_wh or {}).get(seq, entry.energy_wh)
+        amount, _, _ = tariff.charge(TOU_BOOK, Position(0, 0), start_s, end_s, wh)
+        owed_ncur += -entry.amount_ncur - amount
+    return owed_ncur
+
+
+def test_charges_of_an_invalid_clock_are_priced_anew_once_their_time_is_known(
+    judged: Judged,
+) -> None:
+    """By day 0.568, by night 0.288: the power failed at noon, and the clock came back at night."""
+    by_night(judged)
     by_s = 11 * 3600
     run = clock_run(judged)
     assert judged.desk.differences() == [mending.NO_CLOCK]
@@ -169,17 +191,30 @@ def test_charges_of_an_invalid_clock_are_priced_anew_once_their_time_is_known(
     set_clock(judged, by_s)
     assert judged.desk.differences() == []
     (sent,) = judged.adjusted()
-    moved_ncur = 0
-    for seq in [*run, run[-1] + 1]:
-        entry, start_s = judged.made.entries[seq - 1], judged.start_s(seq) + by_s
-        end_s = entry.time_s if seq not in run else entry.time_s + by_s
-        amount, _, _ = tariff.charge(TOU_BOOK, Position(0, 0), start_s, end_s, entry.energy_wh)
-        moved_ncur += -entry.amount_ncur - amount
-    assert sent.args == [4, moved_ncur]
-    assert moved_ncur > 10 * 400 * 280_000  # 0.28 less for each kWh
+    owed_ncur = moved_ncur(judged, run, by_s)
+    assert sent.args == [4, owed_ncur]
+    assert owed_ncur > 10 * 400 * 280_000  # 0.28 less for each kWh
     assert judged.balanced()
     (closed,) = judged.shown("differences", "list", "--all")
     assert closed["who"] == "validation" and closed["why"].startswith("clock set")
+
+
+def test_a_corrected_reading_stands_when_its_clock_is_set(judged: Judged) -> None:
+    """The fourth of the run was 100 Wh, and not 400, says a person before its time is known."""
+    by_night(judged)
+    run = clock_run(judged)
+    judged.edit(run[3], 100)
+    (first,) = judged.adjusted()
+    before = Versions(judged.store).standing(1)[run[3]]
+    set_clock(judged, 11 * 3600)
+    stands = Versions(judged.store).standing(1)[run[3]]
+    start_s = before.start_s + 11 * 3600
+    assert stands == before._replace(start_s=start_s, end_s=start_s + 900, version=stands.version)
+    assert (stands.energy_wh, stands.quality, stands.origin) == (100, "M", "manual")
+    (second,) = judged.adjusted()
+    owed_ncur = first.args[1] + second.args[1]
+    assert owed_ncur == moved_ncur(judged, run, 11 * 3600, {run[3]: 100})
+    assert judged.balanced() and judged.desk.differences() == []
 
 
 def test_without_a_record_of_the_setting_the_price_stays_and_the_class_is_closed(
@@ -238,6 +273,60 @@ def test_a_late_tariff_is_made_good_when_the_module_has_taken_it(judged: Judged)
     judged.meter(3)
     judged.validate()
     assert judged.adjusted() == []
+
+
+@pytest.mark.parametrize("since_s", [-60, 5 * 3600])
+def test_a_run_of_an_invalid_clock_is_priced_by_the_tariff_of_its_true_time(
+    judged: Judged, since_s: int
+) -> None:
+    """Assigned before the run, or after the false time of it and before the true one."""
+    judged.meter(DAY // 2)
+    judged.desk.store.fleet.store_book("tou", TOU_BOOK, 0)
+    with judged.store.transaction():
+        judged.store.fleet.assign(1, TOU_BOOK.version, judged.made.state.time_s + since_s)
+    first = judged.made.state.seq + 1
+    for _ in range(10):
+        judged.enter(400, 900, INVALID)
+    judged.send()
+    judged.validate()
+    late = [each.tariff for each in Versions(judged.store).standing(1).values()]
+    assert late == [TOU_BOOK.version if since_s < 0 else None] * 10
+    judged.made.book = TOU_BOOK  # the module takes the tariff when its clock is set
+    set_clock(judged, 11 * 3600)
+    for _ in range(6):
+        judged.enter(100, 900)
+    judged.send()
+    judged.validate()
+    run = list(range(first, first + 10))
+    standing = Versions(judged.store).standing(1)
+    assert [standing[seq].tariff for seq in run] == [TOU_BOOK.version] * 10
+    assert standing[run[-1] + 1].tariff is None  # it was charged by the right one
+    (sent,) = judged.adjusted()
+    assert sent.args[1] == moved_ncur(judged, run, 11 * 3600)
+    assert sent.args[1] > 4_000 * 200_000
+    assert judged.desk.differences() == [] and judged.balanced()
+
+
+def test_a_run_that_is_mended_before_its_tariff_is_taken_is_told_as_late_once(
+    judged: Judged,
+) -> None:
+    judged.meter(DAY // 2)
+    judged.desk.store.fleet.store_book("tou", TOU_BOOK, 0)
+    with judged.store.transaction():
+        judged.store.fleet.assign(1, TOU_BOOK.version, judged.made.state.time_s + 5 * 3600)
+    first = judged.made.state.seq + 1
+    for _ in range(10):
+        judged.enter(400, 900, INVALID)
+    judged.send()
+    judged.validate()
+    set_clock(judged, 11 * 3600)  # still by the old tariff
+    run = list(range(first, first + 10))
+    (sent,) = judged.adjusted()
+    assert sent.args[1] == moved_ncur(judged, run, 11 * 3600)
+    judged.made.book = TOU_BOOK
+    judged.meter(2)
+    judged.validate()
+    assert judged.adjusted() == [] and judged.balanced()
 
 
 def test_an_instant_of_a_charge_is_never_copied(judged: Judged) -> None:

@@ -508,6 +508,22 @@ def test_a_historic_reading_can_be_disputed_and_edited(past: Past) -> None:
     assert (stands.start_s, stands.value) == (begin_s, 3)
 
 
+def test_a_dispute_is_of_history_or_of_the_module_and_not_of_both(past: Past) -> None:
+    past.judged.meter(4)
+    past.imported(past.file(days(3)))
+
+    def words(begin_s: int, end_s: int) -> tuple[object, ...]:
+        return ("review", "open", "m1", 0, "--from", iso(begin_s), "--to", iso(end_s), *BY)
+
+    told = past.judged.refusal(*words(MIDNIGHT_S - Q, MIDNIGHT_S + Q))
+    assert f"has records of its module from {iso(MIDNIGHT_S)} on" in told and "分别登记" in told
+    assert past.judged.shown("review", "list") == []
+    for span in ((MIDNIGHT_S - Q, MIDNIGHT_S), (MIDNIGHT_S, MIDNIGHT_S + Q)):
+        past.judged.shown(*words(*span))
+    items = past.judged.shown("review", "list")
+    assert [each["history"] for each in items] == [True, False]
+
+
 def test_what_an_estimate_explains_doubts_no_other_interval(past: Past) -> None:
     """An impossible value breaks the sum of its day; without it the day is as good as any."""
     rows = days(3)

@@ -3,12 +3,13 @@
 import pytest
 
 from host_tools.config import read_toml
-from host_tools.settlement import posting, reconcile
+from host_tools.settlement import commands, posting, reconcile
 from host_tools.validation import journal, recount
 from host_tools.validation.deciding import decide
 from host_tools.validation.versions import Versions
-from protocol import codes
-from tests.host_tools.desk import TOU_BOOK
+from protocol import codes, ledger
+from protocol.units import SYNCHRONISED
+from tests.host_tools.desk import BOOK, TOU_BOOK
 from tests.host_tools.genuine import ROOT, PointLedger
 from tests.host_tools.validation.judged import BY, DAY, Judged, asked_ncur, iso
 
@@ -35,6 +36,30 @@ def test_an_edit_rerates_to_the_end_of_the_tier_period_with_one_order(judged: Ju
     assert reconcile.trial_balance(judged.store)
     assert judged.adjusted() == [] == judged.desk.differences()
     assert judged.store.ledgers.accounts()["CNY", posting.ADJUSTMENTS] == owed_ncur
+
+
+def test_a_correction_before_a_transfer_keeps_the_place_in_the_tiers_that_came_with_it(
+    judged: Judged,
+) -> None:
+    """The module took over 2,900 kWh of the tier period: what is metered later stays in tier 3."""
+    judged.meter(3 * DAY)
+    store, state = judged.store, judged.made.state
+    used_wh = state.used_wh + 2_900_000
+    given = [5 * 10**9, state.period, 2_900_000]
+    with store.transaction():
+        made = commands.issue(store, "m1", 0, codes.TRANSFER, given, judged.desk.clock.s, 10**7)
+    moved = (state, BOOK, state.time_s + 5, SYNCHRONISED, made, given[0], used_wh)
+    judged.made.enter(ledger.transferred(*moved))
+    judged.send()
+    judged.meter(2 * DAY)
+    judged.validate()
+    energy_wh = judged.made.entries[99].energy_wh
+    told = judged.edit(100, energy_wh - 100)["adjustment"]
+    assert told["amount_ncur"] == 100 * 488_300
+    later = judged.made.entries[4 * DAY - 1].energy_wh
+    told = judged.edit(4 * DAY, later - 100)["adjustment"]
+    assert told["amount_ncur"] == 100 * 788_300
+    assert len(judged.adjusted()) == 2 and judged.balanced()
 
 
 def test_the_order_names_readings_tariff_rule_who_and_why(judged: Judged) -> None:
@@ -80,6 +105,29 @@ def test_a_repeated_decision_orders_nothing_more(judged: Judged) -> None:
     judged.shown("validate")
     orders = [row for row in judged.orderly.listed() if row["order"].startswith("adjust")]
     assert len(orders) == 1
+
+
+def test_two_values_of_one_instant_are_refused(judged: Judged) -> None:
+    judged.meter(2 * DAY)
+    judged.validate()
+    number = judged.dispute(20, 24)
+    same = iso(judged.start_s(20)).replace("Z", "+00:00")
+    words = ("--set", f"{iso(judged.start_s(20))}=10", "--set", f"{same}=90", *BY)
+    told = judged.refusal("review", "edit", number, *words)
+    assert f"--set {same}=90: this instant is given twice; give it once 时刻重复" in told
+    assert Versions(judged.store).number(1) == 0
+
+
+def test_a_dispute_ends_where_settlement_does(judged: Judged) -> None:
+    """Else a decision would take in what nobody had seen when it was disputed."""
+    judged.meter(2 * DAY)
+    judged.validate()
+    end_s = judged.made.state.time_s
+    words = ("review", "open", "m1", 0, "--from", iso(end_s - 1800), "--to")
+    told = judged.refusal(*words, iso(end_s + 1), *BY)
+    assert f"--to: m1/0 is settled to {iso(end_s)}" in told and "晚于已结算时刻" in told
+    assert judged.shown("review", "list") == []
+    judged.shown(*words, iso(end_s), *BY)
 
 
 class Cut(Exception):
