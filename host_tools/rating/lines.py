@@ -89,9 +89,11 @@ def energy_lines(
 ) -> list[BillLine]:
     """Lines of one dated set: of each rate and tier, or of rates alone, then each tier's addition.
 
-    The additions stand alone where several rates share them, as such tariffs are published.
+    The additions stand alone where several rates share them, as such tariffs are published. A
+    schedule's prices may be a tier's own where those of its set are not.
     """
-    apart = around.method == terms.ADDER and len(around.rate_names) > 1
+    one_row = len(rates.prices_ucur_per_kwh) == 1
+    apart = around.method == terms.ADDER and len(around.rate_names) > 1 and one_row
     sums: dict[tuple[str, int, int], int] = {}
     for part in parts:
         added = ladder.adders_ucur_per_kwh[part.tier]

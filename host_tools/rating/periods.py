@@ -73,8 +73,10 @@ def _shared(document: Document, spans: Sequence[Stint]) -> bool:
 
 def _by_order(around: Terms) -> bool:
     """True when it matters which of several rates was used first."""
-    in_turn = around.method == terms.PER_TIER and around.alloc == terms.CHRONOLOGICAL
-    return in_turn and len(around.rate_names) > 1
+    a_tier = around.method == terms.PER_TIER or any(
+        len(schedule.rates.prices_ucur_per_kwh) > 1 for schedule in around.schedules
+    )
+    return a_tier and around.alloc == terms.CHRONOLOGICAL and len(around.rate_names) > 1
 
 
 def rate_registers(

@@ -10,7 +10,7 @@
     [[set]]                         # a later one with `from` replaces the one before it then
     from = 2026-01-01               # local date, 00:00; a module keeps two sets
     method = "adder"                # tiers add to the price; "per_tier": a price a tier
-    tier_period = "month"           # month, year, months, days, billing_day; with tier_length
+    tier_period = "month"           # month, year; months, days, billing_day with tier_length
     tiers_kwh = [240, 400]          # upper bounds of all tiers but the last
     adders = ["0", "0.05", "0.30"]  # adder: one a tier, per kWh
     tier_shift_kwh_per_month = 100  # household of five or more: thresholds rise; optional
@@ -18,7 +18,7 @@
     first_year_months = 6           # annual tiers of a year begun late: thresholds * 6 / 12
     fixed_per_day = "0.20"
     percent = { VAT = "15" }        # on everything above; must leave exact prices
-    prices = { peak = "0.568", valley = "0.288" }  # per kWh; per_tier: a list, one a tier
+    prices = { peak = "0.568", valley = "0.288" }  # a kWh; per_tier: a list, one a tier, or one
     seasons = { summer = "05-01", winter = "11-01" }
     week = ["work", "work", "work", "work", "work", "rest", "rest"]
     special = { 2026-10-01 = "rest" }
@@ -48,6 +48,7 @@ The host's own terms, all optional; a module charges without them and the host p
     percent = "16"
     on = ["energy", "wheeling"]     # "energy", "fixed" (the daily charge) or lines before it
 
+Shared tiers and schedules need tier periods of whole calendar months. A line has its own name.
 Prices are text, because a binary fraction is no price. An error is one line: file, key, remedy.
 """
 

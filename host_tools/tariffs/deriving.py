@@ -32,7 +32,7 @@ def derived(
     now_s: int,
 ) -> str:
     """The file of a new version. `shifts` are (first of a month, kWh a month) of a household,
-    `tiers` those that rise, all by default. Refused where the tariff has no such thresholds.
+    `tiers` those that rise, all by default. Refused where from now on no threshold changes by it.
 
     Sets that are over are left out: a module keeps the one in force and the next.
     """
@@ -41,20 +41,40 @@ def derived(
     if any(terms.tiers_per_day for _, terms in around.terms):
         raise Refused("tiers_per_day: its thresholds follow the days; they are not raised")
     book = around.book
+    _check_tiers(book, tiers)
     if moved_in is not None:
         day = day_number(moved_in.year, moved_in.month, moved_in.day)
-        book = thresholds.first_year(book, day)
+        book = _changed("--moved-in", book, thresholds.first_year(book, day), now_s)
     if shifts:
         days = [(day_number(d.year, d.month, d.day), kwh * WH_PER_KWH) for d, kwh in shifts]
-        book = thresholds.household(book, days, tiers)
-    if book == around.book:
-        raise Refused("thresholds: nothing of this tariff changes; it has no tiers for that")
+        book = _changed("--household", book, thresholds.household(book, days, tiers), now_s)
     told = [f"moved in {moved_in}"] if moved_in else []
     told += [f"{kwh} kWh a month from {day}" for day, kwh in shifts]
     values["version"] = version
     values["name"] = f"{around.name}, {', '.join(told)}"
     sets = _sets(values["set"], around, book, now_s)
     return _written({**values, "set": sets})
+
+
+def _check_tiers(book: Book, tiers: Sequence[int]) -> None:
+    """The last tier has no threshold that could be raised."""
+    most = max(len(ladder.thresholds_wh) for _, ladder in book.ladders)
+    for tier in tiers:
+        if not 1 <= tier <= most:
+            has = f"tiers 1 to {most} have an upper bound" if most else "this tariff has no tiers"
+            raise Refused(f"--tier {tier}: {has}; name one of them or leave it out")
+
+
+def _changed(option: str, before: Book, after: Book, now_s: int) -> Book:
+    """The book after. Refused when no threshold is another one, now or at any time to come."""
+    instants = {from_s for book in (before, after) for from_s, _ in book.ladders}
+    for at_s in {now_s, *(each for each in instants if each > now_s)}:
+        if tariff.in_force(before.ladders, at_s) != tariff.in_force(after.ladders, at_s):
+            return after
+    raise Refused(
+        f"{option}: nothing of this tariff changes from now on; leave it out, or name a tariff"
+        " with tiers for that"
+    )
 
 
 def _sets(

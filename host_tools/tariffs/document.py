@@ -7,7 +7,7 @@ from pathlib import Path
 
 from host_tools import Refused
 from host_tools.config import read_toml
-from host_tools.tariffs import sets
+from host_tools.tariffs import rules, sets
 from host_tools.tariffs.keys import Keys
 from host_tools.tariffs.terms import Document, Terms
 from host_tools.tariffs.zones import midnight_s, offsets, zone_of
@@ -22,17 +22,20 @@ FIRST_YEAR_MIN, FIRST_YEAR_MAX = 1971, 2200
 
 
 def read_document(path: Path) -> Document:
-    """The document of a tariff file. Refused with file, key and remedy."""
-    return document_of(read_toml(path), str(path))
+    """The document of a tariff file, held to rules.py too. Refused with file, key and remedy."""
+    return rules.held(document_of(read_toml(path), str(path)), str(path))
 
 
 def read_book(path: Path) -> tariff.Book:
     """The book of a tariff file, as a module takes it. Refused with file, key and remedy."""
-    return book_of(read_toml(path), str(path))
+    return _kept(read_document(path), str(path))
 
 
 def document_of(values: dict[str, object], where: str) -> Document:
-    """The document, every key checked; each set of it would fit a module's book."""
+    """The document, every key checked; each set of it would fit a module's book.
+
+    What is in a store already is read by this; a new file is held to rules.py besides.
+    """
     top = Keys(values, f"{where}: ")
     version = top.whole("version", 1, 0xFFFFFFFF)
     currency = top.text("currency")
@@ -72,7 +75,12 @@ def document_of(values: dict[str, object], where: str) -> Document:
 
 def book_of(values: dict[str, object], where: str) -> tariff.Book:
     """The book of a tariff document; the same document gives the same bytes on any day."""
-    book = document_of(values, where).book
+    return _kept(document_of(values, where), where)
+
+
+def _kept(document: Document, where: str) -> tariff.Book:
+    """The book of a document that a module has room for."""
+    book = document.book
     if len(book.rates) > DATED_MAX:
         raise Refused(
             f"{where}: set: a module keeps {DATED_MAX} dated sets, not {len(book.rates)};"

@@ -36,6 +36,8 @@ _KINDS = (
     terms.PER_KW_YEAR,
     terms.PERCENT,
 )
+_LENGTHS = {tariff.BILLING_DAY: 28}  # the last day that every month has
+_LENGTH_MAX = 4000
 _MINIMA = {"minimum_per_day": terms.PER_DAY, "minimum_per_month": terms.PER_MONTH}
 
 Percent = tuple[tuple[str, int], ...]
@@ -50,7 +52,7 @@ def compiled(keys: Keys) -> tuple[tariff.Rates, tariff.Ladder, Terms]:
     )
     method = keys.choice("method", [terms.ADDER, terms.PER_TIER], terms.ADDER)
     period = PERIODS[keys.choice("tier_period", list(PERIODS), "month")]
-    length = keys.whole("tier_length", 1, 4000, 1)
+    length = keys.whole("tier_length", 1, _LENGTHS.get(period, _LENGTH_MAX), 1)
     per_day = keys.truth("tiers_per_day")
     if per_day and period != tariff.MONTH:
         raise Refused(f'{keys.where}tiers_per_day: needs tier_period = "month"')

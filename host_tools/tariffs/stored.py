@@ -21,6 +21,7 @@ from host_tools.store import orders, tariff_files
 from host_tools.store.database import Store, opened
 from host_tools.store.records import Point
 from host_tools.store.tariff_files import Contract, StoredFile
+from host_tools.tariffs import rules
 from host_tools.tariffs.deriving import derived
 from host_tools.tariffs.document import book_of, document_of
 from host_tools.tariffs.keys import exact
@@ -65,6 +66,7 @@ def add_text(store: Store, text: str, where: str, now_s: int) -> Added:
                 " `version` 该版本已存在且内容不同，请提高版本号"
             )
         return Added(book.version, found.name, book.currency, False)
+    rules.held(found, where)
     store.fleet.store_book(where, book, now_s)
     files.add(book.version, found.name, text, now_s)
     return Added(book.version, found.name, book.currency, True)
@@ -316,6 +318,10 @@ def _derive(store: Store, arguments: argparse.Namespace, now_s: int) -> None:
         if not kwh.isascii() or not kwh.isdigit() or len(kwh) > 6:
             raise Refused(f"--household {told}: write it as 2026-03-01=100")
         shifts.append((_day("--household", day), int(kwh)))
+    if len({day for day, _ in shifts}) < len(shifts):
+        raise Refused("--household: a date is told twice; leave one of them")
+    if arguments.tier and not shifts:
+        raise Refused("--tier: is of a --household; add it, or leave --tier out")
     if moved_in is None and not shifts:
         raise Refused("--moved-in or --household: name what is this home's own")
     text = derived(base.text, arguments.new, moved_in, sorted(shifts), arguments.tier, now_s)

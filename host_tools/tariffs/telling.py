@@ -133,12 +133,6 @@ def _prices(
                 if english
                 else f"各档加价：{'，'.join(added)}"
             )
-    if around.alloc == terms.PROPORTIONAL:
-        out.append(
-            "Every tier takes the same share of each rate."
-            if english
-            else "各档按相同比例分摊各时段电量。"
-        )
     return out
 
 
@@ -213,7 +207,6 @@ def _kind(rates: Rates, kind: int, english: bool) -> str | None:
 
 def _around(document: Document, around: Terms, rates: Rates, english: bool) -> list[str]:
     out = []
-    colon = ": " if english else "："
     language = EN if english else "zh"
     if rates.fixed_per_day_ncur:
         shown = decimal(rates.fixed_per_day_ncur)
@@ -223,28 +216,41 @@ def _around(document: Document, around: Terms, rates: Rates, english: bool) -> l
         out.append(f"Prices contain {shown}." if english else f"价格含{shown}。")
     if not around.extra():
         return out
-    out.append(
-        "What a module cannot charge; the host adds it:"
-        if english
-        else "以下由主站计收，模块不计："
-    )
-    for told in schedules(document, around, english):
-        out.append(f"- {told}")
+    adds = _host_adds(document, around, english)
+    if adds:  # tiers by the day are told with the tiers
+        out.append(
+            "What a module cannot charge; the host adds it:"
+            if english
+            else "以下由主站计收，模块不计："
+        )
+    return [*out, *(f"- {told}" for told in adds)]
+
+
+def _host_adds(document: Document, around: Terms, english: bool) -> list[str]:
+    colon = ": " if english else "："
+    out = []
+    if around.alloc == terms.PROPORTIONAL:
+        out.append(
+            "every tier takes the same share of each rate"
+            if english
+            else "各档按相同比例分摊各时段电量"
+        )
+    out += schedules(document, around, english)
     for each in (*around.lines, *([around.minimum] if around.minimum else [])):
         name = _base(each.name, document.names_zh, english)
-        out.append(f"- {name}{colon}{line(each, document, english)}")
+        out.append(f"{name}{colon}{line(each, document, english)}")
     if around.prorate_tiers:
         out.append(
-            "- registers: thresholds by days where prices change inside a period"
+            "registers: thresholds by days where prices change inside a period"
             if english
-            else "- 按示数计费时，周期内调价则阶梯按天数折算"
+            else "按示数计费时，周期内调价则阶梯按天数折算"
         )
     if around.total_step_ncur:
         step = decimal(around.total_step_ncur, 0).rstrip(".")
         out.append(
-            f"- the total is rounded to {step}, as a line"
+            f"the total is rounded to {step}, as a line"
             if english
-            else f"- 合计取整至 {step}，单列一行"
+            else f"合计取整至 {step}，单列一行"
         )
     return out
 

@@ -20,6 +20,7 @@ from protocol.units import SYNCHRONISED
 from tests.host_tools.desk import Desk
 from tests.host_tools.genuine import ROOT, PointLedger
 from tests.host_tools.ordering.orderly import Orderly
+from tests.host_tools.test_rating import MIXED
 
 CUR = 10**9
 ZONE_S = 8 * 3600
@@ -383,6 +384,20 @@ def test_prices_by_the_total_are_made_up_for_in_the_month_that_crosses_the_limit
     ]  # fmt: skip
     assert february["opening_ncur"] == january["content"]["closing_ncur"] == -176 * CUR
     assert february["closing_ncur"] == -472 * CUR
+
+
+def test_a_schedule_of_prices_a_tier_is_entered_and_billed_by_both(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = Home(desk, capsys, 310_000, text=MIXED)
+    assert home.orderly.run("validate")[0] == 0
+    bill = home.bill("issue", "m1", 0, *MONTH)["content"]
+    assert bill["doubts"] == []
+    # 58.33 kWh at 0.60 and 41.67 at 0.40, then 122.493 at 1.00 and 87.507 at 0.80.
+    assert bill["bill"]["printed_ncur"] == 24417 * CUR // 100
+    assert bill["charged_ncur"] == 244_164_600_000
+    home.obey(home.adjustments()[0])
+    assert home.balance_ncur() == -244_164_600_000
 
 
 def test_a_first_month_has_the_days_since_its_opening(

@@ -71,6 +71,12 @@ def test_a_household_raises_its_tiers_from_the_first_of_a_month() -> None:
         ((1, 900, "--household", "March"), "--household March: write it as"),
         ((7, 900, "--moved-in", "2026-07-15"), "version 7: is not in the store"),
         ((1, 0, "--household", "2026-03-01=100"), "0: a version is 1 to"),
+        ((1, 900, "--household", "2026-06-01=100", "--tier", 3), "--tier 3: tiers 1 to 2 have"),
+        ((1, 900, "--household", "2026-06-01=100", "--tier", 0), "--tier 0: tiers 1 to 2 have"),
+        ((1, 900, "--moved-in", "2026-07-15", "--tier", 1), "--tier: is of a --household"),
+        ((1, 900, "--household", "2026-06-01=0"), "--household: nothing of this tariff changes"),
+        ((1, 900, "--household", "2024-06-01=9", "--household", "2025-01-01=0"), "from now on"),
+        ((1, 900, "--household", "2026-06-01=9", "--household", "2026-06-01=8"), "told twice"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_derived_is_one_line(
@@ -80,6 +86,7 @@ def test_what_cannot_be_derived_is_one_line(
     orderly.run("tariff", "add", FILES / "cn-bj-2012.toml")
     code, _, err = orderly.run("tariff", "derive", *words)
     assert code == 2 and line in err and err.count("\n") == 1
+    assert stored.document(desk.store, 900) is None
 
 
 def test_the_command_keeps_what_it_makes(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:

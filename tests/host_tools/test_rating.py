@@ -1,5 +1,6 @@
 """The host's rating rules: golden bills of tariffs.md section 4, and the cases it asks for."""
 
+import tomllib
 from datetime import date
 from fractions import Fraction
 
@@ -12,6 +13,7 @@ from host_tools.rating import periods
 from host_tools.rating.lines import printed_ncur
 from host_tools.rating.periods import Period, Use
 from host_tools.rating.registers import split_by_days, split_by_share
+from host_tools.validation import recount
 from protocol import tariff
 from protocol.tariff import Position
 from tests.host_tools.bills import cents, days, document, evenly, instant, shipped, total
@@ -209,6 +211,52 @@ def test_a_credit_mirrors_its_debit_and_no_line_moves_by_more_than_half(
 
 
 # Schedules by the total, and the cliff of a prepaid meter
+
+MIXED = """
+version = 650
+name = "one price a rate, and above 200 kWh a price a rate and tier"
+origin = "made up"
+currency = "CNY"
+zone = "Asia/Shanghai"
+[[set]]
+prices = { peak = "0.50", valley = "0.30" }
+[[set.bands]]
+rate = "peak"
+times = ["08:00-22:00"]
+[[set.bands]]
+rate = "valley"
+times = ["22:00-08:00"]
+[[set.schedule]]
+above_kwh = 200
+method = "per_tier"
+tiers_kwh = [100]
+prices = { peak = ["0.60", "1.00"], valley = ["0.40", "0.80"] }
+"""
+
+
+def test_a_schedule_of_prices_a_tier_is_billed_by_them_whatever_the_method_of_its_set() -> None:
+    mixed = document(MIXED)
+    period = days(mixed, date(2026, 1, 1), 31)
+    uses = [
+        Use(period.from_s + day * 86400, period.from_s + (day + 1) * 86400, 10_000)
+        for day in range(31)
+    ]
+    bill = periods.rate(mixed, period, uses)
+    # Of 10 kWh a day 3.333 are before 8, 5.833 until 22 and 0.834 after: tier 1 for ten days.
+    assert [(line.name, line.tier, line.quantity) for line in bill.lines] == [
+        ("peak", 1, 58_330), ("peak", 2, 122_493), ("valley", 1, 41_670), ("valley", 2, 87_507),
+    ]  # fmt: skip
+    assert cents(bill) == [3500, 12249, 1667, 7001]
+    assert bill.exact_ncur == 58_330 * 600_000 + 122_493 * 1_000_000 + (
+        41_670 * 400_000 + 87_507 * 800_000
+    )
+    with pytest.raises(Refused, match="need the order of use"):
+        periods.rate_registers(mixed, period, [[180_823, 129_177]])
+    rows = [(use.from_s, use.to_s, use.energy_wh) for use in uses]
+    again = recount.Tariff(tomllib.loads(MIXED)).recount(rows, 0)
+    assert again.energy_ncur == {
+        (line.name, line.tier - 1): line.exact_ncur for line in bill.lines
+    }
 
 
 @pytest.mark.parametrize(

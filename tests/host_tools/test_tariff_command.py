@@ -9,7 +9,7 @@ import pytest
 
 from host_tools import Refused, cli, tariffs
 from host_tools.settlement.common import cells
-from host_tools.tariffs import comparing
+from host_tools.tariffs import comparing, telling
 from tests.host_tools.bills import FILES, document, shipped
 
 BEIJING = FILES / "cn-bj-2012.toml"
@@ -225,6 +225,25 @@ def test_an_explanation_says_everything_that_is_charged(
     lines = example["bill"]["lines"]
     assert sum(line["printed_ncur"] for line in lines) == example["bill"]["printed_ncur"]
     assert example["bill"]["printed_ncur"] % 50_000_000 == 0
+
+
+def told_of(text: str) -> tuple[str, str]:
+    """Its first set in English and Chinese."""
+    of = document(text)
+    both = ["\n".join(telling.dated(of, 0, language)) for language in ("en", "zh")]
+    return both[0], both[1]
+
+
+def test_a_heading_of_the_hosts_terms_has_something_under_it() -> None:
+    shared = (FILES / "cn-sh-2012.toml").read_text(encoding="utf-8")
+    english, chinese = told_of(shared)
+    heading = "  What a module cannot charge; the host adds it:\n"
+    assert f"{heading}  - every tier takes the same share of each rate" in english
+    assert "  以下由主站计收，模块不计：\n  - 各档按相同比例分摊各时段电量" in chinese
+    by_day = (FILES / "us-pge-e1.toml").read_text(encoding="utf-8")
+    english, chinese = told_of(by_day.replace('minimum_per_day = "0.32854"', ""))
+    assert "a module counts 30 days a month" in english
+    assert "the host adds it" not in english and "以下由主站计收" not in chinese
 
 
 def test_seasons_and_named_days_are_told(capsys: pytest.CaptureFixture[str]) -> None:
