@@ -3,22 +3,26 @@
 Minimum bills, percentages, other lines, and the prices that a period's total chooses become
 entries of the host, a rule each, and one order that brings their sum to the module's balance.
 What is entered already is never entered again: closing twice, or after a kill, enters nothing. A
-reading that is corrected later leaves a difference, which the next closing enters.
+reading that is corrected later is an adjustment of its own, which no closing enters or asks about.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from host_tools import Refused
 from host_tools.billing.documents import Documents
+from host_tools.billing.month import Nameless
 from host_tools.billing.statement import Statement, statement
+from host_tools.rating import calendar
 from host_tools.settlement import commands, inbox, posting, settle
 from host_tools.settlement.common import decimal
-from host_tools.store import adoptions, host_entries, orders, tariff_files
+from host_tools.store import adoptions, bills, host_entries, orders, tariff_files
 from host_tools.store.database import Store
 from host_tools.store.host_entries import HostEntry
-from host_tools.store.records import Point
-from protocol import codes, ledger
+from host_tools.store.records import Point, Settled
+from host_tools.tariffs.terms import Document
+from protocol import codes, ledger, tariff
 from protocol.units import DAY_S
 
 ADJUST_LIFE_S = 365 * DAY_S
@@ -27,13 +31,43 @@ _OPEN = (inbox.MISSING, settle.ROLLBACK, settle.UNEXPLAINED)
 
 
 def of_month(store: Store, point: Point, documents: Documents, year: int, month: int) -> Statement:
-    """The statement of a point. Refused when it has none."""
+    """The statement of a point by the tariff of the month. Refused when it has none."""
     if not point.state.version:
         raise Refused(f"{point.module}/{point.point}: it has no entry yet; wait for its module")
     posted = host_entries.of(store).all(point.id)
     contracts = tariff_files.of(store).contracts(point.id)
-    current, entries = documents(point.state.version), store.ledgers.entries(point.id)
-    return statement(documents, current, entries, year, month, posted, contracts)
+    entries = list(store.ledgers.entries(point.id))
+    current, from_s = _tariff_of(documents, entries, point.state.version, year, month)
+    return statement(documents, current, entries, year, month, posted, contracts, from_s)
+
+
+def _tariff_of(
+    documents: Documents, entries: Sequence[Settled], newest: int, year: int, month: int
+) -> tuple[Document, int]:
+    """(the tariff of a month, its first instant).
+
+    That of its last charge, else of its last daily charge, else the newest; the month begins
+    where the one before ends by the clock of its own, so that months add up.
+    """
+    first_day, after_day = calendar.month_days(year, month)
+    edges_s: dict[int, tuple[int, int]] = {}
+    before = charged = daily = 0
+    for entry in entries:
+        version = entry.version
+        if entry.kind == ledger.FIXED and first_day <= entry.number < after_day:
+            daily = version
+        if entry.kind != ledger.CHARGE:
+            continue
+        if version not in edges_s:
+            edges_s[version] = calendar.month_s(documents(version).book, year, month)
+        from_s, to_s = edges_s[version]
+        if entry.time_s <= from_s:  # a reading at midnight ends the day before
+            before = version
+        elif entry.time_s <= to_s:
+            charged = version
+    current = documents(charged or daily or newest)
+    ends = documents(before) if before else current
+    return current, calendar.midnight_s(ends.book, first_day)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +97,11 @@ class Prepared:
 
     def lacking(self) -> dict[str, int]:
         """What is owed by rule and not entered."""
-        more = self.found.beyond
-        return {} if more is None else more.lacking()
+        return _lacking(self.found)
+
+
+def _lacking(found: Statement) -> dict[str, int]:
+    return {} if found.beyond is None else found.beyond.lacking()
 
 
 def basis_of(store: Store, point: Point) -> tuple[int, int]:
@@ -85,7 +122,8 @@ def close(
     """The month as it is closed, and what had to be entered.
 
     Settlement waits only while it is written: a month that has changed since is worked out again.
-    Refused while the month is not settled in full, or something is wrong with the point.
+    Refused while the month is not settled in full, or something is wrong with the point, and
+    when something is lacking that a bill which stands does not have.
     """
     entered: list[HostEntry] = []
     while True:
@@ -93,11 +131,12 @@ def close(
             prepared = prepare(store, place, documents, year, month)
         if not prepared.lacking():
             return prepared, entered
-        if not despite_loss:
-            _check_forgotten(prepared)
         with store.transaction():
             point = store.fleet.point_known(place.module, place.point)
             if basis_of(store, point) == prepared.basis:
+                _check_billed(store, prepared, calendar.middle_s(year, month))
+                if not despite_loss:
+                    _check_forgotten(prepared)
                 entered += enter_terms(store, prepared, now_s)
 
 
@@ -119,6 +158,7 @@ def prepare(store: Store, place: Point, documents: Documents, year: int, month: 
         )
     if found.beyond is not None and found.beyond.bill is None:
         raise Refused(f"{where} {year}-{month:02}: {found.beyond.unsaid}")
+    _check_order(store, point, documents, found, year, month)
     return Prepared(point, basis_of(store, point), found, forgotten_of(store, point))
 
 
@@ -136,6 +176,85 @@ def forgotten_of(store: Store, point: Point) -> Forgotten:
     lost = (host_entries.ROLLBACK, posting.OTHERS)
     others = tuple(each for each in own if (each.kind, each.rule) == lost)
     return Forgotten(orders, others)
+
+
+def _check_order(
+    store: Store, point: Point, documents: Documents, found: Statement, year: int, month: int
+) -> None:
+    """Refused where the terms of a tier period would be entered twice.
+
+    The month whose total chooses the prices has its tier period from the beginning: what an
+    earlier month lacks would be entered in it, and once more in the earlier one.
+    """
+    posted = host_entries.of(store).all(point.id)
+    lacking, where = _lacking(found), f"{point.module}/{point.point} {year}-{month:02}"
+    later = _containing(posted, found)
+    if later is not None and lacking:
+        book = documents(found.version).book
+        told = "{}-{:02}".format(*tariff.civil(tariff.local_day(book, later.to_s - 1))[:2])
+        raise Refused(
+            f"{where}: its terms are in the closing of {told}, which has the tier period from its"
+            f" beginning; bill {told} instead 本月条款已并入 {told} 结账，请开具该月账单"
+        )
+    ends = any(each.kind == host_entries.TERMS and each.to_s == found.to_s for each in posted)
+    closed = ends or bills.of(store).standing(point.id, calendar.middle_s(year, month)) is not None
+    if closed and not lacking:
+        return
+    first = _open_before(store, point, documents, found, posted, calendar.month_days(year, month))
+    if first:
+        raise Refused(
+            f"{where}: {first} is of the same tier period and lacks terms; close it first,"
+            f" `gridpurse bill close {point.module} {point.point} --month {first}`"
+            f" 请先结清同一阶梯周期的 {first}"
+        )
+
+
+def _containing(posted: Sequence[HostEntry], found: Statement) -> HostEntry | None:
+    """Terms of a later month that were entered for the days of this one, too."""
+    more = found.beyond
+    if more is None:
+        return None
+    from_s = max(more.span.from_s, found.from_s)
+    for each in posted:
+        if each.kind == host_entries.TERMS and each.from_s <= from_s and each.to_s > found.to_s:
+            return each
+    return None
+
+
+def _open_before(
+    store: Store,
+    point: Point,
+    documents: Documents,
+    found: Statement,
+    posted: Sequence[HostEntry],
+    days: tuple[int, int],
+) -> str:
+    """The first month before in the tier period that lacks what only its own closing enters."""
+    day = days[0] if found.beyond is None else found.beyond.span.first_day
+    while day < days[0]:
+        year, month, _ = tariff.civil(day)
+        day = calendar.month_days(year, month)[1]
+        try:
+            earlier = of_month(store, point, documents, year, month)
+        except Nameless:  # nothing is settled in it
+            continue
+        # One that is never settled to its end, since a reading reaches over it, is never closed.
+        closable = earlier.registers_s[1] >= earlier.to_s and not _containing(posted, earlier)
+        if closable and _lacking(earlier):
+            return f"{year}-{month:02}"
+    return ""
+
+
+def _check_billed(store: Store, prepared: Prepared, middle_s: int) -> None:
+    """Refused where a bill has gone out without what is lacking: the two would differ."""
+    point = prepared.point
+    stands = bills.of(store).standing(point.id, middle_s)
+    if stands is not None:
+        owed = decimal(sum(prepared.lacking().values()))
+        raise Refused(
+            f"{point.module}/{point.point}: {owed} is lacking that {stands.number} does not have;"
+            f" credit it first, `gridpurse bill credit {stands.number}` 请先冲销该账单再结账"
+        )
 
 
 def _check_forgotten(prepared: Prepared) -> None:
@@ -159,7 +278,7 @@ def enter_terms(store: Store, prepared: Prepared, now_s: int) -> list[HostEntry]
     point, lacking, more = prepared.point, prepared.lacking(), prepared.found.beyond
     if more is None or not lacking:
         return []
-    version = point.state.version
+    version = prepared.found.version
     span = more.span.from_s, prepared.found.to_s
     owed_ncur = sum(lacking.values())
     command_id, pair = 0, (posting.ADJUSTMENTS, posting.TERMS)

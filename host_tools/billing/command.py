@@ -100,7 +100,7 @@ def _draft(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
         with _named(point):
             found = closing.of_month(store, point, documents, *month)
         found = readings.told(store, point, found)
-        document = documents(point.state.version)
+        document = documents(found.version)
         doubts, version = issuing.doubts_of(store, point, found)
     marks = [str(each) for each in doubts]
     if arguments.json:

@@ -12,6 +12,7 @@ from host_tools import Refused
 from host_tools.billing import closing, readings, shown
 from host_tools.billing.documents import Documents
 from host_tools.billing.statement import Statement
+from host_tools.rating import calendar
 from host_tools.store import bills, tariff_files
 from host_tools.store.bills import Content, Issued
 from host_tools.store.database import Store
@@ -26,8 +27,8 @@ SERIES = "GP"
 BILL, CREDIT = "bill", "credit bill"
 # What a credit bill turns round, of a line and of its total.
 _TURNED = ("printed_ncur", "exact_ncur", "rounding_ncur", "quantity")
-# Of the account, which a credit bill does not move: it posts no money.
-_ACCOUNT = ("opening_ncur", "movements", "charged_ncur", "closing_ncur")
+# Of the account and beside it, which a credit bill does not move: it posts no money.
+_ACCOUNT = ("opening_ncur", "movements", "charged_ncur", "closing_ncur", "by_all_terms")
 
 
 def series_of(text: str) -> str:
@@ -47,20 +48,24 @@ def issue(
     despite_loss: bool = False,
     release: tuple[str, str] | None = None,
 ) -> tuple[Issued, bool]:
-    """The bill of a month, and True when it is new.
+    """The bill of a month, and True when it is new; one that stands is given back as it is.
 
     Refused when the month cannot be closed, a line does not foot, a reading waits for a decision,
     or the audit contradicts the ledger; also when the audit asks for a person's look, unless one
     releases it: (who, why), which the bill keeps.
     """
+    middle_s = calendar.middle_s(year, month)
+    with store.instant():
+        before = bills.of(store).standing(place.id, middle_s)
+    if before is not None:
+        return before, False
     while True:
         # Doubts come first, so that what is refused has entered and ordered nothing.
         with store.instant():
             asked = closing.prepare(store, place, documents, year, month)
             doubts, version = doubts_of(store, asked.point, asked.found)
-            stands = bills.of(store).standing(asked.point.id, asked.found.from_s) is not None
         foot(place, asked.found)
-        gate.refuse(place, doubts, stands or release is not None)
+        gate.refuse(place, doubts, release is not None)
         what = (store, place, documents, year, month, now_s, despite_loss)
         prepared, _ = closing.close(*what)
         foot(place, prepared.found)
@@ -71,12 +76,12 @@ def issue(
         with store.transaction():
             point = store.fleet.point_known(place.module, place.point)
             kept = bills.of(store)
-            before = kept.standing(point.id, found.from_s)
+            before = kept.standing(point.id, middle_s)
             if before is not None:
                 return before, False
             now = closing.basis_of(store, point), Versions(store).number(point.id)
             if now == (prepared.basis, version):
-                document = documents(point.state.version)
+                document = documents(found.version)
                 content = shown.as_json(point, found, document)
                 content |= {"kind": BILL, "issued_s": now_s, "readings_version": version}
                 content["doubts"] = [str(each) for each in doubts]
@@ -87,7 +92,7 @@ def issue(
 
 def doubts_of(store: Store, point: Point, found: Statement) -> tuple[list[Doubt], int]:
     """What validation and audit say against a month, and the version of the readings it is of."""
-    file = tariff_files.of(store).file(point.state.version)
+    file = tariff_files.of(store).file(found.version)
     values = tomllib.loads(file.text) if file is not None and file.text is not None else None
     lacking_ncur = 0 if found.beyond is None else found.beyond.lacking_ncur
     whole_ncur = found.charged_ncur + lacking_ncur

@@ -250,4 +250,5 @@ def of_json(content: dict[str, Any]) -> Statement:
         None,
         content.get("worst_quality"),
         content.get("estimated_permille"),
+        content["tariff_version"],
     )

@@ -41,6 +41,7 @@ class Statement:
     in the month that they are for, whenever a module learns of them. `charged_ncur` is the floor
     of `bill.exact_ncur`. `beyond` is there where the tariff has terms that no module charges.
     `worst_quality` and `estimated_permille` are of the readings, None where nobody has looked.
+    `version` is of the tariff whose clock, names and terms are the month's.
     """
 
     from_s: int
@@ -64,6 +65,7 @@ class Statement:
     beyond: Beyond | None
     worst_quality: str | None = None
     estimated_permille: int | None = None
+    version: int = 0
 
 
 def statement(
@@ -74,14 +76,18 @@ def statement(
     month: int,
     posted: Sequence[HostEntry] = (),
     contracts: Sequence[tuple[int, int]] = (),
+    begins_s: int | None = None,
 ) -> Statement:
     """The statement of a local calendar month.
 
-    `documents` gives the tariff of a version, `current` is the point's newest; `entries` are all
+    `documents` gives the tariff of a version, `current` is the month's own; `entries` are all
     of the point's from the first, `posted` the host's own, `contracts` (from_s, milliwatts) its
-    contracted power. Refused when the month has no entry, or the ledger contradicts its tariff.
+    contracted power. `begins_s` is where the month before ended, where that had another clock.
+    Refused when the month has no entry, or the ledger contradicts its tariff.
     """
     from_s, to_s = calendar.month_s(current.book, year, month)
+    if begins_s is not None:
+        from_s = begins_s
     span = Stint(0, from_s, to_s, *calendar.month_days(year, month))
     taken = Month(documents, span)
     listed = list(entries)
@@ -115,6 +121,7 @@ def statement(
         _left_wh(current.book, taken.position, min(to_s, last[0] + 1) - 1),
         taken.head,
         more,
+        version=current.book.version,
     )
 
 

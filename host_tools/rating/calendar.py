@@ -49,6 +49,11 @@ def month_s(book: tariff.Book, year: int, month: int) -> tuple[int, int]:
     return midnight_s(book, first), midnight_s(book, after)
 
 
+def middle_s(year: int, month: int) -> int:
+    """An instant in the middle of a calendar month, by whatever clock."""
+    return sum(month_days(year, month)) * DAY_S // 2
+
+
 def months_of(first_day: int, after_day: int) -> Fraction:
     """How many months days are: each day is its part of the calendar month that it lies in."""
     total = Fraction(0)

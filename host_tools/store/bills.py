@@ -189,12 +189,12 @@ class Bills:
         )
         return [Issued(*row) for row in rows]
 
-    def standing(self, point_id: int, from_s: int) -> Issued | None:
-        """The bill of a period that was not taken back."""
+    def standing(self, point_id: int, at_s: int) -> Issued | None:
+        """The bill of the period with an instant that was not taken back."""
         row = self._connection.execute(
-            f"{_BILL} WHERE b.point_id = ? AND b.from_s = ? AND b.corrects IS NULL"
-            " AND c.number IS NULL",
-            (point_id, from_s),
+            f"{_BILL} WHERE b.point_id = ? AND b.from_s <= ? AND ? < b.to_s"
+            " AND b.corrects IS NULL AND c.number IS NULL ORDER BY b.issued_s, b.number",
+            (point_id, at_s, at_s),
         ).fetchone()
         return Issued(*row) if row else None
 
