@@ -50,8 +50,9 @@ def pay(
 ) -> TopUp:
     """A payment becomes a numbered top-up, its posting and its command, or the one it was before.
 
-    A top-up that the module refused is sent again under the same number. `number` is the one that
-    the payment had in a store that was lost.
+    One that is not credited and that no open command carries, because the module refused it or
+    the command has ended, is sent again under the same number. `number` is the one that the
+    payment had in a store that was lost.
     """
     if not 0 < amount_ncur <= NCUR_MAX:
         raise Refused("amount: must be more than zero and within the ledger's range")
@@ -69,14 +70,30 @@ def pay(
         store.ledgers.post([row])
     elif (known.point_id, known.amount_ncur) != (point.id, amount_ncur):
         raise Refused(f"reference {reference}: it is another payment already; use its own one")
-    elif known.state != "refused":
+    elif known.state == "credited":
         return known
-    else:
+    elif known.state == "refused":
         store.payments.topup_became(known, "in flight", None)
         known = replace(known, state="in flight")
-    args: list[object] = [known.number, known.generation, known.amount_ncur]
-    issue(store, point.module, point.point, codes.TOPUP, args, now_s, TOPUP_LIFE_S)
+    if not _carrying(store, point.module, point.point, known):
+        args = _carried(known)
+        issue(store, point.module, point.point, codes.TOPUP, args, now_s, TOPUP_LIFE_S)
     return known
+
+
+def _carried(given: TopUp) -> list[object]:
+    """The arguments of the command that carries a top-up."""
+    return [given.number, given.generation, given.amount_ncur]
+
+
+def _carrying(store: Store, module: str, point: int, given: TopUp) -> list[Order]:
+    """The open commands of a top-up."""
+    wanted = (point, codes.TOPUP, cbor.encode(_carried(given)))
+    return [
+        order
+        for order in store.payments.open_commands(module)
+        if (order.target, order.action, order.args) == wanted
+    ]
 
 
 def set_tariff(store: Store, point: Point, book: tariff.Book, now_s: int) -> int:
@@ -98,10 +115,8 @@ def tariff_args(book: tariff.Book) -> list[object]:
 
 def topup_arrived(store: Store, module: str, point: int, given: TopUp, now_s: int) -> None:
     """The ledger entry of a top-up answers the command that carried it."""
-    args = cbor.encode([given.number, given.generation, given.amount_ncur])
-    for order in store.payments.open_commands(module):
-        if (order.target, order.action, order.args) == (point, codes.TOPUP, args):
-            store.payments.command_ended(order, "done", codes.DONE, 0, now_s)
+    for order in _carrying(store, module, point, given):
+        store.payments.command_ended(order, "done", codes.DONE, 0, now_s)
 
 
 def answered(
@@ -154,9 +169,11 @@ class Dispatch:
             del self._next_ms[key]
 
     def due(self, store: Store, shards: Collection[int], now_s: int, ticks_ms: int) -> list[Order]:
-        """Open commands to send now; those past their expiry are closed instead.
+        """Open commands to send now; those past their expiry are closed instead, but for top-ups.
 
-        Only of modules of our shards: rows of other points are not ours to keep.
+        A top-up is money that is paid: one moment of a wrong host clock must not end it, and its
+        number keeps it from being credited twice, however late it arrives. Only of modules of our
+        shards: rows of other points are not ours to keep.
         """
         out = []
         oldest: dict[tuple[str, int], int] = {}
@@ -167,7 +184,7 @@ class Dispatch:
             if store.fleet.module_known(order.module).shard in shards
         ]
         for order in pending:
-            if order.expires_s <= now_s:
+            if order.expires_s <= now_s and order.action != codes.TOPUP:
                 store.payments.command_ended(order, "expired", None, None, now_s)
                 continue
             count = under_way[order.module] = under_way.get(order.module, 0) + 1
