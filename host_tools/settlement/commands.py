@@ -21,6 +21,7 @@ TARIFF_LIFE_S = 365 * DAY_S
 ARGS_DEPTH_MAX = 9  # of the slots of a tariff
 OPEN_MAX = 8  # commands of a module under way at once: its window of applied ids is no wider
 IDS_MAX = 32  # that a module remembers behind its newest: an older one counts as applied
+REFERENCE_CHARACTERS_MAX = 64
 RETRY_MS = 15000
 RETRY_MS_MAX = 3600000
 
@@ -45,6 +46,19 @@ def issue(
     return store.payments.add_command(module, target, action, wire, now_s, now_s + life_s)
 
 
+def reference_of(store: Store, told: str) -> str:
+    """The reference of a payment without the blanks around it, or as one is stored. Refused for
+    what is empty, long or not one printable line."""
+    if store.payments.topup_by_reference(told) is not None:
+        return told  # stored as it is, by a program of before
+    if len(told) > REFERENCE_CHARACTERS_MAX or not told.strip() or not told.isprintable():
+        raise Refused(
+            f"reference: must name the payment in 1 to {REFERENCE_CHARACTERS_MAX} printable"
+            " characters 缴费凭证号须为可见字符"
+        )
+    return told.strip()
+
+
 def pay(
     store: Store, point: Point, reference: str, amount_ncur: int, now_s: int, number: int = 0
 ) -> TopUp:
@@ -56,8 +70,7 @@ def pay(
     """
     if not 0 < amount_ncur <= NCUR_MAX:
         raise Refused("amount: must be more than zero and within the ledger's range")
-    if not reference or len(reference) > 64:
-        raise Refused("reference: must name the payment in 1 to 64 characters")
+    reference = reference_of(store, reference)
     known = store.payments.topup_by_reference(reference)
     elsewhere = care.of(store).successor(point)
     if elsewhere is not None:

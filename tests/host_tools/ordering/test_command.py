@@ -1,5 +1,7 @@
 """What a person orders: checked before it is queued, queued once, repeated until answered."""
 
+import json
+
 import pytest
 
 from firmware.point import COMMAND_WINDOW
@@ -11,7 +13,7 @@ from protocol import codes
 from protocol.units import MODULE_TARGET, NCUR_PER_CUR
 from tests.host_tools.desk import BOOK
 from tests.host_tools.genuine import ROOT
-from tests.host_tools.ordering.orderly import file_of
+from tests.host_tools.ordering.orderly import Orderly, file_of
 
 ON_BOTH = True
 
@@ -368,3 +370,44 @@ def test_what_does_not_fit_a_message_is_refused(orderly):
 
 def test_the_window_of_ids_is_the_modules(orderly):
     assert commands.IDS_MAX == COMMAND_WINDOW >= commands.OPEN_MAX
+
+
+BAD_REFERENCES = ("", " ", "a\nb", "a\tb", "\u200b", "\u3000", "r" * 65)
+
+
+@pytest.mark.parametrize("reference", BAD_REFERENCES, ids=repr)
+def test_a_reference_is_a_line_that_can_be_read(orderly: Orderly, reference: str) -> None:
+    before = [orderly.rows(table) for table in ("topups", "commands", "receipts")]
+    words = ("topup", "m1", 0, "5.00", "--reference", reference)
+    for more in ((), ("--again",), ("--new",)):
+        code, out, err = orderly.run(*words, *more)
+        assert (code, out) == (2, "") and err.count("\n") == 1, err
+        assert "1 to 64 printable" in err and "缴费凭证号" in err
+    for kind in (("adjust", "m1", 0, "1.00", "--class", "goodwill"), ("state", "m1", 0)):
+        told = orderly.refusal(*kind, "--reference", reference)
+        assert "1 to 64 printable" in told and "编号" in told
+    assert [orderly.rows(table) for table in ("topups", "commands", "receipts")] == before
+
+
+def test_blanks_around_a_reference_make_no_second_payment_or_order(orderly: Orderly) -> None:
+    for reference in ("cash-1", " cash-1", "cash-1 ", " cash-1 "):
+        code, out, err = orderly.run("topup", "m1", 0, "5.00", "--reference", reference, "--json")
+        assert code == 0, err
+        assert json.loads(out)["reference"] == "cash-1"
+        told = orderly.order(
+            "adjust", "m1", 0, "1.00", "--class", "goodwill", "--reference", reference
+        )
+        assert told["id"] == 4
+    assert [orderly.rows(table) for table in ("topups", "receipts")] == [1, 1]
+    assert orderly.desk.store.ledgers.accounts()["CNY", "cash clearing"] == 5 * 10**9
+
+
+def test_a_reference_that_was_stored_with_blanks_stays_as_it_is(orderly: Orderly) -> None:
+    store = orderly.desk.store
+    with store.transaction():
+        point = store.fleet.point_known("m1", 0)
+        what = (point.id, point.state.mark, "cash-1 ", 5 * CUR, orderly.desk.clock.s)
+        store.payments.add_topup(*what)
+    code, out, err = orderly.run("topup", "m1", 0, "5.00", "--reference", "cash-1 ", "--json")
+    assert code == 0, err
+    assert json.loads(out)["reference"] == "cash-1 " and orderly.rows("topups") == 1
