@@ -100,7 +100,8 @@ def place(
         return _told(known, wanted.module, wanted.same_id, wanted.text, wanted.text_zh)
     until_s = expires_s or now_s + wanted.life_s
     what = (wanted.module, wanted.target, wanted.action, wanted.args)
-    command_id = commands.issue(store, *what, now_s, until_s - now_s)
+    at_s = now_s if wanted.issued_s is None else wanted.issued_s
+    command_id = commands.issue(store, *what, at_s, until_s - at_s)
     for record in wanted.replaces:
         known.withdraw(record, command_id, now_s)
     who, why = arguments.by.strip(), arguments.reason.strip()

@@ -56,6 +56,7 @@ class Wanted:
     replaces: tuple[Record, ...] = ()  # open commands that this one takes the place of
     same_id: int | None = None  # nothing is queued: that command does it already
     then: Callable[[int, int], None] | None = None  # told the id and expiry of the queued one
+    issued_s: int | None = None  # where that is not now
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def _tariff(asking: Asking) -> Wanted:
     point = point_of(store, arguments.module, arguments.point)
     if book.currency != point.currency:
         raise Refused(f"{arguments.file}: is in {book.currency}, {point.currency} is needed")
-    assigned = store.fleet.assigned(point.id, asking.now_s) or 0
+    assigned = store.fleet.assigned_last(point.id) or 0
     newest = max(point.state.version, assigned)
     if book.version < newest:
         raise Refused(
@@ -139,7 +140,7 @@ def _tariff(asking: Asking) -> Wanted:
     added = stored.add(store, arguments.file, asking.now_s)
     # Of the store, which may have made it by older data of time zones; the host charges by that.
     book = stored.given(store, str(added.version), asking.now_s)
-    store.fleet.assign(point.id, book.version, asking.now_s)
+    from_s = store.fleet.assign_next(point.id, book.version, asking.now_s)
     wanted = Wanted(
         point.module,
         point.point,
@@ -148,6 +149,7 @@ def _tariff(asking: Asking) -> Wanted:
         commands.TARIFF_LIFE_S,
         f"tariff version {book.version}",
         f"电价版本 {book.version}",
+        issued_s=from_s,
     )
     return within_message(wanted, asking.now_s)
 

@@ -110,11 +110,14 @@ def _carrying(store: Store, module: str, point: int, given: TopUp) -> list[Order
 
 
 def set_tariff(store: Store, point: Point, book: tariff.Book, now_s: int) -> int:
-    """Assigns a stored book to a point from now on and orders the module to use it."""
+    """Assigns a stored book to a point from now on and orders the module to use it.
+
+    Assignment and order have one instant, by which `gridpurse verify` knows them.
+    """
     if book.currency != point.currency:
         raise Refused(f"tariff {book.version}: it is in {book.currency}, not {point.currency}")
-    store.fleet.assign(point.id, book.version, now_s)
-    return order_tariff(store, point.module, point.point, book, now_s)
+    from_s = store.fleet.assign_next(point.id, book.version, now_s)
+    return order_tariff(store, point.module, point.point, book, from_s)
 
 
 def order_tariff(store: Store, module: str, point: int, book: tariff.Book, now_s: int) -> int:

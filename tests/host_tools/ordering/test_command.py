@@ -10,8 +10,8 @@ from host_tools.ordering import kinds
 from host_tools.settlement import commands
 from host_tools.tariffs import stored
 from protocol import codes
-from protocol.units import MODULE_TARGET, NCUR_PER_CUR
-from tests.host_tools.desk import BOOK
+from protocol.units import DAY_S, MODULE_TARGET, NCUR_PER_CUR
+from tests.host_tools.desk import BOOK, TOU_BOOK
 from tests.host_tools.genuine import ROOT
 from tests.host_tools.ordering.orderly import Orderly, file_of
 
@@ -411,3 +411,42 @@ def test_a_reference_that_was_stored_with_blanks_stays_as_it_is(orderly: Orderly
     code, out, err = orderly.run("topup", "m1", 0, "5.00", "--reference", "cash-1 ", "--json")
     assert code == 0, err
     assert json.loads(out)["reference"] == "cash-1 " and orderly.rows("topups") == 1
+
+
+def test_the_later_tariff_wins_though_the_hosts_clock_stepped_back(orderly: Orderly) -> None:
+    store, good_s = orderly.desk.store, orderly.desk.clock.s
+    point = store.fleet.point_known("m1", 0)
+    with store.transaction():
+        commands.set_tariff(store, point, BOOK, good_s + 3600)
+    told = orderly.order("tariff", "m1", 0, NEWER)
+    with store.transaction():
+        store.fleet.restated()
+        assert store.fleet.assigned(point.id, good_s + 3600) == BOOK.version
+        assert store.fleet.assigned(point.id, good_s + 3601) == TOU_BOOK.version
+        assert store.fleet.assigned(point.id, good_s + 30 * DAY_S) == TOU_BOOK.version
+    sent = orderly.sent()[-1]
+    assert (sent.id, sent.issued_s) == (told["id"], good_s + 3601)
+    assert sent.expires_s == good_s + commands.TARIFF_LIFE_S
+    code, out, err = orderly.run("verify", "--json")
+    assert (code, json.loads(out)["findings"], err) == (0, [], "")
+    assert f"is older than {TOU_BOOK.version}" in orderly.refusal(
+        "tariff", "m1", 0, TARIFFS / "cn-bj-2012.toml"
+    )
+
+
+def test_tariffs_that_are_assigned_under_a_clock_that_steps_keep_their_order(
+    orderly: Orderly,
+) -> None:
+    store, good_s = orderly.desk.store, orderly.desk.clock.s
+    point = store.fleet.point_known("m1", 0)
+    books = [TOU_BOOK._replace(version=TOU_BOOK.version + place) for place in range(6)]
+    for book, by_s in zip(books, (400 * DAY_S, 0, 0, -DAY_S, 500 * DAY_S, 5), strict=True):
+        with store.transaction():
+            store.fleet.store_book(f"book {book.version}", book, good_s)
+            commands.set_tariff(store, point, book, good_s + by_s)
+    with store.transaction():
+        store.fleet.restated()
+        last = store.fleet.assigned(point.id, 1 << 40)
+    assert last == books[-1].version
+    code, out, err = orderly.run("verify", "--json")
+    assert (code, json.loads(out)["findings"], err) == (0, [], "")
