@@ -13,6 +13,7 @@ from host_tools.ordering import amounts, settings_file
 from host_tools.ordering import words as zh
 from host_tools.settlement import commands
 from host_tools.settlement.topup import point_of
+from host_tools.store import care
 from host_tools.store.database import Store
 from host_tools.store.orders import Record
 from host_tools.store.records import Module
@@ -162,6 +163,10 @@ def _adjust_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _adjust(asking: Asking) -> Wanted:
+    point = point_of(asking.store, asking.arguments.module, asking.arguments.point)
+    elsewhere = care.of(asking.store).successor(point)
+    if elsewhere is not None:
+        raise Refused(f"{point.module}/{point.point}: {elsewhere}")
     amount_ncur = amounts.money_ncur("amount", asking.arguments.amount)
     if not amount_ncur:
         raise Refused("amount 0: corrects nothing")
