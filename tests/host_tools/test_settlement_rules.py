@@ -479,6 +479,48 @@ def test_a_new_epoch_is_held_and_reported(desk: Desk) -> None:
     assert desk.differences() == ["storage rollback"] * 2
 
 
+FAR_S = 4_102_444_800
+
+
+def test_a_statement_of_an_unset_clock_silences_no_later_one(desk: Desk) -> None:
+    made = desk.opened(charges=2)
+    old = made.statement()
+    made.charge(700)
+    unset = made.statement()._replace(time_s=FAR_S, quality=units.INVALID)
+    desk.take(made.batch(1, 4), unset)
+    kept = desk.store.fleet.point_known("m1", 0).statement
+    assert kept is not None and (kept.seq, kept.time_s) == (4, None)
+    desk.take(old)  # by its sequence, since one of both times says nothing
+    assert desk.store.fleet.point_known("m1", 0).statement == kept
+    made.charge(700)
+    desk.take(made.batch(5, 1), made.statement())
+    kept = desk.store.fleet.point_known("m1", 0).statement
+    assert kept is not None and (kept.seq, kept.time_s) == (5, made.statement().time_s)
+    assert (desk.differences(), desk.reasons()) == ([], [])
+    desk.take(made.statement()._replace(balance_ncur=made.state.balance_ncur + 5))
+    assert desk.differences() == ["unexplained"]
+
+
+def test_an_unset_clock_far_ahead_is_no_storage_rollback(desk: Desk) -> None:
+    made = desk.opened(charges=1)
+    early = made.statement()._replace(time_s=FAR_S, quality=units.INVALID)
+    made.charge(700)
+    desk.take(made.batch(1, 3), early)
+    assert desk.differences() == []
+
+
+def test_a_far_time_that_was_kept_before_silences_nothing(desk: Desk) -> None:
+    made = desk.opened(charges=1)
+    desk.take(made.batch(1, 2), made.statement())
+    point = desk.store.fleet.point_known("m1", 0)
+    with desk.store.transaction():
+        assert point.statement is not None
+        desk.store.ledgers.stated(point, point.statement._replace(time_s=FAR_S))
+    desk.take(made.statement())
+    kept = desk.store.fleet.point_known("m1", 0).statement
+    assert kept is not None and kept.time_s == made.statement().time_s
+
+
 def test_a_sequence_that_went_back_is_a_storage_rollback(desk: Desk) -> None:
     made = desk.opened(charges=4)
     desk.take(made.batch(1, 5))
