@@ -123,7 +123,9 @@ def add_token(parser: argparse.ArgumentParser) -> None:
 def print_token(arguments: argparse.Namespace) -> int:
     with opened(settings_of(arguments).store(), create=False) as store:
         points = {point.id for point in store.fleet.points(module_of(store, arguments.module).id)}
-        given = store.payments.topup_by_reference(arguments.reference)
+        given = store.payments.topup_by_reference(
+            commands.reference_of(store, arguments.reference)
+        )
         if given is not None and given.point_id not in points:
             raise Refused(f"reference {arguments.reference}: is not of {arguments.module}")
     return token.run(arguments)

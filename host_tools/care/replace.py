@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass, replace
 
 from host_tools import Refused
-from host_tools.care import following
+from host_tools.care import adjustments, following
 from host_tools.care.people import Person, add_person, changing, person_of
 from host_tools.ordering import amounts
 from host_tools.ordering.kinds import module_of
@@ -46,7 +46,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--new-register", metavar="KWH", help="what the new one showed at its start"
     )
+    add_despite(parser)
     add_person(parser)
+
+
+def add_despite(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--despite-adjustments",
+        action="store_true",
+        help="adjustments that it was ordered and has not made do not move",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -56,6 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
     now_s = settings.clock().now_s()
     with opened(settings.store(), create=False) as store:
         with changing(store):
+            if not arguments.despite_adjustments:
+                _check_adjustments(store, arguments.old)
             rows = take_over(store, arguments.old, arguments.new, meters, person, now_s)
         shown = [told(store, row) for row in rows]
     if arguments.json:
@@ -63,6 +74,13 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(line(each) for each in shown))
     return 0
+
+
+def _check_adjustments(store: Store, old: str) -> None:
+    """Refused while one is open at a point that is not taken over yet."""
+    for point in store.fleet.points(old):
+        if care.of(store).of_old(point.id) is None:
+            adjustments.check(store, point)
 
 
 def take_over(
@@ -159,6 +177,7 @@ def told(store: Store, row: Replacement) -> dict[str, object]:
     old, new = known.point(row.old_point), known.point(row.new_point)
     sent = orders.of(store).of_action(new.module, new.point, codes.TRANSFER)
     waits = [each for each in sent if each.state in ("queued", "sent")]
+    left = adjustments.waiting(store, old)
     state = "held" if row.held else "moved"
     if not new.state.time_s:
         state = "waits for the new module"
@@ -176,6 +195,9 @@ def told(store: Store, row: Replacement) -> dict[str, object]:
         "corrections_ncur": row.energy_ncur + row.fixed_ncur,
         "ordered": len(sent),
         "held": row.held,
+        "adjustments": [
+            {"command": each.id, "amount_ncur": adjustments.amount_ncur(each)} for each in left
+        ],
         "currency": new.currency,
     }
 
@@ -196,6 +218,10 @@ def line(one: dict[str, object]) -> str:
     missing = int(str(one["old_missing"]))
     if missing:
         text += f"; {missing} records of the old one are missing 旧模块尚有记录未到"
+    left = one["adjustments"]
+    if isinstance(left, list) and left:
+        names = ", ".join(f"{each['command']} ({decimal(each['amount_ncur'])})" for each in left)
+        text += f"; adjustments {names} wait at the old one 旧模块尚有调账未执行"
     if one["held"]:
         text += f"; {one['held']}: read both meters, repeat with --old-register, --new-register"
     return text

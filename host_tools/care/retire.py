@@ -10,8 +10,9 @@ import json
 from dataclasses import dataclass, replace
 
 from host_tools import Refused
-from host_tools.care import following
+from host_tools.care import adjustments, following
 from host_tools.care.people import Person, add_person, changing, person_of
+from host_tools.care.replace import add_despite
 from host_tools.keys import KEYS_FOLDER, KeyFiles, Keys
 from host_tools.ordering.kinds import module_of
 from host_tools.settlement import posting, settle
@@ -49,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--despite-missing", action="store_true", help="records that never came are given up"
     )
+    add_despite(parser)
     add_person(parser)
 
 
@@ -58,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     now_s = settings.clock().now_s()
     with opened(settings.store(), create=False) as store:
         with changing(store):
+            given_up = _adjustments(store, arguments.module, arguments.despite_adjustments)
             missing, given = arguments.despite_missing, arguments.balance
             left = retire(store, arguments.module, given, missing, person, now_s)
         revoke(keys, arguments.module)
@@ -68,8 +71,9 @@ def run(arguments: argparse.Namespace) -> int:
             {"point": one.point, "amount_ncur": one.amount_ncur, "class": one.reason or None}
             for one in left
         ],
+        "adjustments": given_up,
     }
-    print(json.dumps(told, ensure_ascii=False) if arguments.json else _text(told, left))
+    print(json.dumps(told, ensure_ascii=False) if arguments.json else _text(told, left, given_up))
     return 0
 
 
@@ -96,6 +100,25 @@ def retire(
         store.payments.command_ended(order, "expired", None, None, now_s)
     known.retire(module, now_s)
     return left
+
+
+def _adjustments(store: Store, name: str, despite: bool) -> list[dict[str, object]]:
+    """Those that end with the module; Refused while there are any, unless `despite` them."""
+    out: list[dict[str, object]] = []
+    for point in store.fleet.points(module_of(store, name).id):
+        if not despite:
+            adjustments.check(store, point)
+        for order in adjustments.waiting(store, point):
+            where, amount_ncur = f"{name}/{point.point}", adjustments.amount_ncur(order)
+            out.append(
+                {
+                    "point": where,
+                    "command": order.id,
+                    "amount_ncur": amount_ncur,
+                    "currency": point.currency,
+                }
+            )
+    return out
 
 
 def revoke(keys: Keys, name: str) -> None:
@@ -147,10 +170,14 @@ def _closed(store: Store, point: Point, given: str | None, person: Person, now_s
     return Left(where, rest_ncur, point.currency, given)
 
 
-def _text(told: dict[str, object], left: list[Left]) -> str:
+def _text(told: dict[str, object], left: list[Left], given_up: list[dict[str, object]]) -> str:
     lines = [f"{told['module']}: retired, its key is destroyed 已退役，密钥已销毁"]
     for one in left:
         if one.amount_ncur:
             amount = f"{decimal(one.amount_ncur)} {one.currency}"
             lines.append(f"  {one.point}: {amount}, {one.reason} {CLASSES[one.reason][1]}")
+    for order in given_up:
+        amount = f"{decimal(int(str(order['amount_ncur'])))} {order['currency']}"
+        what = f"adjustment {order['command']} of {amount} never made, ended 调账未执行，已终止"
+        lines.append(f"  {order['point']}: {what}")
     return "\n".join(lines)

@@ -111,9 +111,10 @@ def _key(store: Store, keys: Keys, name: str) -> RootKey:
 def _tokens(store: Store, name: str, lapse: bool) -> None:
     """Tokens follow from the key: one that is printed and not typed yet would be invalid."""
     for point in store.fleet.points(name):
-        waits = store.payments.topups(point.id, "in flight")
+        waits = store.payments.uncredited(point.id)
         if waits and not lapse:
             raise Refused(
-                f"{name}/{point.point}: top-up {waits[0].number} is in flight and its token would"
-                " lapse; wait for it, or add --tokens-lapse and print it again afterwards"
+                f"{name}/{point.point}: top-up {waits[0].number} is {waits[0].state} and its token"
+                " would lapse; wait for it, or add --tokens-lapse and print it again afterwards"
+                " 充值未入账，其代码将失效"
             )

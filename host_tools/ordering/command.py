@@ -21,7 +21,6 @@ from host_tools.store.orders import Note
 from protocol.units import MODULE_TARGET
 
 ALL: dict[str, Kind] = {"relay": relay.KIND, **KINDS, "update": rollout.KIND}
-REFERENCE_CHARACTERS_MAX = 64
 # Words of a command line that are not what is ordered.
 _AROUND = ("command", "by", "reason", "reference", "dry_run", "json", "config", "data", "clock")
 
@@ -55,7 +54,7 @@ def add_kind(parser: argparse.ArgumentParser, kind: Kind, required: bool = True)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    _check_texts(arguments)
+    person_of(arguments)
     settings = settings_of(arguments)
     now_s = settings.clock().now_s()
     told: dict[str, object] = {}
@@ -76,12 +75,15 @@ def place(
 ) -> dict[str, object]:
     """Queues an order, or finds the one it was before; what there is to tell of it."""
     kind, asked = ALL[arguments.kind], asked_of(arguments)
-    known = orders.of(store)
-    if arguments.reference is not None:
-        before = known.by_reference(arguments.reference)
+    known, reference = orders.of(store), arguments.reference
+    if reference is not None:
+        before = known.by_reference(reference)  # stored as it is, by a program of before
+        if before is None:
+            reference = _reference(reference)
+            before = known.by_reference(reference)
         if before is not None and before.asked != asked:
             raise Refused(
-                f"--reference {arguments.reference}: is command {before.id} of {before.module},"
+                f"--reference {reference}: is command {before.id} of {before.module},"
                 " which orders something else; give this one its own"
             )
         if before is not None:
@@ -98,11 +100,12 @@ def place(
         return _told(known, wanted.module, wanted.same_id, wanted.text, wanted.text_zh)
     until_s = expires_s or now_s + wanted.life_s
     what = (wanted.module, wanted.target, wanted.action, wanted.args)
-    command_id = commands.issue(store, *what, now_s, until_s - now_s)
+    at_s = now_s if wanted.issued_s is None else wanted.issued_s
+    command_id = commands.issue(store, *what, at_s, until_s - at_s)
     for record in wanted.replaces:
         known.withdraw(record, command_id, now_s)
     who, why = arguments.by.strip(), arguments.reason.strip()
-    known.note(Note(wanted.module, command_id, asked, who, why, arguments.reference))
+    known.note(Note(wanted.module, command_id, asked, who, why, reference))
     if wanted.then is not None:
         wanted.then(command_id, until_s)
     told = _told(known, wanted.module, command_id, wanted.text, wanted.text_zh)
@@ -124,11 +127,14 @@ def asked_of(arguments: argparse.Namespace) -> str:
     return json.dumps(asked, sort_keys=True, ensure_ascii=False)
 
 
-def _check_texts(arguments: argparse.Namespace) -> None:
-    person_of(arguments)
-    reference = arguments.reference
-    if reference is not None and not 0 < len(reference) <= REFERENCE_CHARACTERS_MAX:
-        raise Refused(f"--reference: write 1 to {REFERENCE_CHARACTERS_MAX} characters")
+def _reference(told: str) -> str:
+    """A person's own number of an order, without the blanks around it."""
+    if len(told) > commands.REFERENCE_CHARACTERS_MAX or not told.strip() or not told.isprintable():
+        raise Refused(
+            f"--reference: write 1 to {commands.REFERENCE_CHARACTERS_MAX} printable characters"
+            " 编号须为可见字符"
+        )
+    return told.strip()
 
 
 def _told(

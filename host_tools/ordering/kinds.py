@@ -13,6 +13,7 @@ from host_tools.ordering import amounts, settings_file
 from host_tools.ordering import words as zh
 from host_tools.settlement import commands
 from host_tools.settlement.topup import point_of
+from host_tools.store import care
 from host_tools.store.database import Store
 from host_tools.store.orders import Record
 from host_tools.store.records import Module
@@ -56,6 +57,7 @@ class Wanted:
     replaces: tuple[Record, ...] = ()  # open commands that this one takes the place of
     same_id: int | None = None  # nothing is queued: that command does it already
     then: Callable[[int, int], None] | None = None  # told the id and expiry of the queued one
+    issued_s: int | None = None  # where that is not now
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ def _tariff(asking: Asking) -> Wanted:
     point = point_of(store, arguments.module, arguments.point)
     if book.currency != point.currency:
         raise Refused(f"{arguments.file}: is in {book.currency}, {point.currency} is needed")
-    assigned = store.fleet.assigned(point.id, asking.now_s) or 0
+    assigned = store.fleet.assigned_last(point.id) or 0
     newest = max(point.state.version, assigned)
     if book.version < newest:
         raise Refused(
@@ -139,7 +141,7 @@ def _tariff(asking: Asking) -> Wanted:
     added = stored.add(store, arguments.file, asking.now_s)
     # Of the store, which may have made it by older data of time zones; the host charges by that.
     book = stored.given(store, str(added.version), asking.now_s)
-    store.fleet.assign(point.id, book.version, asking.now_s)
+    from_s = store.fleet.assign_next(point.id, book.version, asking.now_s)
     wanted = Wanted(
         point.module,
         point.point,
@@ -148,6 +150,7 @@ def _tariff(asking: Asking) -> Wanted:
         commands.TARIFF_LIFE_S,
         f"tariff version {book.version}",
         f"电价版本 {book.version}",
+        issued_s=from_s,
     )
     return within_message(wanted, asking.now_s)
 
@@ -160,6 +163,10 @@ def _adjust_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _adjust(asking: Asking) -> Wanted:
+    point = point_of(asking.store, asking.arguments.module, asking.arguments.point)
+    elsewhere = care.of(asking.store).successor(point)
+    if elsewhere is not None:
+        raise Refused(f"{point.module}/{point.point}: {elsewhere}")
     amount_ncur = amounts.money_ncur("amount", asking.arguments.amount)
     if not amount_ncur:
         raise Refused("amount 0: corrects nothing")

@@ -21,6 +21,7 @@ TARIFF_LIFE_S = 365 * DAY_S
 ARGS_DEPTH_MAX = 9  # of the slots of a tariff
 OPEN_MAX = 8  # commands of a module under way at once: its window of applied ids is no wider
 IDS_MAX = 32  # that a module remembers behind its newest: an older one counts as applied
+REFERENCE_CHARACTERS_MAX = 64
 RETRY_MS = 15000
 RETRY_MS_MAX = 3600000
 
@@ -45,18 +46,31 @@ def issue(
     return store.payments.add_command(module, target, action, wire, now_s, now_s + life_s)
 
 
+def reference_of(store: Store, told: str) -> str:
+    """The reference of a payment without the blanks around it, or as one is stored. Refused for
+    what is empty, long or not one printable line."""
+    if store.payments.topup_by_reference(told) is not None:
+        return told  # stored as it is, by a program of before
+    if len(told) > REFERENCE_CHARACTERS_MAX or not told.strip() or not told.isprintable():
+        raise Refused(
+            f"reference: must name the payment in 1 to {REFERENCE_CHARACTERS_MAX} printable"
+            " characters 缴费凭证号须为可见字符"
+        )
+    return told.strip()
+
+
 def pay(
     store: Store, point: Point, reference: str, amount_ncur: int, now_s: int, number: int = 0
 ) -> TopUp:
     """A payment becomes a numbered top-up, its posting and its command, or the one it was before.
 
-    A top-up that the module refused is sent again under the same number. `number` is the one that
-    the payment had in a store that was lost.
+    One that is not credited and that no open command carries, because the module refused it or
+    the command has ended, is sent again under the same number. `number` is the one that the
+    payment had in a store that was lost.
     """
     if not 0 < amount_ncur <= NCUR_MAX:
         raise Refused("amount: must be more than zero and within the ledger's range")
-    if not reference or len(reference) > 64:
-        raise Refused("reference: must name the payment in 1 to 64 characters")
+    reference = reference_of(store, reference)
     known = store.payments.topup_by_reference(reference)
     elsewhere = care.of(store).successor(point)
     if elsewhere is not None:
@@ -69,22 +83,41 @@ def pay(
         store.ledgers.post([row])
     elif (known.point_id, known.amount_ncur) != (point.id, amount_ncur):
         raise Refused(f"reference {reference}: it is another payment already; use its own one")
-    elif known.state != "refused":
+    elif known.state == "credited":
         return known
-    else:
+    elif known.state == "refused":
         store.payments.topup_became(known, "in flight", None)
         known = replace(known, state="in flight")
-    args: list[object] = [known.number, known.generation, known.amount_ncur]
-    issue(store, point.module, point.point, codes.TOPUP, args, now_s, TOPUP_LIFE_S)
+    if not _carrying(store, point.module, point.point, known):
+        args = _carried(known)
+        issue(store, point.module, point.point, codes.TOPUP, args, now_s, TOPUP_LIFE_S)
     return known
 
 
+def _carried(given: TopUp) -> list[object]:
+    """The arguments of the command that carries a top-up."""
+    return [given.number, given.generation, given.amount_ncur]
+
+
+def _carrying(store: Store, module: str, point: int, given: TopUp) -> list[Order]:
+    """The open commands of a top-up."""
+    wanted = (point, codes.TOPUP, cbor.encode(_carried(given)))
+    return [
+        order
+        for order in store.payments.open_commands(module)
+        if (order.target, order.action, order.args) == wanted
+    ]
+
+
 def set_tariff(store: Store, point: Point, book: tariff.Book, now_s: int) -> int:
-    """Assigns a stored book to a point from now on and orders the module to use it."""
+    """Assigns a stored book to a point from now on and orders the module to use it.
+
+    Assignment and order have one instant, by which `gridpurse verify` knows them.
+    """
     if book.currency != point.currency:
         raise Refused(f"tariff {book.version}: it is in {book.currency}, not {point.currency}")
-    store.fleet.assign(point.id, book.version, now_s)
-    return order_tariff(store, point.module, point.point, book, now_s)
+    from_s = store.fleet.assign_next(point.id, book.version, now_s)
+    return order_tariff(store, point.module, point.point, book, from_s)
 
 
 def order_tariff(store: Store, module: str, point: int, book: tariff.Book, now_s: int) -> int:
@@ -98,10 +131,8 @@ def tariff_args(book: tariff.Book) -> list[object]:
 
 def topup_arrived(store: Store, module: str, point: int, given: TopUp, now_s: int) -> None:
     """The ledger entry of a top-up answers the command that carried it."""
-    args = cbor.encode([given.number, given.generation, given.amount_ncur])
-    for order in store.payments.open_commands(module):
-        if (order.target, order.action, order.args) == (point, codes.TOPUP, args):
-            store.payments.command_ended(order, "done", codes.DONE, 0, now_s)
+    for order in _carrying(store, module, point, given):
+        store.payments.command_ended(order, "done", codes.DONE, 0, now_s)
 
 
 def answered(
@@ -154,9 +185,11 @@ class Dispatch:
             del self._next_ms[key]
 
     def due(self, store: Store, shards: Collection[int], now_s: int, ticks_ms: int) -> list[Order]:
-        """Open commands to send now; those past their expiry are closed instead.
+        """Open commands to send now; those past their expiry are closed instead, but for top-ups.
 
-        Only of modules of our shards: rows of other points are not ours to keep.
+        A top-up is money that is paid: one moment of a wrong host clock must not end it, and its
+        number keeps it from being credited twice, however late it arrives. Only of modules of our
+        shards: rows of other points are not ours to keep.
         """
         out = []
         oldest: dict[tuple[str, int], int] = {}
@@ -167,7 +200,7 @@ class Dispatch:
             if store.fleet.module_known(order.module).shard in shards
         ]
         for order in pending:
-            if order.expires_s <= now_s:
+            if order.expires_s <= now_s and order.action != codes.TOPUP:
                 store.payments.command_ended(order, "expired", None, None, now_s)
                 continue
             count = under_way[order.module] = under_way.get(order.module, 0) + 1

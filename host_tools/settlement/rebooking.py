@@ -21,6 +21,7 @@ def pay(
 ) -> TopUp:
     """Books a payment, inside the caller's transaction. Refused where `again` has to be said: it
     is True when it was booked before the loss, False when it is new."""
+    reference = commands.reference_of(store, reference)
     kept = adoptions.of(store)
     restored_s = kept.restored_s()
     if store.payments.topup_by_reference(reference) is not None or restored_s is None:

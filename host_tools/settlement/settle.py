@@ -15,7 +15,7 @@ from protocol import cbor, codes, ledger, tariff
 from protocol.facts import Fact, rebuild
 from protocol.ledger import Entry, State
 from protocol.messages import Readings, Statement
-from protocol.units import CONTRADICTORY, INTERVAL_S, REPLAYED, UNKNOWN_POINT, Malformed
+from protocol.units import CONTRADICTORY, INTERVAL_S, INVALID, REPLAYED, UNKNOWN_POINT, Malformed
 
 # Classes of differences, as two-ledgers.md lists them.
 ROLLBACK = "storage rollback"
@@ -282,14 +282,14 @@ def state_statement(store: Store, module: Module, said: Statement, now_s: int) -
     point = point_of(store, module, said.point)
     head_of = screening.statement_of(said.state, said.seq)
     screening.in_time(said.time_s, said.quality, now_s)
-    kept = point.statement
-    if kept is not None and kept.time_s is not None and said.time_s < kept.time_s:
+    time_s = None if said.quality == INVALID else said.time_s  # an unset clock says nothing
+    if point.statement is not None and _older(said.seq, time_s, point.statement, now_s):
         return
     figures_said = Said(
         said.seq,
         said.balance_ncur,
         head_of.head,
-        said.time_s,
+        time_s,
         said.register_wh,
         said.version,
         said.charged_ncur,
@@ -299,12 +299,20 @@ def state_statement(store: Store, module: Module, said: Statement, now_s: int) -
     point = store.ledgers.heard(point, said.seq)
     if said.seq < point.state.seq:
         later = store.ledgers.entry(point.id, said.seq + 1)
-        if later is not None and said.time_s > later.time_s + INTERVAL_S:
+        if later and time_s is not None and time_s > later.time_s + INTERVAL_S:
             values = said.seq, point.state.seq
             store.ledgers.differ(point.id, ROLLBACK, "statement", said.seq, values, now_s)
     else:
         store.ledgers.agree(point.id, ROLLBACK, now_s)
     _compare_message(store, point, figures_said, now_s)
+
+
+def _older(seq: int, time_s: int | None, kept: Said, now_s: int) -> bool:
+    """Whether a statement was made before the one kept: by time where both clocks were good, so
+    that a ledger that went back is heard; else by sequence."""
+    if time_s is None or kept.time_s is None or kept.time_s > now_s + screening.AHEAD_S_MAX:
+        return seq < kept.seq
+    return time_s < kept.time_s
 
 
 def _compare_message(store: Store, point: Point, said: Said, now_s: int) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from host_tools import Refused, tokens
 from host_tools.keys import KEYS_FOLDER, KeyFiles
+from host_tools.settlement import commands
 from host_tools.settlement.common import add_store_arguments, settings_of
 from host_tools.settlement.topup import ncur
 from host_tools.store.database import Store, opened
@@ -67,7 +68,7 @@ def digits_of(
 
 
 def _booked(store: Store, reference: str) -> tuple[TopUp, Point]:
-    given = store.payments.topup_by_reference(reference)
+    given = store.payments.topup_by_reference(commands.reference_of(store, reference))
     if given is None:
         raise Refused(f"reference {reference}: no such payment; book it with `gridpurse topup`")
     points = {point.id: point for point in store.fleet.points()}

@@ -131,6 +131,24 @@ class Fleet:
         )
         self._held.fleet_changed()
 
+    def assign_next(self, point_id: int, version: int, now_s: int) -> int:
+        """From now on, the same; the instant.
+
+        Behind every decision before it, also where the host's clock has stepped back since: else
+        the older one would win from its own instant on.
+        """
+        from_s = now_s
+        for last_s, _ in self._held.assignments(point_id)[-1:]:
+            if last_s > now_s:
+                from_s = last_s + 1
+        self.assign(point_id, version, from_s)
+        return from_s
+
+    def assigned_last(self, point_id: int) -> int | None:
+        """The version that was decided last, whatever its instant."""
+        versions = [version for _, version in self._held.assignments(point_id)]
+        return versions[-1] if versions else None
+
     def adopted(self) -> frozenset[int]:
         """Points that went on from an adopted statement."""
         return self._held.adopted()

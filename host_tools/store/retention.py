@@ -4,7 +4,8 @@ Entries of the ledger, which the readings are part of, stay for ever: every chai
 its first entry, and a corrected reading re-rates from it. Forgotten are events that modules told
 and messages that were refused. A module with something open keeps all it has told: an open
 difference may need it, and so may a command or an update under way. Its newest record stays, and
-whatever tells what became of an update or of settings.
+whatever tells what became of an update or of settings, what is left of a debt, and by how much a
+ledger and its meter differ: the module that takes over goes on from those.
 """
 
 from host_tools.store.database import Store
@@ -16,10 +17,11 @@ _OPEN = (
     " UNION SELECT module FROM commands WHERE state IN ('queued', 'sent')"
     " UNION SELECT module FROM rollouts WHERE state = 'sending'"
 )
+_KEPT = (codes.UPDATED, codes.CONFIG_SET, codes.DEBT_LEFT, codes.METER_REBASED)
 _EVENTS = (
     f"FROM events WHERE arrived_s < ? AND module NOT IN ({_OPEN})"  # noqa: S608 - all ours
     " AND seq < (SELECT m.events_seq FROM modules m WHERE m.id = events.module)"
-    f" AND NOT (kind = {messages.EVENTS} AND code IN ({codes.UPDATED}, {codes.CONFIG_SET}))"
+    f" AND NOT (kind = {messages.EVENTS} AND code IN {_KEPT})"
 )
 _REJECTS = "FROM rejects WHERE last_s < ?"
 

@@ -108,3 +108,17 @@ def test_nothing_is_forgotten_before_its_day_is_closed(
     told(capsys, desk, NOW_S - DAY_S, "close", "2026-04-10")  # before any of it came
     assert told(capsys, desk, LATER_S, "retain", "--months", "13")["events"] == 0
     assert kept(desk) == ([1, 2, 3, 4], 1)
+
+
+OF_A_SUCCESSOR = ((codes.DEBT_LEFT, (1, 90)), (codes.METER_REBASED, (55600, 15600, 40000, 0)))
+
+
+def test_what_a_module_that_takes_over_goes_on_from_is_never_forgotten(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_evidence(desk)
+    items = [[NOW_S, 0, code, 0, list(args)] for code, args in OF_A_SUCCESSOR]
+    desk.take(desk.sender.events(5, *items, [NOW_S, 0, codes.BOOT, 255, [1, 2]]))
+    told(capsys, desk, NOW_S + DAY_S, "close", "2026-04-12")
+    assert told(capsys, desk, LATER_S, "retain", "--months", "13")["events"] == 3
+    assert kept(desk)[0] == [3, 5, 6, 7]

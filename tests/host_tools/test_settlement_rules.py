@@ -340,6 +340,70 @@ def test_a_refused_top_up_is_sent_again_under_its_number(desk: Desk) -> None:
     assert desk.store.ledgers.accounts()["CNY", "cash clearing"] == 5000
 
 
+def test_a_wrong_host_clock_ends_no_top_up(desk: Desk) -> None:
+    numbers = [_pay(desk, f"pay-{place}", 1) for place in range(12)]
+    made, good_s = desk.opened(), desk.clock.s
+    desk.take(made.batch(1, 1), desk.sender.result(1, 1), desk.sender.result(2, 2))
+    desk.clock.s += commands.TOPUP_LIFE_S + 1
+    desk.consumer.send_due()
+    desk.clock.s = good_s
+    desk.said()
+    desk.clock.ms += commands.RETRY_MS_MAX
+    desk.consumer.send_due()
+    sent = [item.args[0] for item in desk.said()]
+    assert sent == numbers[:8]
+    for number in sent:
+        made.top_up(number, 1)
+    desk.take(made.batch(2, 8))
+    desk.consumer.send_due()
+    assert [item.args[0] for item in desk.said() if isinstance(item, Command)] == numbers[8:]
+
+
+def test_a_module_whose_clock_says_expired_is_paid_again(desk: Desk) -> None:
+    _pay(desk, "pay-1", 5000)
+    desk.take(desk.sender.result(1, 3, codes.REFUSED_EXPIRED))
+    assert _pay(desk, "pay-1", 5000) == 2
+    states = [order.state for order in desk.store.payments.commands("m1")[2:]]
+    assert states == ["expired", "queued"]
+
+
+def test_a_top_up_that_nothing_carries_is_sent_again_and_credited_once(desk: Desk) -> None:
+    """As a store of before has them, whose command the host gave up by age."""
+    made = desk.opened()
+    desk.take(made.batch(1, 1))
+    _pay(desk, "pay-1", 5000)
+    with desk.store.transaction():
+        (order,) = desk.store.payments.commands("m1")[2:]
+        desk.store.payments.command_ended(order, "expired", None, None, desk.clock.s)
+    assert [_pay(desk, "pay-1", 5000) for _ in range(3)] == [2, 2, 2]
+    orders = desk.store.payments.commands("m1")[2:]
+    assert [(each.state, each.args) for each in orders] == [
+        ("expired", order.args),
+        ("queued", order.args),
+    ]
+    made.top_up(2, 5000)
+    desk.take(made.batch(2, 1))
+    desk.take(desk.sender.result(1, 3), desk.sender.result(2, 4, codes.ALREADY))
+    assert _pay(desk, "pay-1", 5000) == 2
+    assert [each.state for each in desk.store.payments.commands("m1")[2:]] == ["done", "done"]
+    accounts = desk.store.ledgers.accounts()
+    assert (accounts["CNY", "cash clearing"], accounts["CNY", "customer prepaid"]) == (5000, -5000)
+    assert accounts["CNY", "top-up in flight"] == 0
+
+
+def test_a_late_refusal_leaves_the_open_command_of_a_top_up_alone(desk: Desk) -> None:
+    _pay(desk, "pay-1", 5000)
+    with desk.store.transaction():
+        (order,) = desk.store.payments.commands("m1")[2:]
+        desk.store.payments.command_ended(order, "expired", None, None, desk.clock.s)
+    _pay(desk, "pay-1", 5000)
+    desk.take(desk.sender.result(1, order.id, codes.REFUSED_CAP))
+    assert _pay(desk, "pay-1", 5000) == 2
+    point = desk.store.fleet.point_known("m1", 0)
+    assert [item.state for item in desk.store.payments.uncredited(point.id)] == ["in flight"]
+    assert len(desk.store.payments.open_commands("m1")) == 3
+
+
 def test_no_more_top_ups_are_under_way_than_the_modules_window_holds(desk: Desk) -> None:
     numbers = [_pay(desk, f"pay-{place}", 1) for place in range(12)]
     made = desk.opened()
@@ -413,6 +477,48 @@ def test_a_new_epoch_is_held_and_reported(desk: Desk) -> None:
     assert desk.seq() == 2
     assert desk.said() == []  # nothing the module could trim by
     assert desk.differences() == ["storage rollback"] * 2
+
+
+FAR_S = 4_102_444_800
+
+
+def test_a_statement_of_an_unset_clock_silences_no_later_one(desk: Desk) -> None:
+    made = desk.opened(charges=2)
+    old = made.statement()
+    made.charge(700)
+    unset = made.statement()._replace(time_s=FAR_S, quality=units.INVALID)
+    desk.take(made.batch(1, 4), unset)
+    kept = desk.store.fleet.point_known("m1", 0).statement
+    assert kept is not None and (kept.seq, kept.time_s) == (4, None)
+    desk.take(old)  # by its sequence, since one of both times says nothing
+    assert desk.store.fleet.point_known("m1", 0).statement == kept
+    made.charge(700)
+    desk.take(made.batch(5, 1), made.statement())
+    kept = desk.store.fleet.point_known("m1", 0).statement
+    assert kept is not None and (kept.seq, kept.time_s) == (5, made.statement().time_s)
+    assert (desk.differences(), desk.reasons()) == ([], [])
+    desk.take(made.statement()._replace(balance_ncur=made.state.balance_ncur + 5))
+    assert desk.differences() == ["unexplained"]
+
+
+def test_an_unset_clock_far_ahead_is_no_storage_rollback(desk: Desk) -> None:
+    made = desk.opened(charges=1)
+    early = made.statement()._replace(time_s=FAR_S, quality=units.INVALID)
+    made.charge(700)
+    desk.take(made.batch(1, 3), early)
+    assert desk.differences() == []
+
+
+def test_a_far_time_that_was_kept_before_silences_nothing(desk: Desk) -> None:
+    made = desk.opened(charges=1)
+    desk.take(made.batch(1, 2), made.statement())
+    point = desk.store.fleet.point_known("m1", 0)
+    with desk.store.transaction():
+        assert point.statement is not None
+        desk.store.ledgers.stated(point, point.statement._replace(time_s=FAR_S))
+    desk.take(made.statement())
+    kept = desk.store.fleet.point_known("m1", 0).statement
+    assert kept is not None and kept.time_s == made.statement().time_s
 
 
 def test_a_sequence_that_went_back_is_a_storage_rollback(desk: Desk) -> None:

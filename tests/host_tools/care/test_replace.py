@@ -13,6 +13,7 @@ from host_tools.care.people import changing
 from host_tools.settlement import commands
 from host_tools.store import care
 from protocol import codes, ledger, reading
+from protocol.units import DAY_S
 from tests.host_tools.care.street import (
     CUR,
     NEW,
@@ -25,6 +26,8 @@ from tests.host_tools.care.street import (
     paid,
     used,
 )  # fmt: skip
+
+REPLACE = ("module", "replace", OLD, NEW, "--by", "Li Na", "--reason", "work order 7")
 
 
 def test_balance_tier_and_the_energy_in_between_move_in(street: Street) -> None:
@@ -245,4 +248,44 @@ def test_two_that_look_at_once_order_once(street: Street) -> None:
         following.follow(street.store, row, street.desk.clock.s, anew=True)
     opened(street)
     street.settle()
+    street.agreed()
+
+
+def forgotten(street: Street) -> None:
+    """All evidence that may be forgotten is, long after its time."""
+    with street.store.transaction():
+        for order in street.store.payments.open_commands():
+            street.store.payments.command_ended(order, "done", codes.DONE, 0, 0)
+    street.old.tell(codes.BOOT, 1, 2)
+    street.desk.clock.s += DAY_S
+    street.done("close", "2026-04-12")
+    street.desk.clock.s += 500 * DAY_S
+    street.done("retain", "--months", "13")
+
+
+def test_a_debt_is_taken_over_though_old_events_are_forgotten(street: Street) -> None:
+    begun(street)
+    args = [1, 90 * CUR, CUR // 10, 7 * DAY_S]
+    with street.store.transaction():
+        now_s = street.desk.clock.s
+        commands.issue(street.store, OLD, 0, codes.DEBT, args, now_s, following.LIFE_S)
+    street.old.tell(codes.DEBT_LEFT, 1, 90 * CUR)
+    forgotten(street)
+    street.replace()
+    opened(street)
+    street.settle(OLD)
+    (order,) = street.ordered(NEW, 0, codes.DEBT)
+    assert commands.args_of(order.args) == args
+
+
+def test_an_exchanged_meter_is_taken_over_though_old_events_are_forgotten(street: Street) -> None:
+    begun(street)
+    street.old.tell(codes.METER_REBASED, 0, 55600, 15600, 40000)
+    forgotten(street)
+    street.replace()
+    street.new.open(street.old.state.time_s + 700, street.old.state.register_wh - 40000 + 210)
+    alike(street, street.new.state.time_s, 210)
+    street.settle(OLD)
+    (row,) = street.done(*REPLACE)
+    assert (row["state"], row["held"]) == ("moved", "")
     street.agreed()

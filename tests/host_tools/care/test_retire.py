@@ -3,8 +3,8 @@
 import pytest
 
 from host_tools.settlement import posting, reconcile, settle
-from protocol import codes
-from protocol.units import UNKNOWN_MODULE
+from protocol import codes, ledger
+from protocol.units import SYNCHRONISED, UNKNOWN_MODULE
 from tests.host_tools.care.street import CUR, NEW, OLD, OPENED_S, Street, begun, opened, used
 
 BY = ("--by", "Li Na", "--reason", "work order 7")
@@ -117,3 +117,48 @@ def test_nothing_happens_that_nobody_confirms(
     words = ("module", "retire", OLD, "--balance", "refund", *BY)
     assert "add --yes" in street.refused(*words)
     assert street.store.fleet.module_known(OLD).retired_s is None
+
+
+ADJUST = ("command", "adjust", OLD, 0, "3.20", "--class", "refund", "--reference", "case-1", *BY)
+
+
+def test_an_adjustment_that_was_not_made_is_never_lost_without_a_word(street: Street) -> None:
+    begun(street)
+    number = street.done(*ADJUST)["id"]
+    named = f"{OLD}/0: adjustment {number} of 3.20 CNY is queued"
+    for words in (REPLACE, RETIRE):
+        told = street.refused(*words)
+        assert named in told and "--despite-adjustments" in told and "调账" in told
+    despite = "--despite-adjustments"
+    (row,) = street.done(*REPLACE, despite)
+    assert row["adjustments"] == [{"command": number, "amount_ncur": 320 * CUR // 100}]
+    opened(street)
+    street.settle(OLD)
+    assert f"adjustments {number} (3.20) wait at the old one" in street.run(*REPLACE)[1]
+    assert "took over" in street.refused(*ADJUST[: -len(BY) - 1], "case-2", *BY)
+    assert named.replace("queued", "sent") in street.refused(*RETIRE)
+    code, out, err = street.run(*RETIRE, despite)
+    assert code == 0, err
+    assert f"{OLD}/0: adjustment {number} of 3.20 CNY never made" in out
+    again = street.done("command", "adjust", NEW, *ADJUST[3 : -len(BY) - 1], "case-2", *BY)
+    assert street.store.payments.command(NEW, again["id"]).state == "queued"
+    street.sound()
+
+
+def test_an_adjustment_that_the_old_module_still_makes_moves_with_its_balance(
+    street: Street,
+) -> None:
+    begun(street)
+    number = street.done(*ADJUST)["id"]
+    street.done(*REPLACE, "--despite-adjustments")
+    opened(street)
+    street.settle(OLD)
+    before_ncur = street.balance(NEW)
+    state = street.old.state
+    what = (state.time_s + 5, SYNCHRONISED, number, 7, 320 * CUR // 100)
+    street.old.ledger.enter(ledger.adjusted(state, *what))
+    street.settle()
+    assert street.balance(NEW) == before_ncur + 320 * CUR // 100
+    assert street.done(*REPLACE)[0]["adjustments"] == []
+    assert street.done(*RETIRE)["adjustments"] == []
+    street.sound()

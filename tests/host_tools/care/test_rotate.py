@@ -174,5 +174,9 @@ def test_a_forged_message_changes_no_key(rekeyed: Rekeyed) -> None:
 def test_tokens_that_nobody_has_typed_hold_a_rotation(rekeyed: Rekeyed) -> None:
     street = rekeyed.street
     street.pay(OLD, 5, "cash-2")
-    assert "token would lapse" in street.refused(*ROTATE)
+    assert "is in flight and its token would lapse" in street.refused(*ROTATE)
+    (given,) = street.store.payments.uncredited(street.store.fleet.point_known(OLD, 0).id)
+    with street.store.transaction():
+        street.store.payments.topup_became(given, "refused", None)
+    assert "is refused and its token would lapse" in street.refused(*ROTATE)
     assert street.done(*ROTATE, "--tokens-lapse")["state"] == rotate.WAITS

@@ -1,5 +1,7 @@
 """What a person orders: checked before it is queued, queued once, repeated until answered."""
 
+import json
+
 import pytest
 
 from firmware.point import COMMAND_WINDOW
@@ -8,10 +10,10 @@ from host_tools.ordering import kinds
 from host_tools.settlement import commands
 from host_tools.tariffs import stored
 from protocol import codes
-from protocol.units import MODULE_TARGET, NCUR_PER_CUR
-from tests.host_tools.desk import BOOK
+from protocol.units import DAY_S, MODULE_TARGET, NCUR_PER_CUR
+from tests.host_tools.desk import BOOK, TOU_BOOK
 from tests.host_tools.genuine import ROOT
-from tests.host_tools.ordering.orderly import file_of
+from tests.host_tools.ordering.orderly import Orderly, file_of
 
 ON_BOTH = True
 
@@ -368,3 +370,83 @@ def test_what_does_not_fit_a_message_is_refused(orderly):
 
 def test_the_window_of_ids_is_the_modules(orderly):
     assert commands.IDS_MAX == COMMAND_WINDOW >= commands.OPEN_MAX
+
+
+BAD_REFERENCES = ("", " ", "a\nb", "a\tb", "\u200b", "\u3000", "r" * 65)
+
+
+@pytest.mark.parametrize("reference", BAD_REFERENCES, ids=repr)
+def test_a_reference_is_a_line_that_can_be_read(orderly: Orderly, reference: str) -> None:
+    before = [orderly.rows(table) for table in ("topups", "commands", "receipts")]
+    words = ("topup", "m1", 0, "5.00", "--reference", reference)
+    for more in ((), ("--again",), ("--new",)):
+        code, out, err = orderly.run(*words, *more)
+        assert (code, out) == (2, "") and err.count("\n") == 1, err
+        assert "1 to 64 printable" in err and "缴费凭证号" in err
+    for kind in (("adjust", "m1", 0, "1.00", "--class", "goodwill"), ("state", "m1", 0)):
+        told = orderly.refusal(*kind, "--reference", reference)
+        assert "1 to 64 printable" in told and "编号" in told
+    assert [orderly.rows(table) for table in ("topups", "commands", "receipts")] == before
+
+
+def test_blanks_around_a_reference_make_no_second_payment_or_order(orderly: Orderly) -> None:
+    for reference in ("cash-1", " cash-1", "cash-1 ", " cash-1 "):
+        code, out, err = orderly.run("topup", "m1", 0, "5.00", "--reference", reference, "--json")
+        assert code == 0, err
+        assert json.loads(out)["reference"] == "cash-1"
+        told = orderly.order(
+            "adjust", "m1", 0, "1.00", "--class", "goodwill", "--reference", reference
+        )
+        assert told["id"] == 4
+    assert [orderly.rows(table) for table in ("topups", "receipts")] == [1, 1]
+    assert orderly.desk.store.ledgers.accounts()["CNY", "cash clearing"] == 5 * 10**9
+
+
+def test_a_reference_that_was_stored_with_blanks_stays_as_it_is(orderly: Orderly) -> None:
+    store = orderly.desk.store
+    with store.transaction():
+        point = store.fleet.point_known("m1", 0)
+        what = (point.id, point.state.mark, "cash-1 ", 5 * CUR, orderly.desk.clock.s)
+        store.payments.add_topup(*what)
+    code, out, err = orderly.run("topup", "m1", 0, "5.00", "--reference", "cash-1 ", "--json")
+    assert code == 0, err
+    assert json.loads(out)["reference"] == "cash-1 " and orderly.rows("topups") == 1
+
+
+def test_the_later_tariff_wins_though_the_hosts_clock_stepped_back(orderly: Orderly) -> None:
+    store, good_s = orderly.desk.store, orderly.desk.clock.s
+    point = store.fleet.point_known("m1", 0)
+    with store.transaction():
+        commands.set_tariff(store, point, BOOK, good_s + 3600)
+    told = orderly.order("tariff", "m1", 0, NEWER)
+    with store.transaction():
+        store.fleet.restated()
+        assert store.fleet.assigned(point.id, good_s + 3600) == BOOK.version
+        assert store.fleet.assigned(point.id, good_s + 3601) == TOU_BOOK.version
+        assert store.fleet.assigned(point.id, good_s + 30 * DAY_S) == TOU_BOOK.version
+    sent = orderly.sent()[-1]
+    assert (sent.id, sent.issued_s) == (told["id"], good_s + 3601)
+    assert sent.expires_s == good_s + commands.TARIFF_LIFE_S
+    code, out, err = orderly.run("verify", "--json")
+    assert (code, json.loads(out)["findings"], err) == (0, [], "")
+    assert f"is older than {TOU_BOOK.version}" in orderly.refusal(
+        "tariff", "m1", 0, TARIFFS / "cn-bj-2012.toml"
+    )
+
+
+def test_tariffs_that_are_assigned_under_a_clock_that_steps_keep_their_order(
+    orderly: Orderly,
+) -> None:
+    store, good_s = orderly.desk.store, orderly.desk.clock.s
+    point = store.fleet.point_known("m1", 0)
+    books = [TOU_BOOK._replace(version=TOU_BOOK.version + place) for place in range(6)]
+    for book, by_s in zip(books, (400 * DAY_S, 0, 0, -DAY_S, 500 * DAY_S, 5), strict=True):
+        with store.transaction():
+            store.fleet.store_book(f"book {book.version}", book, good_s)
+            commands.set_tariff(store, point, book, good_s + by_s)
+    with store.transaction():
+        store.fleet.restated()
+        last = store.fleet.assigned(point.id, 1 << 40)
+    assert last == books[-1].version
+    code, out, err = orderly.run("verify", "--json")
+    assert (code, json.loads(out)["findings"], err) == (0, [], "")
