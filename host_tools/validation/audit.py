@@ -47,6 +47,7 @@ class Bill:
     point: str
     start_s: int
     end_s: int
+    metered_s: tuple[int, int]  # the reading from which its first interval counts, and its last
     zone: ZoneInfo
     lines: tuple[Line, ...]
     total_printed_ncur: int
@@ -57,6 +58,9 @@ class Bill:
     multiplier: int
     tariff: Mapping[str, Any]  # the tariff file's document
     used_before_wh: int  # position in the ladder at the start
+    anew: tuple[tuple[int, int], ...] = ()  # (instant, Wh): the ladder was set to that place
+    opened: bool = False  # the point's readings begin with this bill
+    next_s: tuple[int, int] | None = None  # from when to when the reading after it counts
     # Where the last bill left the ladder, in the same tier period and by the same tariff.
     previous_end_wh: int | None = None
     # What the ledger took for the same month last year, and takes for this one.
@@ -74,10 +78,12 @@ Judged: TypeAlias = tuple[str, str]
 
 
 def _second_rating(bill: Bill, limits: Limits) -> Judged:
-    days = recount.local_days(bill.start_s, bill.end_s, bill.zone)
+    # The day on which a point is opened is not charged, nor are those before it.
+    from_s = bill.metered_s[0] + 1 if bill.opened else bill.start_s
+    days = recount.local_days(from_s, bill.end_s, bill.zone)
     spans = [(each.start_s, each.end_s, each.energy_wh) for each in bill.intervals]
     try:
-        again = recount.Tariff(bill.tariff).recount(spans, bill.used_before_wh, days)
+        again = recount.Tariff(bill.tariff).recount(spans, bill.used_before_wh, days, bill.anew)
     except (recount.NotUnderstood, ArithmeticError, LookupError, TypeError, ValueError) as error:
         return BLOCK, f"not run: {error}"
     billed_ncur: dict[tuple[str, int], int] = {}
@@ -123,7 +129,7 @@ def _energy(bill: Bill, limits: Limits) -> Judged:
     for time_s, meter, _ in bill.registers:
         meters.setdefault(meter, set()).add(time_s)
     ends = {time_s for times in meters.values() for time_s in times}
-    if min(ends, default=None) != bill.start_s or max(ends, default=None) != bill.end_s:
+    if not ends or (min(ends), max(ends)) != bill.metered_s:
         return BLOCK, "not run: no register at both ends"
     register_wh = recount.register_energy_wh(
         bill.registers, bill.register_range_wh, bill.multiplier
@@ -176,7 +182,9 @@ def _negative(bill: Bill, limits: Limits) -> Judged:
 
 def _estimation(bill: Bill, limits: Limits) -> Judged:
     estimated_s = sum(
-        each.end_s - each.start_s for each in bill.intervals if each.quality == ESTIMATED
+        each.end_s - max(each.start_s, bill.start_s)
+        for each in bill.intervals
+        if each.quality == ESTIMATED
     )
     period_s = bill.end_s - bill.start_s
     share = estimated_s * 1000 > period_s * limits.estimated_permille
@@ -187,15 +195,23 @@ def _estimation(bill: Bill, limits: Limits) -> Judged:
 
 
 def _scope(bill: Bill, limits: Limits) -> Judged:
-    at_s = bill.start_s
+    at_s, ends_s = bill.metered_s
+    if at_s > bill.start_s and not bill.opened:
+        return BLOCK, f"{bill.start_s} != {at_s}"
     for each in sorted(bill.intervals, key=lambda each: each.start_s):
         if each.quality == MISSING:
             return BLOCK, f"{each.start_s}: N"
         if each.start_s != at_s:
             return BLOCK, f"{at_s} != {each.start_s}"
+        if not bill.start_s < each.end_s <= bill.end_s:
+            return BLOCK, f"{each.end_s}: of another period"
         at_s = each.end_s
-    if at_s != bill.end_s:
-        return BLOCK, f"{at_s} != {bill.end_s}"
+    if at_s != ends_s:
+        return BLOCK, f"{at_s} != {ends_s}"
+    # Where one reading counts over the end of the period, its energy is of the next one.
+    over_s = bill.next_s or (ends_s, ends_s)
+    if ends_s != bill.end_s and not over_s[0] == ends_s < bill.end_s < over_s[1]:
+        return BLOCK, f"{ends_s} != {bill.end_s}"
     for time_s in (bill.start_s, bill.end_s):
         local = datetime.fromtimestamp(time_s, bill.zone)
         if (local.hour, local.minute, local.second) != (0, 0, 0):
@@ -236,7 +252,8 @@ RULES: dict[str, Rule] = {
     ),
     "estimation": Rule(_estimation, "估算", "as V21; the customer is told", FLAG),
     "data scope": Rule(
-        _scope, "数据范围", "every interval of whole local days once, none missing", BLOCK
+        _scope, "数据范围", "every interval that is read in whole local days once, none missing",
+        BLOCK,
     ),
 }  # fmt: skip
 

@@ -25,7 +25,7 @@ from host_tools.validation.journal import Row
 from host_tools.validation.limits import Limits
 from host_tools.validation.meters import Meter, meter_at
 from host_tools.validation.review import Queue
-from host_tools.validation.series import ACTUAL, MISSING, Interval
+from host_tools.validation.series import ACTUAL, MISSING, Interval, Register
 from host_tools.validation.versions import Reading, Versions
 from protocol import ledger, tariff
 from protocol.tariff import Book, Position
@@ -85,10 +85,12 @@ def doubts(
     elif values is None or {row.version for row in month} != {values.get("version")}:
         what = "not audited: no one tariff file of the store is what all of it was charged by"
         out.append(Doubt(what, "未审计：库中没有该月唯一的电价文件", False))
+    elif any(_adopted(row) for row in _readings(rows, month, to_s)):
+        what = "not audited: records of it were lost, and its module's statement stands for them"
+        out.append(Doubt(what, "未审计：有丢失记录，以模块申报代替", False))
     elif not out:
-        start = _position(rows, month[0].seq)
         meter = meter_at(store, point, book)
-        bill = _bill(point, from_s, to_s, values, start, month, standing, meter)
+        bill = _bill(point, from_s, to_s, values, rows, month, standing, meter)
         kept = bills.of(store).bills(point.id)
         issued = [each for each in kept if each.corrects is None and each.credited_by is None]
         bill = replace(
@@ -112,7 +114,31 @@ def _in(row: Row, book: Book, from_s: int, to_s: int) -> bool:
     if row.kind == ledger.FIXED:
         days = [tariff.local_day(book, at_s) for at_s in (from_s, to_s)]
         return days[0] <= row.number < days[1]
-    return from_s <= row.time_s - row.is_charge() < to_s
+    return from_s <= row.time_s - (row.is_charge() or _adopted(row)) < to_s
+
+
+def _adopted(row: Row) -> bool:
+    """Whether it stands for records that were lost; a transfer of a module names its order."""
+    return row.kind == ledger.TRANSFER and not row.number
+
+
+def _is_reading(row: Row) -> bool:
+    return row.kind in (ledger.CHARGE, ledger.OPENING) or _adopted(row)
+
+
+def _after(rows: Sequence[Row], month: Sequence[Row]) -> Row | None:
+    """The first reading after those of a month."""
+    last = ([row for row in month if _is_reading(row)] or month)[-1]
+    return next((row for row in rows if row.seq > last.seq and _is_reading(row)), None)
+
+
+def _readings(rows: Sequence[Row], month: Sequence[Row], to_s: int) -> list[Row]:
+    """The readings of a month, with the one that counts over its end."""
+    found = [row for row in month if _is_reading(row)]
+    over = _after(rows, month)
+    if over is not None and (not found or found[-1].time_s < to_s):
+        found.append(over)
+    return found
 
 
 def _queued(store: Store, point: Point, from_s: int, to_s: int) -> list[Doubt]:
@@ -204,12 +230,15 @@ def _bill(
     from_s: int,
     to_s: int,
     values: Mapping[str, Any],
-    start: Position,
     rows: Sequence[Row],
+    month: Sequence[Row],
     standing: Mapping[int, Reading],
     meter: Meter,
 ) -> audit.Bill:
-    """The module's charges of a span as the engine prices them, for the audit to price again."""
+    """The module's charges of a span as the engine prices them, for the audit to price again.
+
+    `month` are its entries, `rows` those around it, too.
+    """
     plain = {
         **values,
         "set": [
@@ -218,31 +247,71 @@ def _bill(
         ],
     }
     document = document_of(dict(plain), "tariff")
-    charges = [row for row in rows if row.is_charge()]
-    lines = _lines(document, start, rows, charges)
-    begins_s = charges[0].from_s if charges else from_s
+    charges = [row for row in month if row.is_charge()]
+    start = _position(rows, (charges or month)[0].seq)
+    jumps = _jumps(rows, charges)
+    lines = _lines(document, start, month, sorted([*charges, *jumps]))
+    readings = [row for row in month if _is_reading(row)]
+    registers = _registers(rows, month, readings, point.module)
+    over = _after(rows, month)
     return audit.Bill(
         point=f"{point.module}/{point.point}",
         start_s=from_s,
         end_s=to_s,
+        metered_s=(registers[0].time_s, registers[-1].time_s),
         zone=ZoneInfo(str(values["zone"])),
         lines=tuple(lines),
         total_printed_ncur=sum(line.printed_ncur for line in lines),
-        ledger_ncur=-sum(row.amount_ncur for row in rows if row.kind in _OWED),
+        ledger_ncur=-sum(row.amount_ncur for row in month if row.kind in _OWED),
         intervals=_intervals(charges, standing),
-        registers=tuple(
-            (each.time_s, each.meter, each.value_wh)
-            for each in journal.registers_of(rows, point.module)
-        ),
+        registers=tuple((each.time_s, each.meter, each.value_wh) for each in registers),
         register_range_wh=meter.facts.range_wh,
         multiplier=1,  # the module's register is of the primary side
         tariff=plain,
-        used_before_wh=tariff.position_at(document.book, start, begins_s).used_wh,
+        used_before_wh=tariff.position_at(
+            document.book, start, charges[0].from_s if charges else from_s
+        ).used_wh,
+        anew=tuple((_metered_s(row), row.used_wh) for row in jumps),
+        opened=any(_is_first(row) for row in readings),
+        next_s=(over.from_s, over.time_s) if over is not None else None,
     )
 
 
 _OWED = (ledger.CHARGE, ledger.FIXED, ledger.ADJUSTMENT)
 _ANEW = (ledger.OPENING, ledger.TRANSFER)
+
+
+def _is_first(row: Row) -> bool:
+    """Whether readings begin with it; what is opened again goes on from the reading before."""
+    return row.kind == ledger.OPENING and not row.from_s
+
+
+def _metered_s(row: Row) -> int:
+    """The instant of the last reading once an entry without energy has been made."""
+    return row.time_s if row.kind == ledger.OPENING else row.from_s
+
+
+def _registers(
+    rows: Sequence[Row], month: Sequence[Row], readings: Sequence[Row], device: str
+) -> list[Register]:
+    """From the reading before the month, or the opening in it, to the last reading of the month.
+
+    The first one is taken from the entry before, not from what the first charge says of it.
+    """
+    first = (readings or month)[0]
+    before = next((row for row in reversed(rows) if row.seq < first.seq), None)
+    found = list(journal.registers_of(readings, device))
+    if not readings:
+        return [Register(first.from_s, first.register_wh, device)]
+    if first.is_charge() and before is not None:
+        found[0] = replace(found[0], value_wh=before.register_wh)
+    return found
+
+
+def _jumps(rows: Sequence[Row], charges: Sequence[Row]) -> list[Row]:
+    """The entries between charges that set the ladder to another place."""
+    seqs = (charges[0].seq, charges[-1].seq) if charges else (0, -1)
+    return [row for row in rows if seqs[0] < row.seq < seqs[1] and row.kind in _ANEW]
 
 
 def _intervals(charges: Sequence[Row], standing: Mapping[int, Reading]) -> tuple[Interval, ...]:
@@ -255,12 +324,18 @@ def _intervals(charges: Sequence[Row], standing: Mapping[int, Reading]) -> tuple
 
 
 def _lines(
-    document: Document, start: Position, rows: Sequence[Row], charges: Sequence[Row]
+    document: Document, start: Position, rows: Sequence[Row], metered: Sequence[Row]
 ) -> list[audit.Line]:
-    """Energy of each rate and tier, daily charges, adjustments with what they refer to."""
+    """Energy of each rate and tier, daily charges, adjustments with what they refer to.
+
+    `metered` are the charges, and what sets the ladder to another place between them.
+    """
     book, position = periods.marked(document.book), start
     sums: dict[tuple[str, int], list[int]] = {}
-    for row in charges:
+    for row in metered:
+        if not row.is_charge():
+            position = Position(row.period, row.used_wh)
+            continue
         _, position, parts = tariff.charge(book, position, row.from_s, row.time_s, row.energy_wh)
         for part in parts:
             place, rate = periods.unmarked(document.book, part.rate)

@@ -86,17 +86,26 @@ class Tariff:
         intervals: Iterable[tuple[int, int, int]],
         used_wh: int,
         days: Sequence[date] = (),
+        anew: Iterable[tuple[int, int]] = (),
     ) -> Recount:
-        """Prices (start, end, Wh) in order of time from a place in the ladder; and the days."""
+        """Prices (start, end, Wh) in order of time from a place in the ladder; and the days.
+
+        `anew` are (instant, Wh) at which the ladder was set to another place.
+        """
         priced_ncur: dict[tuple[str, int], int] = {}
         used_by_wh: dict[tuple[str, int], int] = {}
         period: object = None
         begun_wh = used_wh
+        places_wh = dict(anew)
         listed = list(intervals)
         total_wh = sum(energy_wh for _, _, energy_wh in listed)
         for start_s, end_s, energy_wh in listed:
             if energy_wh < 0 or end_s <= start_s:
                 raise NotUnderstood(f"interval {start_s} .. {end_s}: {energy_wh} Wh")
+            if start_s in places_wh:
+                # The place counts in the ladder period in which it was set.
+                begun_wh = used_wh = places_wh.pop(start_s)
+                period = None
             for rules, now, rate, piece_wh in self._pieces(start_s, end_s, energy_wh):
                 if rules.schedules and (begun_wh or period not in (None, now)):
                     raise NotUnderstood("a schedule by the total, but not of one tier period")
@@ -110,6 +119,8 @@ class Tariff:
                     price_ncur = _whole(rules.price(rate, tier) * part_wh * (NANO // 1000))
                     priced_ncur[key] = priced_ncur.get(key, 0) + price_ncur
                     used_by_wh[key] = used_by_wh.get(key, 0) + part_wh
+        if places_wh:
+            raise NotUnderstood("the ladder is set to a place within an interval")
         fixed = sum((self._set_at(day).fixed * NANO for day in days), Fraction())
         first = self._set_at(days[0]) if days else self._sets[0]
         if first.lines and any(self._set_at(day) is not first for day in days):

@@ -274,9 +274,10 @@ def load_of(seed: int, at_s: int) -> list[tuple[int, int, int]]:
     st.integers(0, 900),
     st.integers(0, 2**32),
     st.integers(0, 80_000),
+    st.none() | st.integers(0, 80_000),
 )
 def test_both_paths_agree_to_the_nano_unit_on_random_tariffs_and_loads(
-    what: dict[str, Any], day: str, late_s: int, seed: int, used_wh: int
+    what: dict[str, Any], day: str, late_s: int, seed: int, used_wh: int, set_wh: int | None
 ) -> None:
     book = tariffs.book_of(what, "random")
     zone = ZoneInfo(what["zone"])
@@ -290,13 +291,18 @@ def test_both_paths_agree_to_the_nano_unit_on_random_tariffs_and_loads(
     names = list(what["set"][0]["prices"])
     engine: dict[tuple[str, int], int] = {}
     start = position.used_wh
+    # A transfer sets the ladder to another place half way.
+    anew = [(rows[len(rows) // 2][0], set_wh)] if set_wh is not None else []
     for start_s, end_s, energy_wh in rows:
+        if set_wh is not None and start_s == anew[0][0]:
+            now = tariff.position_at(book, position, start_s)
+            position = tariff.Position(now.period, set_wh)
         _, position, parts = tariff.charge(book, position, start_s, end_s, energy_wh)
         for part in parts:
             key = (names[part.rate], part.tier)
             engine[key] = engine.get(key, 0) + part.amount_ncur
     days = recount.local_days(rows[0][0], rows[-1][1], zone)
-    again = recount.Tariff(what).recount(rows, start, days)
+    again = recount.Tariff(what).recount(rows, start, days, anew)
     assert {k: v for k, v in again.energy_ncur.items() if v} == {
         k: v for k, v in engine.items() if v
     }
@@ -307,7 +313,7 @@ def test_both_paths_agree_to_the_nano_unit_on_random_tariffs_and_loads(
 # The audit
 
 
-def good_bill() -> Bill:
+def good_bill(opened_s: int | None = None) -> Bill:
     """June in Beijing: two tiers, a daily charge, a tax on the printed lines."""
     terms = {
         "fixed_per_day": "0.333",
@@ -319,8 +325,15 @@ def good_bill() -> Bill:
     what = {**BEIJING, "set": [{**BEIJING["set"][0], **terms}]}
     month = corpus.good_month()
     start_s, end_s = month.start_s, month.end_s
-    spans = [(each.start_s, each.end_s, each.energy_wh) for each in month.intervals]
-    again = recount.Tariff(what).recount(spans, 0, recount.local_days(start_s, end_s, SHANGHAI))
+    begins_s = start_s if opened_s is None else opened_s
+    intervals = tuple(each for each in month.intervals if each.start_s >= begins_s)
+    before_wh = sum(each.energy_wh for each in month.intervals) - sum(
+        each.energy_wh for each in intervals
+    )
+    spans = [(each.start_s, each.end_s, each.energy_wh) for each in intervals]
+    days = recount.local_days(start_s if opened_s is None else opened_s + 1, end_s, SHANGHAI)
+    again = recount.Tariff(what).recount(spans, 0, days)
+    first, last = month.registers[0], month.registers[-1]
     lines = [
         Line(ENERGY, exact, recount.printed_ncur(exact), again.energy_wh[key], key[0], key[1])
         for key, exact in sorted(again.energy_ncur.items())
@@ -338,16 +351,21 @@ def good_bill() -> Bill:
         "CN-1",
         start_s,
         end_s,
+        (begins_s, end_s),
         SHANGHAI,
         tuple(lines),
         sum(line.printed_ncur for line in lines),
         sum(line.exact_ncur for line in lines),
-        month.intervals,
-        tuple((each.time_s, each.meter, each.value_wh) for each in month.registers),
+        intervals,
+        (
+            (begins_s, first.meter, first.value_wh + before_wh),
+            (end_s, last.meter, last.value_wh),
+        ),
         month.facts.range_wh,
         1,
         what,
         used_before_wh=0,
+        opened=opened_s is not None,
         previous_end_wh=0,
         compared_ncur=(CUR, CUR),
     )
@@ -370,6 +388,18 @@ def with_interval(place: int, **changes: Any) -> Bill:
 
 def results(bill: Bill) -> dict[str, str]:
     return {each.rule: each.result for each in audit(bill, LIMITS)}
+
+
+def early(by_s: int) -> Bill:
+    """The first reading counts from before the month."""
+    metered_s = (GOOD.start_s - by_s, GOOD.end_s)
+    return replace(with_interval(0, start_s=metered_s[0]), metered_s=metered_s)
+
+
+def cut(next_s: tuple[int, int] | None) -> Bill:
+    """The last reading is half an hour before the end of the month."""
+    metered_s = (GOOD.start_s, GOOD.end_s - 1800)
+    return replace(GOOD, intervals=GOOD.intervals[:-2], metered_s=metered_s, next_s=next_s)
 
 
 def estimated(share: int) -> Bill:
@@ -395,6 +425,14 @@ def test_a_good_bill_passes_every_rule() -> None:
     assert set(results(GOOD).values()) == {"pass"}
     first = replace(GOOD, previous_end_wh=None, compared_ncur=None)
     assert set(results(first).values()) == {"pass"}
+
+
+@pytest.mark.parametrize("late_s", [0, 86_400, 10 * 86_400 + 900 * 50, 30 * 86_400 - 900])
+def test_a_point_is_charged_by_the_day_from_the_day_after_its_opening(late_s: int) -> None:
+    bill = good_bill(GOOD.start_s + late_s)
+    assert set(results(bill).values()) == {"pass"}
+    fixed_ncur = sum(line.exact_ncur for line in bill.lines if line.kind == FIXED)
+    assert fixed_ncur == (29 - late_s // 86_400) * CUR * 333 // 1000
 
 
 @pytest.mark.parametrize(
@@ -436,6 +474,17 @@ def test_a_good_bill_passes_every_rule() -> None:
         ("data scope", replace(GOOD, intervals=GOOD.intervals[1:]), "block"),
         ("data scope", replace(GOOD, intervals=(*GOOD.intervals, GOOD.intervals[5])), "block"),
         ("data scope", with_interval(5, quality="N"), "block"),
+        ("data scope", early(1800), "pass"),
+        ("data scope", replace(early(1800), metered_s=GOOD.metered_s), "block"),
+        ("data scope", replace(early(900), intervals=(
+            Interval(GOOD.start_s - 900, GOOD.start_s, 0), *GOOD.intervals)), "block"),
+        ("data scope", replace(GOOD, intervals=GOOD.intervals[1:], metered_s=(
+            GOOD.start_s + 900, GOOD.end_s)), "block"),
+        ("data scope", cut(None), "block"),
+        ("data scope", cut((GOOD.end_s - 1800, GOOD.end_s + 2400)), "pass"),
+        ("data scope", cut((GOOD.end_s - 900, GOOD.end_s + 2400)), "block"),
+        ("data scope", cut((GOOD.end_s - 1800, GOOD.end_s)), "block"),
+        ("energy", replace(GOOD, metered_s=(GOOD.start_s - 1800, GOOD.end_s)), "block"),
         ("data scope", replace(GOOD, end_s=GOOD.end_s + 3600, intervals=(
             *GOOD.intervals, Interval(GOOD.end_s, GOOD.end_s + 3600, 0))), "block"),
     ],
