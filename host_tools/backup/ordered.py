@@ -298,19 +298,24 @@ def _paid(database: Database, books: _Books) -> Wrong:
 
 def _given(database: Database) -> Wrong:
     """Each book that a point was sent is the one that it is charged by since then; the first one,
-    from the beginning."""
+    from the beginning. Not one that was sent before another of the same or an earlier instant:
+    the host's clock had stepped back, and the later decision is the one that stands."""
     store = database.connection
     # An order is a list of one book.
     versions = {
         b"\x81" + bytes(book): version for version, book in store.execute(_BOOKS).fetchall()
     }
     given = {tuple(row[:2]): row[2] for row in store.execute(_GIVEN).fetchall()}
-    sent: dict[tuple[int, int], tuple[str, int]] = {}
+    sent: defaultdict[int, dict[int, tuple[str, int]]] = defaultdict(dict)
     for row in database.stream(_ORDERS, (codes.TARIFF,)):
         module, target, command_id, point_id, wire, issued_s = row[:6]
         version = versions.get(bytes(wire))
         if point_id is not None and version is not None:  # another book: see issued.py
-            sent[point_id, issued_s] = f"{module}/{target} command {command_id}", version
-    for (point_id, issued_s), (where, version) in sent.items():
-        if version not in (given.get((point_id, issued_s)), given.get((point_id, 0))):
-            yield TARIFF, where, "is of another version or time than its point was given"
+            books = sent[point_id]
+            for later_s in [each_s for each_s in books if each_s >= issued_s]:
+                del books[later_s]
+            books[issued_s] = f"{module}/{target} command {command_id}", version
+    for point_id, books in sent.items():
+        for issued_s, (where, version) in books.items():
+            if version not in (given.get((point_id, issued_s)), given.get((point_id, 0))):
+                yield TARIFF, where, "is of another version or time than its point was given"

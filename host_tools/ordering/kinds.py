@@ -141,7 +141,7 @@ def _tariff(asking: Asking) -> Wanted:
     added = stored.add(store, arguments.file, asking.now_s)
     # Of the store, which may have made it by older data of time zones; the host charges by that.
     book = stored.given(store, str(added.version), asking.now_s)
-    from_s = store.fleet.assign_next(point.id, book.version, asking.now_s)
+    from_s = store.fleet.assign_next(point, book.version, asking.now_s)
     wanted = Wanted(
         point.module,
         point.point,

@@ -116,7 +116,7 @@ def set_tariff(store: Store, point: Point, book: tariff.Book, now_s: int) -> int
     """
     if book.currency != point.currency:
         raise Refused(f"tariff {book.version}: it is in {book.currency}, not {point.currency}")
-    from_s = store.fleet.assign_next(point.id, book.version, now_s)
+    from_s = store.fleet.assign_next(point, book.version, now_s)
     return order_tariff(store, point.module, point.point, book, from_s)
 
 

@@ -131,18 +131,22 @@ class Fleet:
         )
         self._held.fleet_changed()
 
-    def assign_next(self, point_id: int, version: int, now_s: int) -> int:
-        """From now on, the same; the instant.
+    def assign_next(self, point: Point, version: int, now_s: int) -> int:
+        """From now on, the same, and whatever was decided before is over; the instant.
 
-        Behind every decision before it, also where the host's clock has stepped back since: else
-        the older one would win from its own instant on.
+        Where the host's clock has stepped back since, an older decision has a later instant. It
+        is dropped while nothing of its time is settled: that clock was ahead. Else the present
+        one is behind, what was charged stays, and the new decision begins right after the old.
         """
-        from_s = now_s
-        for last_s, _ in self._held.assignments(point_id)[-1:]:
-            if last_s > now_s:
-                from_s = last_s + 1
-        self.assign(point_id, version, from_s)
-        return from_s
+        kept = [from_s for from_s, _ in self._held.assignments(point.id)]
+        if now_s >= point.state.time_s:
+            self._connection.execute(
+                "DELETE FROM assignments WHERE point_id = ? AND from_s > ?", (point.id, now_s)
+            )
+        elif kept and kept[-1] > now_s:
+            now_s = kept[-1] + 1
+        self.assign(point.id, version, now_s)
+        return now_s
 
     def assigned_last(self, point_id: int) -> int | None:
         """The version that was decided last, whatever its instant."""

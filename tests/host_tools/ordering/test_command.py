@@ -413,19 +413,30 @@ def test_a_reference_that_was_stored_with_blanks_stays_as_it_is(orderly: Orderly
     assert json.loads(out)["reference"] == "cash-1 " and orderly.rows("topups") == 1
 
 
-def test_the_later_tariff_wins_though_the_hosts_clock_stepped_back(orderly: Orderly) -> None:
+@pytest.mark.parametrize("settled", [False, True])
+def test_the_later_tariff_wins_though_the_hosts_clock_stepped_back(
+    orderly: Orderly, settled: bool
+) -> None:
+    """From now on where that clock was ahead; where readings tell that it is behind, from the
+    older decision on, and none of what was charged by that one is touched."""
     store, good_s = orderly.desk.store, orderly.desk.clock.s
+    if settled:
+        orderly.desk.ledger.open(good_s + 1800)
+        orderly.desk.clock.s = good_s + 3600
+        orderly.desk.take(orderly.desk.ledger.batch(1, 1))
+        orderly.desk.clock.s = good_s
     point = store.fleet.point_known("m1", 0)
     with store.transaction():
         commands.set_tariff(store, point, BOOK, good_s + 3600)
     told = orderly.order("tariff", "m1", 0, NEWER)
+    from_s = good_s + 3601 if settled else good_s
     with store.transaction():
         store.fleet.restated()
-        assert store.fleet.assigned(point.id, good_s + 3600) == BOOK.version
-        assert store.fleet.assigned(point.id, good_s + 3601) == TOU_BOOK.version
+        assert store.fleet.assigned(point.id, from_s - 1) == BOOK.version
+        assert store.fleet.assigned(point.id, from_s) == TOU_BOOK.version
         assert store.fleet.assigned(point.id, good_s + 30 * DAY_S) == TOU_BOOK.version
     sent = orderly.sent()[-1]
-    assert (sent.id, sent.issued_s) == (told["id"], good_s + 3601)
+    assert (sent.id, sent.issued_s) == (told["id"], from_s)
     assert sent.expires_s == good_s + commands.TARIFF_LIFE_S
     code, out, err = orderly.run("verify", "--json")
     assert (code, json.loads(out)["findings"], err) == (0, [], "")

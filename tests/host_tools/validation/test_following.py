@@ -5,14 +5,15 @@ from typing import Any
 
 import pytest
 
+from host_tools.settlement import commands
 from host_tools.store.database import Store
-from host_tools.validation import journal, mending
+from host_tools.validation import adjusting, journal, mending
 from host_tools.validation.command import caught_up
 from host_tools.validation.days import days_of
 from host_tools.validation.following import Follower
 from host_tools.validation.review import OPEN, Queue
 from host_tools.validation.versions import Versions, connection_of
-from protocol import codes, ledger, tariff
+from protocol import codes, ledger, reading, tariff
 from protocol.tariff import Position
 from protocol.units import DAY_S, INVALID, SYNCHRONISED
 from tests.host_tools.desk import BOOK, TOU_BOOK, Desk
@@ -348,3 +349,26 @@ def test_a_month_of_four_times_the_use_before_waits_for_a_person(judged: Judged)
     (item,) = [each for each in Queue(judged.store).items(1) if each.code == "V13"]
     assert (item.action, item.blocks) == ("block bill", True)
     assert item.end_s - item.start_s == 28 * DAY_S  # February; March is like it
+
+
+def test_a_tariff_that_came_after_a_step_back_of_the_hosts_clock_re_rates_nothing(
+    judged: Judged,
+) -> None:
+    judged.meter(10)
+    judged.store.fleet.store_book("tou", TOU_BOOK, 0)
+    base_s = judged.desk.clock.s
+    with judged.store.transaction():
+        commands.set_tariff(judged.store, judged.point(), BOOK, base_s + 3660)
+    with judged.store.transaction():
+        commands.set_tariff(judged.store, judged.point(), TOU_BOOK, base_s)
+    state = judged.made.state
+    at_s = reading.next_boundary_s(base_s)
+    judged.made.enter(ledger.charge(state, BOOK, at_s, SYNCHRONISED, state.register_wh + 100))
+    judged.made.book = TOU_BOOK
+    for _ in range(10):
+        judged.enter(300, 900)
+    judged.desk.clock.s += 5 * 3600
+    judged.send()
+    judged.validate()
+    assert judged.desk.differences() == []
+    assert adjusting.ordered(judged.store, judged.point()) == []
