@@ -19,6 +19,7 @@ from host_tools.ordering.kinds import ADJUSTMENTS, BY_HOST
 from host_tools.settlement import commands, posting
 from host_tools.store import host_entries
 from host_tools.store.host_entries import HostEntry
+from host_tools.store.orders import OF_POINT
 from host_tools.store.sql import Connection, Database
 from protocol import codes
 from protocol.ledger import Entry
@@ -98,6 +99,14 @@ class _Books:
     journal: Journal
     claimed: set[tuple[str, int]] = field(default_factory=set)
 
+    def heirs(self) -> dict[tuple[str, int], list[_Order]]:
+        """Orders by the point whose account they bring along to another module, and their id."""
+        out: dict[tuple[str, int], list[_Order]] = {}
+        for (_, command_id), order in self.orders.items():
+            if order.asked and order.asked.get("kind") == "terms" and OF_POINT in order.asked:
+                out.setdefault((str(order.asked[OF_POINT]), command_id), []).append(order)
+        return out
+
     def name(self, point_id: int) -> str:
         module, point = self.names.get(point_id, ("?", point_id))
         return f"{module}/{point}"
@@ -153,10 +162,15 @@ def _json(asked: str | None) -> dict[str, Any] | None:
 def _entered(store: Connection, books: _Books) -> Wrong:
     """Entries of the host: those of an order are what it says, others what was adopted."""
     groups: dict[tuple[int, int], list[HostEntry]] = {}
+    heirs = books.heirs()
     for row in store.execute(_ENTRIES).fetchall():
         each = HostEntry(*row)
         groups.setdefault((each.point_id, each.command_id), []).append(each)
     for (point_id, command_id), rows in groups.items():
+        for order in heirs.get((books.name(point_id), command_id), []):
+            rows = _not_of(books, order, rows)
+        if not rows:
+            continue
         if command_id:
             what = _unlike_order(books, point_id, command_id, rows)
             if what:
@@ -164,6 +178,22 @@ def _entered(store: Connection, books: _Books) -> Wrong:
     for point_id in {*books.journal.adopted_ncur, *(point_id for point_id, _ in groups)}:
         if point_id not in books.journal.broken:
             yield from _without_order(books, point_id, groups.get((point_id, 0), []))
+
+
+def _not_of(books: _Books, order: _Order, rows: list[HostEntry]) -> list[HostEntry]:
+    """The rows but for those of an order to the module that took over; all where one is unlike."""
+    asked = dict(order.asked or {})
+    span = asked.get("from_s"), asked.get("to_s"), order.issued_s
+    its = [each for each in rows if (each.from_s, each.to_s, each.posted_s) == span]
+    amount_ncur = sum(each.amount_ncur for each in its)
+    alike = order.args == (posting.REASON_TERMS, amount_ncur)
+    rules = {each.rule: -each.amount_ncur for each in its}
+    if not its or not alike or asked.get("rules") != rules or len({e.version for e in its}) > 1:
+        return rows
+    if not (order.why or "").startswith(f"terms of tariff version {its[0].version}: "):
+        return rows
+    books.claimed.add((order.module, int(its[0].command_id)))
+    return [each for each in rows if each not in its]
 
 
 def _unlike_order(books: _Books, point_id: int, command_id: int, rows: list[HostEntry]) -> str:

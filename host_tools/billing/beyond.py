@@ -6,6 +6,7 @@ from fractions import Fraction
 
 from host_tools import Refused
 from host_tools.billing.month import Month, Priced, charges_of
+from host_tools.billing.tenure import Tenure
 from host_tools.rating import accrual, calendar, households, periods
 from host_tools.rating.calendar import Stint
 from host_tools.rating.lines import TIER, Bill, BillLine
@@ -60,20 +61,30 @@ def beyond(
     contracts: Sequence[tuple[int, int]],
     span: Stint,
     taken: Month,
+    tenure: Tenure,
 ) -> Beyond | None:
     """What all terms of the tariff make of the month, or of its tier period until the month's end
     where the total chooses the prices; None where a module charges by all terms."""
+    last_day = span.after_day - 1
+    ended = tenure.last_day is not None and not taken.settled
+    if ended:
+        last_day = min(last_day, tenure.last_day or 0)
+    elif not taken.settled:
+        last_day = min(last_day, tariff.local_day(current.book, taken.last_reading[0] - 1))
     versions = {priced.entry.version for priced in taken.charges}
+    if taken.settled or ended:  # a month of an outage has days, and no reading
+        versions |= {entry.version for entry in taken.days}
     if not any(around.extra() for v in versions for _, around in documents(v).terms):
         return None
     book = current.book
-    last_day = min(span.after_day, tariff.local_day(book, taken.last_reading[0] - 1) + 1) - 1
     first_day = span.first_day
     if tariff.in_force(current.terms, span.from_s).schedules:
         first_day = _tier_begins(book, span.from_s, last_day)
     begun = [entry.time_s for entry in entries if entry.kind == ledger.OPENING]
     if begun:  # a first month has the days since, that of the opening in full
-        first_day = max(first_day, tariff.local_day(book, begun[0]))
+        opened_day = tariff.local_day(book, begun[0])
+        since_day = opened_day if tenure.first_day is None else min(opened_day, tenure.first_day)
+        first_day = max(first_day, since_day)
     edges = [calendar.midnight_s(book, day) for day in (first_day, last_day + 1)]
     wide = Stint(0, edges[0], edges[1], first_day, last_day + 1)
     whole = Month(documents, wide)
@@ -88,9 +99,12 @@ def beyond(
         contract_mw, unsaid = _contracted(contracts, wide)
     if not unsaid:
         uses = [Use(one.from_s, one.entry.time_s, one.entry.energy_wh) for one in whole.charges]
-        asked = current if last_day + 1 == span.after_day else accrual.running(current)
+        over = ended or last_day + 1 == span.after_day
+        asked = current if over else accrual.running(current)
+        fixed = tenure.fixed[0], tenure.fixed[1] + 1
+        what = (whole.begun, contract_mw, tenure.first_day or 0, fixed)
         try:
-            bill = periods.rate(asked, Period(edges[0], edges[1], whole.begun, contract_mw), uses)
+            bill = periods.rate(asked, Period(edges[0], edges[1], *what), uses)
         except Refused as error:
             unsaid = str(error)
     return Beyond(wide, bill, by_rule, unsaid)
@@ -100,8 +114,6 @@ def _unsaid(documents: Callable[[int], Document], current: Document, whole: Mont
     """Why all terms of the newest version cannot be applied, or ""."""
     if not all(_alike(documents, current, priced) for priced in whole.charges):
         return "several tariff versions that differ; write the older as a dated set of the newer"
-    if whole.charges[0].from_s < whole.from_s:
-        return "a reading reaches over the beginning of the period"
     if whole.lost_wh:
         return "records of the period are lost; correct it by an adjustment"
     return ""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from host_tools import Refused
+from host_tools.billing import tenure
 from host_tools.billing.documents import Documents
 from host_tools.billing.month import Nameless
 from host_tools.billing.statement import Statement, statement
@@ -38,7 +39,8 @@ def of_month(store: Store, point: Point, documents: Documents, year: int, month:
     contracts = tariff_files.of(store).contracts(point.id)
     entries = list(store.ledgers.entries(point.id))
     current, from_s = _tariff_of(documents, entries, point.state.version, year, month)
-    return statement(documents, current, entries, year, month, posted, contracts, from_s)
+    days = tenure.of(store, point, current.book)
+    return statement(documents, current, entries, year, month, posted, contracts, days, from_s)
 
 
 def _tariff_of(
@@ -151,7 +153,7 @@ def prepare(store: Store, place: Point, documents: Documents, year: int, month: 
                 " `gridpurse reconcile` 存在未处理差异"
             )
     found = of_month(store, point, documents, year, month)
-    if found.registers_s[1] < found.to_s:
+    if not found.settled:
         raise Refused(
             f"{where} {year}-{month:02}: is not settled to its end; wait for the module's readings"
             " 该月尚未全部结算"
@@ -166,7 +168,7 @@ def forgotten_of(store: Store, point: Point) -> Forgotten:
     if adoptions.of(store).restored_s() is None:
         return Forgotten({}, ())
     own = host_entries.of(store).all(point.id)
-    known = {each.command_id for each in own}
+    known = {each.command_id for each in own} | tenure.inherited(store, point)
     orders = {
         entry.amount_ncur: entry.number
         for entry in store.ledgers.entries(point.id)
@@ -196,7 +198,8 @@ def _check_order(
             f"{where}: its terms are in the closing of {told}, which has the tier period from its"
             f" beginning; bill {told} instead 本月条款已并入 {told} 结账，请开具该月账单"
         )
-    ends = any(each.kind == host_entries.TERMS and each.to_s == found.to_s for each in posted)
+    to_s = found.to_s if found.beyond is None else found.beyond.span.to_s
+    ends = any(each.kind == host_entries.TERMS and each.to_s == to_s for each in posted)
     closed = ends or bills.of(store).standing(point.id, calendar.middle_s(year, month)) is not None
     if closed and not lacking:
         return
@@ -238,9 +241,7 @@ def _open_before(
             earlier = of_month(store, point, documents, year, month)
         except Nameless:  # nothing is settled in it
             continue
-        # One that is never settled to its end, since a reading reaches over it, is never closed.
-        closable = earlier.registers_s[1] >= earlier.to_s and not _containing(posted, earlier)
-        if closable and _lacking(earlier):
+        if earlier.settled and not _containing(posted, earlier) and _lacking(earlier):
             return f"{year}-{month:02}"
     return ""
 
@@ -279,7 +280,7 @@ def enter_terms(store: Store, prepared: Prepared, now_s: int) -> list[HostEntry]
     if more is None or not lacking:
         return []
     version = prepared.found.version
-    span = more.span.from_s, prepared.found.to_s
+    span = more.span.from_s, more.span.to_s  # within the month, so that the next closing knows it
     owed_ncur = sum(lacking.values())
     command_id, pair = 0, (posting.ADJUSTMENTS, posting.TERMS)
     forgotten = prepared.forgotten
@@ -324,12 +325,24 @@ def _order(
     span: tuple[int, int],
     now_s: int,
 ) -> int:
-    """Queues the adjustment of the module's balance; its id, once in this transaction."""
+    """Queues the adjustment of the balance at the module that has the customer now; its id, once
+    in this transaction. One that is retired hears nothing: that order has ended."""
+    at = tenure.heir(store, point)
     args: list[object] = [posting.REASON_TERMS, amount_ncur]
-    what = (point.module, point.point, codes.ADJUST, args)
+    what = (at.module, at.point, codes.ADJUST, args)
     command_id = commands.issue(store, *what, now_s, ADJUST_LIFE_S)
-    asked = json.dumps({"kind": "terms", "from_s": span[0], "to_s": span[1], "rules": lacking})
+    asked: dict[str, object] = {
+        "kind": "terms",
+        "from_s": span[0],
+        "to_s": span[1],
+        "rules": lacking,
+    }
+    if at.id != point.id:
+        asked[orders.OF_POINT] = f"{point.module}/{point.point}"
     why = f"terms of tariff version {version}: {', '.join(lacking)}"
-    note = orders.Note(point.module, command_id, asked, "gridpurse bill", why, None)
+    note = orders.Note(at.module, command_id, json.dumps(asked), "gridpurse bill", why, None)
     orders.of(store).note(note)
+    order = store.payments.command(at.module, command_id)
+    if order is not None and store.fleet.module_known(at.module).retired_s is not None:
+        store.payments.command_ended(order, "expired", None, None, now_s)
     return command_id

@@ -96,7 +96,8 @@ def doubts_of(store: Store, point: Point, found: Statement) -> tuple[list[Doubt]
     values = tomllib.loads(file.text) if file is not None and file.text is not None else None
     lacking_ncur = 0 if found.beyond is None else found.beyond.lacking_ncur
     whole_ncur = found.charged_ncur + lacking_ncur
-    doubts = gate.doubts(store, point, found.from_s, found.to_s, values, whole_ncur)
+    span = (found.from_s, found.to_s)
+    doubts = gate.doubts(store, point, *span, values, whole_ncur, found.settled)
     return doubts, Versions(store).number(point.id)
 
 

@@ -23,7 +23,7 @@ from protocol import ledger, tariff
 from protocol.tariff import Book, Position
 from protocol.units import DAY_S
 
-READ = (ledger.CHARGE, ledger.OPENING, ledger.TRANSFER)  # entries that move the register
+READ = (ledger.CHARGE, ledger.OPENING)  # entries that move the instant of the register
 
 
 class Nameless(Refused):
@@ -70,14 +70,22 @@ class Month:
         self.adjustments: list[Settled] = []
         self.movements: list[Movement] = []
         self.last_reading = (0, 0)
+        self.settled = False  # read at its end or behind it
         self.head = b""
         self.begun = Position(0, 0)  # before the first charge
         self.lost_wh = 0  # by records that the store lacks
         self.posted: list[HostEntry] = []
         self._brought: set[int] = set()  # orders of entries of the host
+        self._inherited: frozenset[int] = frozenset()  # those of the account before this one
 
-    def take_all(self, entries: Iterable[Settled], posted: Sequence[HostEntry]) -> None:
+    def take_all(
+        self,
+        entries: Iterable[Settled],
+        posted: Sequence[HostEntry],
+        inherited: frozenset[int] = frozenset(),
+    ) -> None:
         self._brought = {each.command_id for each in posted}
+        self._inherited = inherited
         for entry in entries:
             self.take(entry)
         for each in posted:
@@ -115,8 +123,9 @@ class Month:
             self.head = entry.head
         if where == 0:
             self._sort(entry)
-        if entry.kind in READ:
+        if entry.kind in READ or _adopted(entry):
             self._metered = entry.time_s, entry.register_wh
+            self.settled = self.settled or self._metered[0] >= self._month.to_s
         self._position = Position(entry.period, entry.used_wh)
         if where <= 0:
             self.position = self._position
@@ -144,7 +153,12 @@ class Month:
             self.readings.append((entry.time_s, entry.register_wh))
             self.lost_wh += entry.energy_wh
         elif entry.kind == ledger.ADJUSTMENT:
-            if not self._host_made(entry):
+            # What the account before this one lacked is a charge of that one's bill.
+            terms_made = entry.channel == posting.REASON_TERMS
+            if terms_made and entry.number in self._inherited - self._brought:
+                moved = (entry.time_s, ledger.TRANSFER, entry.number, entry.amount_ncur)
+                self.movements.append(Movement(*moved))
+            elif not self._host_made(entry):
                 self.adjustments.append(entry)
         elif entry.kind == ledger.OPENING:
             self.readings.append((entry.time_s, entry.register_wh))

@@ -72,7 +72,7 @@ def text(
         facts.append(("began", f"{kwh(register_wh)} kWh ({local(document, time_s)})"))
     if found.lost_wh:
         facts.append(("lost", f"{kwh(found.lost_wh)} kWh"))
-    if found.registers_s[1] < found.to_s:
+    if not found.settled:
         facts.append(("incomplete", local(document, found.registers_s[1])))
     if found.unset_clock:
         facts.append(("estimated", str(found.unset_clock)))
@@ -157,7 +157,7 @@ def as_json(point: Point | Customer, found: Statement, document: Document) -> di
         "tariff_versions": list(found.versions),
         "registers_wh": list(found.registers_wh),
         "registers_s": list(found.registers_s),
-        "complete": found.registers_s[1] >= found.to_s,
+        "complete": found.settled,
         "openings": [list(each) for each in found.openings],
         "energy_wh": found.energy_wh,
         "energy_of_lost_records_wh": found.lost_wh,
@@ -248,6 +248,7 @@ def of_json(content: dict[str, Any]) -> Statement:
         content["left_in_tier_wh"],
         bytes.fromhex(content["ledger_head"]),
         None,
+        content["complete"],
         content.get("worst_quality"),
         content.get("estimated_permille"),
         content["tariff_version"],

@@ -19,6 +19,7 @@ from host_tools.billing.month import (
     terms_of,
 )
 from host_tools.billing.printed import TERMS
+from host_tools.billing.tenure import ALONE, Tenure
 from host_tools.rating import calendar
 from host_tools.rating.calendar import Stint
 from host_tools.rating.lines import ROUNDING, Bill, BillLine, printed_ncur
@@ -40,6 +41,7 @@ class Statement:
     `opening_ncur` + movements - `charged_ncur` = `closing_ncur`, where entries of the host count
     in the month that they are for, whenever a module learns of them. `charged_ncur` is the floor
     of `bill.exact_ncur`. `beyond` is there where the tariff has terms that no module charges.
+    `settled`: to its end, or to that of its account.
     `worst_quality` and `estimated_permille` are of the readings, None where nobody has looked.
     `version` is of the tariff whose clock, names and terms are the month's.
     """
@@ -63,6 +65,7 @@ class Statement:
     left_wh: int | None
     head: bytes
     beyond: Beyond | None
+    settled: bool
     worst_quality: str | None = None
     estimated_permille: int | None = None
     version: int = 0
@@ -76,14 +79,16 @@ def statement(
     month: int,
     posted: Sequence[HostEntry] = (),
     contracts: Sequence[tuple[int, int]] = (),
+    tenure: Tenure = ALONE,
     begins_s: int | None = None,
 ) -> Statement:
     """The statement of a local calendar month.
 
     `documents` gives the tariff of a version, `current` is the month's own; `entries` are all
     of the point's from the first, `posted` the host's own, `contracts` (from_s, milliwatts) its
-    contracted power. `begins_s` is where the month before ended, where that had another clock.
-    Refused when the month has no entry, or the ledger contradicts its tariff.
+    contracted power, `tenure` the days of its account. `begins_s` is where the month before
+    ended, where that had another clock. Refused when the month has no entry, or the ledger
+    contradicts its tariff.
     """
     from_s, to_s = calendar.month_s(current.book, year, month)
     if begins_s is not None:
@@ -91,14 +96,15 @@ def statement(
     span = Stint(0, from_s, to_s, *calendar.month_days(year, month))
     taken = Month(documents, span)
     listed = list(entries)
-    taken.take_all(listed, posted)
+    taken.take_all(listed, posted, tenure.inherited)
     charged = [priced.entry for priced in taken.charges]
     if not (charged or taken.days or taken.adjustments or taken.movements or taken.readings):
         raise Nameless(
             f"--month {year}-{month:02}: nothing is settled in it; name another 该月无已结算账目"
         )
-    more = beyond(documents, current, listed, posted, contracts, span, taken)
-    found = [*_charges(documents, taken, span, more), *corrections_of(taken)]
+    settled = taken.settled or tenure.last_day is not None
+    more = beyond(documents, current, listed, posted, contracts, span, taken, tenure)
+    found = [*_charges(documents, taken, span, more, settled), *corrections_of(taken)]
     first, last = (taken.readings or [taken.last_reading])[0], taken.last_reading
     bill = Bill(tuple(found), current.book.currency)
     return Statement(
@@ -121,20 +127,23 @@ def statement(
         _left_wh(current.book, taken.position, min(to_s, last[0] + 1) - 1),
         taken.head,
         more,
+        settled,
         version=current.book.version,
     )
 
 
 def _charges(
-    documents: Callable[[int], Document], taken: Month, span: Stint, more: Beyond | None
+    documents: Callable[[int], Document],
+    taken: Month,
+    span: Stint,
+    more: Beyond | None,
+    settled: bool,
 ) -> list[BillLine]:
     """By all terms once they are in the ledger, and so the month is closed; else as entered."""
     if more is not None and more.bill is not None and not more.lacking_ncur:
-        days = more.span.first_day, more.span.after_day
-        whole = taken.last_reading[0] >= span.to_s and days[1] == span.after_day
-        if whole and days[0] >= span.first_day:
+        if settled and more.span.first_day >= span.first_day:
             return list(more.bill.lines)
-        if whole:
+        if settled:
             rounded = ROUNDING in {*more.entered, *(line.kind for line in more.bill.lines)}
             return _printed_whole([*charges_of(documents, taken), *terms_of(taken)], rounded)
     return [*charges_of(documents, taken), *terms_of(taken)]

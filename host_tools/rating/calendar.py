@@ -69,13 +69,17 @@ def months_of(first_day: int, after_day: int) -> Fraction:
 
 @dataclass(frozen=True, slots=True)
 class Stint:
-    """A part of a period under one dated set: which, its instants and its local days."""
+    """A part of a period under one dated set: which, its instants and its local days.
+
+    Those from `fixed` to before its second one have a daily charge.
+    """
 
     place: int
     from_s: int
     to_s: int
     first_day: int
     after_day: int
+    fixed: tuple[int, int] = (0, 1 << 30)
 
     @property
     def days(self) -> int:

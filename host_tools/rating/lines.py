@@ -161,9 +161,8 @@ def around_lines(
 
 def _fixed(document: Document, stint: Stint, net: Fraction) -> list[BillLine]:
     """The daily charge, as the module posts it: local calendar days."""
-    by_day = [
-        tariff.fixed_ncur(document.book, day) for day in range(stint.first_day, stint.after_day)
-    ]
+    first, after = max(stint.first_day, stint.fixed[0]), min(stint.after_day, stint.fixed[1])
+    by_day = [tariff.fixed_ncur(document.book, day) for day in range(first, after)]
     total_ncur = sum(by_day)
     if total_ncur == 0:
         return []

@@ -3,8 +3,8 @@
 Every watt-hour is priced by `protocol.tariff`; a schedule only chooses which prices it is given.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from host_tools import Refused
 from host_tools.rating import lines
@@ -32,12 +32,18 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """What is billed: whole local days, a tier position before it, and the contracted power."""
+    """What is billed: whole local days, a tier position before it, and the contracted power.
+
+    Days before `first_day` are another account's, of which this one has the use alone; the daily
+    charge of days outside `fixed` is in no account of a module.
+    """
 
     from_s: int
     to_s: int
     position: Position = UNUSED
     contract_mw: int = 0
+    first_day: int = 0
+    fixed: tuple[int, int] = (0, 1 << 30)
 
 
 def rate(document: Document, period: Period, uses: Sequence[Use]) -> Bill:
@@ -46,7 +52,9 @@ def rate(document: Document, period: Period, uses: Sequence[Use]) -> Bill:
     total_wh = _bounded(period, uses)
     book = chosen(document, period, total_wh)
     if _shared(document, spans):
-        shares = [_by_rate(book, stint, uses) for stint in spans]
+        # Shares are of the days that are billed, so a use before them counts as theirs.
+        inside = [replace(use, from_s=max(use.from_s, period.from_s)) for use in uses]
+        shares = [_by_rate(book, stint, inside) for stint in spans]
         return _of_registers(document, book, period, spans, shares)
     numbered = marked(book)
     position = period.position
@@ -58,7 +66,17 @@ def rate(document: Document, period: Period, uses: Sequence[Use]) -> Bill:
     for part in parts:
         place, number = unmarked(book, part.rate)
         by_set.setdefault(place, []).append(part._replace(rate=number))
-    return _bill(document, book, period, spans, by_set)
+    return _bill(document, book, period, [*_before(spans, by_set), *spans], by_set)
+
+
+def _before(spans: Sequence[Stint], by_set: Iterable[int]) -> list[Stint]:
+    """Stints without days of the sets that a use from before the period began under."""
+    first = spans[0]
+    return [
+        replace(first, place=place, to_s=first.from_s, after_day=first.first_day)
+        for place in sorted(by_set)
+        if place < first.place
+    ]
 
 
 def _shared(document: Document, spans: Sequence[Stint]) -> bool:
@@ -112,7 +130,7 @@ def rate_registers(
 
 def chosen(document: Document, period: Period, total_wh: int) -> Book:
     """The document's book with the schedules that a period's total calls for."""
-    spans = stints(document.book, period.from_s, period.to_s)
+    spans = _spans(document, period)
     in_force = [document.terms[stint.place][1] for stint in spans]
     if any(around.tiers_per_day for around in in_force):
         return _by_days(document, spans)
@@ -179,12 +197,23 @@ def _spans(document: Document, period: Period) -> list[Stint]:
     spans = stints(document.book, period.from_s, period.to_s)
     if not spans or sum(stint.days for stint in spans) == 0:
         raise Refused("period: it has no days; its end must lie after its beginning")
-    return spans
+    first_day = period.first_day
+    return [
+        replace(
+            stint,
+            first_day=min(max(stint.first_day, first_day), stint.after_day),
+            fixed=period.fixed,
+        )
+        for stint in spans
+    ]
 
 
 def _bounded(period: Period, uses: Sequence[Use]) -> int:
-    """The energy of uses that lie in the period, one after the other."""
-    at_s = period.from_s
+    """The energy of uses that end in the period, one after the other.
+
+    The first may begin before it: a reading belongs to the period in which it ends.
+    """
+    at_s = min([period.from_s, *(use.from_s for use in uses[:1] if use.to_s > period.from_s)])
     for use in uses:
         if use.from_s < at_s or use.to_s < use.from_s or use.to_s > period.to_s:
             raise Refused("intervals: must follow each other inside the period")

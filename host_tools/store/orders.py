@@ -3,12 +3,13 @@
 Writes belong inside the caller's transaction. Nothing here is ever deleted.
 """
 
+import json
 from dataclasses import dataclass
 
 from host_tools.store.database import Store
 from host_tools.store.records import Order
 from host_tools.store.sql import Connection
-from protocol import messages
+from protocol import codes, messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,10 @@ class Note:
     who: str
     why: str
     reference: str | None
+
+
+# In what an adjustment was asked for: the point whose account it brings to the next module.
+OF_POINT = "of_point"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +125,16 @@ class Orders:
             (module, target, action),
         )
         return [Record(*row) for row in rows]
+
+    def of_accounts_before(self, module: str, target: int) -> frozenset[int]:
+        """Adjustments that bring to a module what the account of another one lacked."""
+        rows = self._connection.execute(
+            "SELECT c.id, n.asked FROM commands c JOIN command_notes n"
+            " ON n.module = c.module AND n.id = c.id"
+            " WHERE c.module = ? AND c.target = ? AND c.action = ?",
+            (module, target, codes.ADJUST),
+        )
+        return frozenset(row[0] for row in rows if OF_POINT in json.loads(row[1] or "{}"))
 
     def withdraw(self, record: Record, by_id: int, now_s: int) -> None:
         """A command without an answer is not sent again: a later one takes its place."""

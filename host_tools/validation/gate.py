@@ -61,11 +61,13 @@ def doubts(
     to_s: int,
     values: Mapping[str, Any] | None,
     whole_ncur: int | None = None,
+    settled: bool = False,
 ) -> list[Doubt]:
     """Everything that speaks against a bill of a span of local days, the gravest first.
 
     `values` is the tariff file that all of it was charged by, as TOML reads it; None: not known.
-    `whole_ncur` is what the ledger takes for it once it is closed; None: not compared.
+    `whole_ncur` is what the ledger takes for it once it is closed; None: not compared. `settled`:
+    no later reading will come, because another module took over or none.
     """
     book = journal.book_of(store, point)
     if book is None:
@@ -80,7 +82,11 @@ def doubts(
     if journal.mark_of(store, point.id)[0] < seqs[1]:
         what = "readings are not validated to the end; run `gridpurse validate`"
         out.append(Doubt(what, "读数尚未全部审核", False))
-    if point.state.time_s < to_s:
+    if point.state.time_s < to_s and settled:
+        out.append(
+            Doubt("not audited: its module ends within it", "未审计：模块于该期内终止", False)
+        )
+    elif point.state.time_s < to_s:
         out.append(Doubt("it is not settled to its end", "尚未全部结算", False))
     elif values is None or {row.version for row in month} != {values.get("version")}:
         what = "not audited: no one tariff file of the store is what all of it was charged by"

@@ -37,13 +37,14 @@ OPENED_S = 1_767_225_600 + 7 * 3600  # 2026-01-01, three in the afternoon in Chi
 class Module:
     """A module's point 0: its ledger, what of it the host has not, and the orders it obeyed."""
 
-    def __init__(self, desk: Desk, name: str) -> None:
-        points = [enrol.NewPoint(0, "Flat", "test", BOOK)]
+    def __init__(self, desk: Desk, name: str, book: tariff.Book) -> None:
+        self.book = book
+        points = [enrol.NewPoint(0, "Flat", "test", self.book)]
         keys = KeyFiles(desk.folder / "keys")
         key = enrol.enrol(desk.store, keys, name, 0, points, OPENED_S)
         self.desk, self.name = desk, name
         self.sender = Sender(name, key)
-        self.ledger = PointLedger(name, 0, BOOK)
+        self.ledger = PointLedger(name, 0, self.book)
         self.sent_seq = 0
         self.seen: set[int] = set()
         self.answers: list[tuple[int, int]] = []
@@ -60,9 +61,9 @@ class Module:
         """Up to the next quarter of an hour, or an instant; with the days that have begun."""
         state = self.state
         time_s = reading.next_boundary_s(state.time_s) if at_s is None else at_s
-        self.ledger.enter(ledger.charge(state, BOOK, time_s, SYNCHRONISED, register_wh))
-        for day in range(*ledger.fixed_days_due(self.state, BOOK, time_s)):
-            self.ledger.enter(ledger.fixed(self.state, BOOK, SYNCHRONISED, day))
+        self.ledger.enter(ledger.charge(state, self.book, time_s, SYNCHRONISED, register_wh))
+        for day in range(*ledger.fixed_days_due(self.state, self.book, time_s)):
+            self.ledger.enter(ledger.fixed(self.state, self.book, SYNCHRONISED, day))
 
     def hear(self, order: Command) -> None:
         """As firmware/commands.py: applied once, answered each time."""
@@ -86,10 +87,14 @@ class Module:
             if not state.version:
                 return codes.REFUSED_FIELD
             position = tariff.Position(state.period, state.used_wh)
-            now = tariff.position_at(BOOK, position, state.time_s)
+            now = tariff.position_at(self.book, position, state.time_s)
             used_wh = now.used_wh + (more_wh if period == now.period else 0)
             what = (order.id, amount_ncur, max(0, used_wh))
-            self.ledger.enter(ledger.transferred(state, BOOK, at_s, SYNCHRONISED, *what))
+            self.ledger.enter(ledger.transferred(state, self.book, at_s, SYNCHRONISED, *what))
+        elif order.action == codes.ADJUST:
+            reason, amount_ncur = order.args
+            what = (at_s, SYNCHRONISED, order.id, reason, amount_ncur)
+            self.ledger.enter(ledger.adjusted(state, *what))
         return codes.DONE
 
     def send(self, upto: int | None = None) -> None:
@@ -121,12 +126,15 @@ class Module:
 class Street:
     """The old and the new module, their host, and the ledger that metered all along."""
 
-    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(
+        self, folder: Path, capsys: pytest.CaptureFixture[str], book: tariff.Book = BOOK
+    ) -> None:
+        self.book = book
         self.desk = Desk(folder)
         self._capsys = capsys
-        self.old, self.new = Module(self.desk, OLD), Module(self.desk, NEW)
+        self.old, self.new = (Module(self.desk, name, book) for name in (OLD, NEW))
         self.modules = {OLD: self.old, NEW: self.new}
-        self.truth = PointLedger("truth", 0, BOOK)
+        self.truth = PointLedger("truth", 0, book)
 
     @property
     def store(self) -> Store:
@@ -243,9 +251,9 @@ def alike(street: Street, at_s: int, energy_wh: int) -> None:
     """So much energy up to an instant, and the days that have begun."""
     truth = street.truth
     register_wh = truth.state.register_wh + energy_wh
-    truth.enter(ledger.charge(truth.state, BOOK, at_s, SYNCHRONISED, register_wh))
-    for day in range(*ledger.fixed_days_due(truth.state, BOOK, at_s)):
-        truth.enter(ledger.fixed(truth.state, BOOK, SYNCHRONISED, day))
+    truth.enter(ledger.charge(truth.state, street.book, at_s, SYNCHRONISED, register_wh))
+    for day in range(*ledger.fixed_days_due(truth.state, street.book, at_s)):
+        truth.enter(ledger.fixed(truth.state, street.book, SYNCHRONISED, day))
 
 
 def paid(street: Street, module: str, amount_cur: int, reference: str) -> None:

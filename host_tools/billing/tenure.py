@@ -1,0 +1,91 @@
+"""Which local days an account has where one module took over from another, or none came after.
+
+The day of an exchange belongs to the old account, whose module has charged it; days without any
+module belong to the month that they are in: after the old account's in that of the exchange, else
+to the end of the old one's last month. So no day is counted twice, and none of these is missed.
+"""
+
+from dataclasses import dataclass
+
+from host_tools.rating import calendar
+from host_tools.store import care, orders
+from host_tools.store.database import Store
+from host_tools.store.records import Point
+from protocol import ledger, tariff
+from protocol.tariff import Book
+
+
+@dataclass(frozen=True, slots=True)
+class Tenure:
+    """The first and the last day of an account; None: as its readings say.
+
+    The module's own book has charged days within `fixed`, (first, last); the exchange all others.
+    """
+
+    first_day: int | None = None
+    last_day: int | None = None
+    fixed: tuple[int, int] = (0, 1 << 30)
+    # Orders to this module that bring what the accounts before it lacked.
+    inherited: frozenset[int] = frozenset()
+
+
+ALONE = Tenure()  # no module before it, and none after
+
+
+def of(store: Store, point: Point, book: Book) -> Tenure:
+    """The tenure of a point as the store has it now; `book` has its local time."""
+    known = care.of(store)
+    first_day = last_day = None
+    fixed_first, fixed_last = 0, 1 << 30
+    before = known.of_new(point.id)
+    if before is not None and known.point(before.old_point).state.time_s:
+        opened = _opened_day(store, point)
+        if opened is not None:
+            ended = _ended_day(book, known.point(before.old_point))
+            first_day, fixed_first = max(ended + 1, _month_of(opened)[0]), opened + 1
+    after = known.of_old(point.id)
+    if after is not None:
+        opened = _opened_day(store, known.point(after.new_point))
+        if opened is not None and not after.held:
+            last_day = fixed_last = _ended_day(book, point)
+            if _month_of(opened)[0] > _month_of(last_day)[0]:
+                last_day = _month_of(last_day)[1] - 1
+    elif store.fleet.module_known(point.module).retired_s is not None:
+        last_day = fixed_last = _ended_day(book, point)
+    return Tenure(first_day, last_day, (fixed_first, fixed_last), inherited(store, point))
+
+
+def inherited(store: Store, point: Point) -> frozenset[int]:
+    """Orders to a module that bring what the account of another lacked."""
+    if care.of(store).of_new(point.id) is None:
+        return frozenset()
+    return orders.of(store).of_accounts_before(point.module, point.point)
+
+
+def heir(store: Store, point: Point) -> Point:
+    """Who has the customer of a point now: itself, or the module that took over in the end.
+
+    One that has not opened yet would refuse an order; until then the old one still hears.
+    """
+    known = care.of(store)
+    row = known.of_old(point.id)
+    while row is not None and known.point(row.new_point).state.time_s:
+        point = known.point(row.new_point)
+        row = known.of_old(point.id)
+    return point
+
+
+def _opened_day(store: Store, point: Point) -> int | None:
+    entries = store.ledgers.entries(point.id)
+    return next((entry.number for entry in entries if entry.kind == ledger.OPENING), None)
+
+
+def _ended_day(book: Book, point: Point) -> int:
+    """The last day that is metered or charged by a module."""
+    metered = tariff.local_day(book, point.state.time_s - 1)
+    return max(int(metered), int(point.state.day))
+
+
+def _month_of(day: int) -> tuple[int, int]:
+    year, month, _ = tariff.civil(day)
+    return calendar.month_days(year, month)
