@@ -127,7 +127,8 @@ class Month:
             self._metered = entry.time_s, entry.register_wh
             self.settled = self.settled or self._metered[0] >= self._month.to_s
         self._position = Position(entry.period, entry.used_wh)
-        if where <= 0:
+        # The charge of a day may follow a reading of a later month, after an outage.
+        if where <= 0 and entry.kind != ledger.FIXED:
             self.position = self._position
             self.last_reading = self._metered
 

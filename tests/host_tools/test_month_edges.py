@@ -95,6 +95,12 @@ def test_a_reading_across_the_end_of_a_month_is_the_next_months_and_both_are_bil
     assert late[0]["energy_wh"] == exact[0]["energy_wh"] - moved_wh
     rules = [line["kind"] for each in late for line in each["bill"]["lines"]]
     assert "terms" not in rules
+    for content in late:
+        assert content["registers_s"][1] <= content["to_s"]
+        used_wh = content["registers_wh"][1] - content["registers_wh"][0]
+        assert used_wh == content["energy_wh"]
+    if text == YEARLY:
+        assert late[0]["used_in_tier_period_wh"] == late[0]["energy_wh"]
 
 
 def test_a_reading_across_a_change_of_prices_keeps_what_the_module_charged(
