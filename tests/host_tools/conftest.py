@@ -3,6 +3,7 @@
 A test file that says `ON_BOTH = True` has its `desk` once on SQLite and once on PostgreSQL.
 """
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,16 @@ from host_tools.broker import Broker, free_port
 from host_tools.cluster.nodes import greeted
 from tests.host_tools.desk import Desk, Yard
 from tests.postgres import POSTGRESQL, SQLITE, Server
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was() -> Iterator[None]:
+    """A command of this process that begins a log would leave it to the tests behind it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
