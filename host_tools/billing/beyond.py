@@ -101,8 +101,7 @@ def beyond(
         uses = [Use(one.from_s, one.entry.time_s, one.entry.energy_wh) for one in whole.charges]
         over = ended or last_day + 1 == span.after_day
         asked = current if over else accrual.running(current)
-        fixed = tenure.fixed[0], tenure.fixed[1] + 1
-        what = (whole.begun, contract_mw, tenure.first_day or 0, fixed)
+        what = (whole.begun, contract_mw, tenure.first_day or 0, tenure.fixed)
         try:
             bill = periods.rate(asked, Period(edges[0], edges[1], *what), uses)
         except Refused as error:

@@ -17,11 +17,9 @@ from host_tools.store import bills, tariff_files
 from host_tools.store.bills import Content, Issued
 from host_tools.store.database import Store
 from host_tools.store.records import Point
-from host_tools.tariffs.terms import Document
 from host_tools.validation import gate
 from host_tools.validation.gate import Doubt
 from host_tools.validation.versions import Versions
-from protocol import tariff
 
 SERIES = "GP"
 BILL, CREDIT = "bill", "credit bill"
@@ -87,7 +85,7 @@ def issue(
                 content["doubts"] = [str(each) for each in doubts]
                 content |= _released(doubts, release)
                 where = (point.id, (found.from_s, found.to_s), now_s, content)
-                return kept.add(series, local_year(document, now_s), *where), True
+                return kept.add(series, calendar.year(document.book, now_s), *where), True
 
 
 def doubts_of(store: Store, point: Point, found: Statement) -> tuple[list[Doubt], int]:
@@ -150,7 +148,7 @@ def credit(
         "why": why,
     }
     series = number.rsplit("-", 2)[0]
-    year = local_year(documents(content["tariff_version"]), now_s)
+    year = calendar.year(documents(content["tariff_version"]).book, now_s)
     span = (bill.from_s, bill.to_s)
     return kept.add(series, year, bill.point_id, span, now_s, content, number), True
 
@@ -175,8 +173,3 @@ def known(store: Store, number: str) -> Issued:
     if not found.sound():
         raise Refused(f"{number}: its content has changed since; restore a backup 内容已被改动")
     return found
-
-
-def local_year(document: Document, at_s: int) -> int:
-    """The calendar year by the tariff's clock."""
-    return tariff.civil(tariff.local_day(document.book, at_s))[0]

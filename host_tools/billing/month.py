@@ -19,6 +19,7 @@ from host_tools.store.host_entries import HostEntry
 from host_tools.store.records import Settled
 from host_tools.tariffs import terms
 from host_tools.tariffs.terms import Document, Terms
+from host_tools.validation.journal import adopted
 from protocol import ledger, tariff
 from protocol.tariff import Book, Position
 from protocol.units import DAY_S
@@ -94,7 +95,7 @@ class Month:
     def _host_made(self, entry: Settled) -> bool:
         """True for what only follows an entry of the host, which counts in its place."""
         ordered = entry.kind == ledger.ADJUSTMENT and entry.channel == posting.REASON_TERMS
-        return (ordered and entry.number in self._brought) or _adopted(entry)
+        return (ordered and entry.number in self._brought) or adopted(entry.kind, entry.number)
 
     def _take_posted(self, each: HostEntry) -> None:
         """The host's own entries stand for what a module has entered of them."""
@@ -123,7 +124,7 @@ class Month:
             self.head = entry.head
         if where == 0:
             self._sort(entry)
-        if entry.kind in READ or _adopted(entry):
+        if entry.kind in READ or adopted(entry.kind, entry.number):
             self._metered = entry.time_s, entry.register_wh
             self.settled = self.settled or self._metered[0] >= self._month.to_s
         self._position = Position(entry.period, entry.used_wh)
@@ -139,7 +140,7 @@ class Month:
             at, begin, end = entry.number, month.first_day, month.after_day
         else:
             # A reading at midnight ends the day before.
-            read = entry.kind == ledger.CHARGE or _adopted(entry)
+            read = entry.kind == ledger.CHARGE or adopted(entry.kind, entry.number)
             at, begin, end = entry.time_s - read, month.from_s, month.to_s
         return -1 if at < begin else 0 if at < end else 1
 
@@ -148,7 +149,7 @@ class Month:
             self._charge(entry)
         elif entry.kind == ledger.FIXED:
             self.days.append(entry)
-        elif _adopted(entry):
+        elif adopted(entry.kind, entry.number):
             if not self.readings:
                 self.readings.append(self._metered)
             self.readings.append((entry.time_s, entry.register_wh))
@@ -213,11 +214,6 @@ def charges_of(documents: Callable[[int], Document], taken: Month) -> list[BillL
         own += lines.included_lines(around, place, own)
         out += [replace(line, version=version) for line in own]
     return out
-
-
-def _adopted(entry: Settled) -> bool:
-    """Whether it stands for records that were lost; a transfer of a module names its order."""
-    return entry.kind == ledger.TRANSFER and not entry.number
 
 
 def terms_of(taken: Month) -> list[BillLine]:

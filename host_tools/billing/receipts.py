@@ -14,7 +14,6 @@ from host_tools.store.bills import Receipt
 from host_tools.store.database import Store
 from host_tools.store.records import Point, TopUp
 from host_tools.validation import journal
-from protocol import tariff
 from protocol.ledger import State
 from protocol.tariff import Book, Position
 from protocol.units import Malformed
@@ -47,7 +46,7 @@ def give(store: Store, point: Point, paid: TopUp) -> Receipt:
     year = datetime.fromtimestamp(paid.paid_s, UTC).year
     book = _book(store, point)
     if book is not None:
-        year = tariff.civil(tariff.local_day(book, paid.paid_s))[0]
+        year = calendar.year(book, paid.paid_s)
         content["paid_local"] = calendar.local(book, paid.paid_s)
         content["buys_wh"] = _buys_wh(book, point.state, paid.paid_s, before_ncur, after_ncur)
     return kept.add_receipt(SERIES, year, paid.reference, paid.paid_s, content)

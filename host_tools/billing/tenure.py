@@ -19,12 +19,13 @@ from protocol.tariff import Book
 class Tenure:
     """The first and the last day of an account; None: as its readings say.
 
-    The module's own book has charged days within `fixed`, (first, last); the exchange all others.
+    The module's own book has charged days from `fixed` to before its second one; the exchange all
+    others.
     """
 
     first_day: int | None = None
     last_day: int | None = None
-    fixed: tuple[int, int] = (0, 1 << 30)
+    fixed: tuple[int, int] = calendar.EVERY_DAY
     # Orders to this module that bring what the accounts before it lacked.
     inherited: frozenset[int] = frozenset()
 
@@ -36,7 +37,7 @@ def of(store: Store, point: Point, book: Book) -> Tenure:
     """The tenure of a point as the store has it now; `book` has its local time."""
     known = care.of(store)
     first_day = last_day = None
-    fixed_first, fixed_last = 0, 1 << 30
+    fixed_first, fixed_after = calendar.EVERY_DAY
     before = known.of_new(point.id)
     if before is not None and known.point(before.old_point).state.time_s:
         opened = _opened_day(store, point)
@@ -47,12 +48,14 @@ def of(store: Store, point: Point, book: Book) -> Tenure:
     if after is not None:
         opened = _opened_day(store, known.point(after.new_point))
         if opened is not None and not after.held:
-            last_day = fixed_last = _ended_day(book, point)
+            last_day = _ended_day(book, point)
+            fixed_after = last_day + 1
             if _month_of(opened)[0] > _month_of(last_day)[0]:
                 last_day = _month_of(last_day)[1] - 1
     elif store.fleet.module_known(point.module).retired_s is not None:
-        last_day = fixed_last = _ended_day(book, point)
-    return Tenure(first_day, last_day, (fixed_first, fixed_last), inherited(store, point))
+        last_day = _ended_day(book, point)
+        fixed_after = last_day + 1
+    return Tenure(first_day, last_day, (fixed_first, fixed_after), inherited(store, point))
 
 
 def inherited(store: Store, point: Point) -> frozenset[int]:

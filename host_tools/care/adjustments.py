@@ -14,11 +14,7 @@ from protocol import codes
 
 def waiting(store: Store, point: Point) -> list[Order]:
     """The open ones of a point, oldest first."""
-    return [
-        order
-        for order in store.payments.open_commands(point.module)
-        if (order.target, order.action) == (point.point, codes.ADJUST)
-    ]
+    return store.payments.open_of(point.module, point.point, codes.ADJUST)
 
 
 def amount_ncur(order: Order) -> int:

@@ -19,6 +19,11 @@ def day_number(year: int, month: int, date: int) -> int:
     return era * 146097 + yoe * 365 + yoe // 4 - yoe // 100 + doy - _DAYS_BEFORE_MARCH
 
 
+def year(book: tariff.Book, at_s: int) -> int:
+    """The calendar year of an instant by the clock of a book."""
+    return int(tariff.civil(tariff.local_day(book, at_s))[0])
+
+
 def local(book: tariff.Book, at_s: int) -> str:
     """An instant by the clock of a book, with its offset, such as 2026-01-01 00:30+0800."""
     zone = timezone(timedelta(seconds=tariff.in_force(book.zone, at_s)))
@@ -67,6 +72,9 @@ def months_of(first_day: int, after_day: int) -> Fraction:
     return total
 
 
+EVERY_DAY = (0, 1 << 30)
+
+
 @dataclass(frozen=True, slots=True)
 class Stint:
     """A part of a period under one dated set: which, its instants and its local days.
@@ -79,7 +87,7 @@ class Stint:
     to_s: int
     first_day: int
     after_day: int
-    fixed: tuple[int, int] = (0, 1 << 30)
+    fixed: tuple[int, int] = EVERY_DAY
 
     @property
     def days(self) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from host_tools import Refused
 from host_tools.rating import lines
-from host_tools.rating.calendar import Stint, stints
+from host_tools.rating.calendar import EVERY_DAY, Stint, stints
 from host_tools.rating.lines import Bill, BillLine
 from host_tools.rating.registers import split_by_days, split_by_share
 from host_tools.tariffs import terms
@@ -43,7 +43,7 @@ class Period:
     position: Position = UNUSED
     contract_mw: int = 0
     first_day: int = 0
-    fixed: tuple[int, int] = (0, 1 << 30)
+    fixed: tuple[int, int] = EVERY_DAY
 
 
 def rate(document: Document, period: Period, uses: Sequence[Use]) -> Bill:

@@ -6,6 +6,7 @@ Both give a book with dated ladders, which the engine, and a module, then follow
 from collections.abc import Sequence
 
 from host_tools import Refused
+from host_tools.rating import calendar
 from host_tools.rating.calendar import day_number, midnight_s
 from protocol import tariff
 from protocol.tariff import Book, Ladder
@@ -63,7 +64,7 @@ def _raised(
     if ladder.period in (tariff.MONTH, tariff.BILLING_DAY):
         more_wh = known[-1][1]
     elif ladder.period == tariff.YEAR:
-        year = tariff.civil(tariff.local_day(book, from_s))[0]
+        year = calendar.year(book, from_s)
         more_wh = 0
         for month in range(1, MONTHS_A_YEAR + 1):
             first = day_number(year, month, 1)

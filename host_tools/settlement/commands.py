@@ -101,12 +101,9 @@ def _carried(given: TopUp) -> list[object]:
 
 def _carrying(store: Store, module: str, point: int, given: TopUp) -> list[Order]:
     """The open commands of a top-up."""
-    wanted = (point, codes.TOPUP, cbor.encode(_carried(given)))
-    return [
-        order
-        for order in store.payments.open_commands(module)
-        if (order.target, order.action, order.args) == wanted
-    ]
+    args = cbor.encode(_carried(given))
+    orders = store.payments.open_of(module, point, codes.TOPUP)
+    return [order for order in orders if order.args == args]
 
 
 def set_tariff(store: Store, point: Point, book: tariff.Book, now_s: int) -> int:

@@ -129,8 +129,7 @@ def _row(store: Store, point: Point, now_s: int) -> Row:
             order.id, commands.args_of(order.args)[1], now_s - order.issued_s, order.state,
             "adjustment",
         )
-        for order in store.payments.open_commands(point.module)
-        if (order.target, order.action) == (point.point, codes.ADJUST)
+        for order in store.payments.open_of(point.module, point.point, codes.ADJUST)
     ]  # fmt: skip
     return Row(
         point.module,

@@ -271,9 +271,8 @@ def _compare_batch(store: Store, before: Point, point: Point, batch: Readings, n
 
 def _ask(store: Store, point: Point, now_s: int) -> None:
     """Orders the statement that spells out what a chain head only pins; one at a time."""
-    for order in store.payments.open_commands(point.module):
-        if (order.target, order.action) == (point.point, codes.STATE):
-            return
+    if store.payments.open_of(point.module, point.point, codes.STATE):
+        return
     commands.issue(store, point.module, point.point, codes.STATE, [], now_s, STATEMENT_LIFE_S)
 
 

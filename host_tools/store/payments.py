@@ -137,6 +137,14 @@ class Payments:
         )
         return [Order(*row) for row in rows]
 
+    def open_of(self, module: str, target: int, action: int) -> list[Order]:
+        """The same of one point and kind."""
+        return [
+            order
+            for order in self.open_commands(module)
+            if (order.target, order.action) == (target, action)
+        ]
+
     def command_sent(self, module: str, command_id: int) -> None:
         self._connection.execute(
             "UPDATE commands SET state = 'sent', sent = sent + 1"

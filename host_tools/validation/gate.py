@@ -91,7 +91,7 @@ def doubts(
     elif values is None or {row.version for row in month} != {values.get("version")}:
         what = "not audited: no one tariff file of the store is what all of it was charged by"
         out.append(Doubt(what, "未审计：库中没有该月唯一的电价文件", False))
-    elif any(_adopted(row) for row in _readings(rows, month, to_s)):
+    elif any(journal.adopted(row.kind, row.number) for row in _readings(rows, month, to_s)):
         what = "not audited: records of it were lost, and its module's statement stands for them"
         out.append(Doubt(what, "未审计：有丢失记录，以模块申报代替", False))
     elif not out:
@@ -120,16 +120,11 @@ def _in(row: Row, book: Book, from_s: int, to_s: int) -> bool:
     if row.kind == ledger.FIXED:
         days = [tariff.local_day(book, at_s) for at_s in (from_s, to_s)]
         return days[0] <= row.number < days[1]
-    return from_s <= row.time_s - (row.is_charge() or _adopted(row)) < to_s
-
-
-def _adopted(row: Row) -> bool:
-    """Whether it stands for records that were lost; a transfer of a module names its order."""
-    return row.kind == ledger.TRANSFER and not row.number
+    return from_s <= row.time_s - (row.is_charge() or journal.adopted(row.kind, row.number)) < to_s
 
 
 def _is_reading(row: Row) -> bool:
-    return row.kind in (ledger.CHARGE, ledger.OPENING) or _adopted(row)
+    return row.kind in (ledger.CHARGE, ledger.OPENING) or journal.adopted(row.kind, row.number)
 
 
 def _after(rows: Sequence[Row], month: Sequence[Row]) -> Row | None:

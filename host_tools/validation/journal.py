@@ -52,6 +52,12 @@ _FIRST = (
 )
 
 
+def adopted(kind: int, number: int) -> bool:
+    """Whether an entry stands for records that were lost; a transfer of a module names its
+    order."""
+    return kind == ledger.TRANSFER and not number
+
+
 class Row(NamedTuple):
     """A settled entry. A charge is for the energy from `from_s` to `time_s`."""
 

@@ -179,16 +179,13 @@ def test_a_port_in_use_is_one_line(desk: Desk) -> None:
 
 
 @pytest.fixture
-def logged() -> Iterator[io.StringIO]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+def logged() -> io.StringIO:
+    """What is logged in a test; tests/host_tools/conftest.py gives the log back."""
     out = io.StringIO()
     handler = logging.StreamHandler(out)
     handler.setFormatter(logs.JsonLines())
-    root.handlers = [handler]
-    yield out
-    root.handlers = handlers
-    root.setLevel(level)
+    logging.getLogger().handlers[:] = [handler]
+    return out
 
 
 def test_a_flood_of_one_kind_is_one_line_and_then_a_count(logged: io.StringIO) -> None:
