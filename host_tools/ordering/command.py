@@ -129,12 +129,13 @@ def asked_of(arguments: argparse.Namespace) -> str:
 
 def _reference(told: str) -> str:
     """A person's own number of an order, without the blanks around it."""
-    if len(told) > commands.REFERENCE_CHARACTERS_MAX or not told.strip() or not told.isprintable():
+    reference = commands.one_line(told)
+    if not reference:
         raise Refused(
             f"--reference: write 1 to {commands.REFERENCE_CHARACTERS_MAX} printable characters"
             " 编号须为可见字符"
         )
-    return told.strip()
+    return reference
 
 
 def _told(

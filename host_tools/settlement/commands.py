@@ -46,17 +46,24 @@ def issue(
     return store.payments.add_command(module, target, action, wire, now_s, now_s + life_s)
 
 
+def one_line(told: str) -> str:
+    """A reference without the blanks around it; "" for an empty, long or unprintable one."""
+    fits = len(told) <= REFERENCE_CHARACTERS_MAX and told.isprintable()
+    return told.strip() if fits else ""
+
+
 def reference_of(store: Store, told: str) -> str:
     """The reference of a payment without the blanks around it, or as one is stored. Refused for
     what is empty, long or not one printable line."""
     if store.payments.topup_by_reference(told) is not None:
         return told  # stored as it is, by a program of before
-    if len(told) > REFERENCE_CHARACTERS_MAX or not told.strip() or not told.isprintable():
+    reference = one_line(told)
+    if not reference:
         raise Refused(
             f"reference: must name the payment in 1 to {REFERENCE_CHARACTERS_MAX} printable"
             " characters 缴费凭证号须为可见字符"
         )
-    return told.strip()
+    return reference
 
 
 def pay(
