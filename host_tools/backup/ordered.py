@@ -45,6 +45,7 @@ _ADJUSTMENTS = (
 )
 _PAID = "SELECT point_id, generation, number, amount_ncur FROM topups"
 _MOVED = "SELECT old_point, generation, number, amount_ncur FROM moved_topups"
+_TAKEN_OVER = "SELECT old_point, new_point FROM replacements"
 _BOOKS = "SELECT version, book FROM tariffs"
 _GIVEN = "SELECT point_id, from_s, version FROM assignments"
 _BY_HOST = {posting.REASON_TERMS, *(ADJUSTMENTS[name][0] for name in BY_HOST)}
@@ -81,6 +82,7 @@ class _Order:
 
     where: str
     module: str
+    number: int
     target: int
     point_id: int | None
     args: tuple[int, ...]
@@ -92,10 +94,13 @@ class _Order:
 
 @dataclass(slots=True)
 class _Books:
-    """What the checks of this module share; `claimed` are orders that a row has named."""
+    """What the checks of this module share; `claimed` are orders that a row has named,
+    `taken_over` {point: the one that has its customer since}."""
 
     names: dict[int, tuple[str, int]]
     orders: dict[tuple[str, int], _Order]
+    by_reference: dict[str, _Order]
+    taken_over: dict[int, int]
     journal: Journal
     claimed: set[tuple[str, int]] = field(default_factory=set)
 
@@ -111,6 +116,19 @@ class _Books:
         module, point = self.names.get(point_id, ("?", point_id))
         return f"{module}/{point}"
 
+    def of_readings(self, point_id: int, where: str, command_id: int) -> _Order | None:
+        """The order of an adjustment, to its point or one that took over from it."""
+        order = self.by_reference.get(f"readings {where}")
+        if order is None or order.number != command_id:
+            return None
+        at: int | None = point_id
+        while at is not None and at != order.point_id:
+            at = self.taken_over.get(at)
+        if at is None:
+            return None
+        self.claimed.add((order.module, order.number))
+        return order
+
     def order(self, point_id: int, command_id: int) -> _Order | None:
         """The order that a row of a point names, which is of that point."""
         key = (self.names.get(point_id, ("", 0))[0], command_id)
@@ -125,7 +143,10 @@ def wrong(database: Database, journal: Journal) -> Wrong:
     """(kind, which, what) of everything that is not as it was ordered."""
     store = database.connection
     names = {row[0]: (row[1], row[2]) for row in store.execute(_POINTS).fetchall()}
-    books = _Books(names, dict(_orders(store)), journal)
+    orders = dict(_orders(store))
+    by_reference = {each.reference: each for each in orders.values() if each.reference}
+    taken_over = dict(store.execute(_TAKEN_OVER).fetchall())
+    books = _Books(names, orders, by_reference, taken_over, journal)
     yield from _entered(store, books)
     yield from _adjusted(store, books)
     yield from _unclaimed(books)
@@ -139,7 +160,7 @@ def _orders(store: Connection) -> Iterator[tuple[tuple[str, int], _Order]]:
         module, target, number, point_id, args, issued_s, asked, why, reference = row
         where = f"{module}/{target} command {number}"
         told = (_args(args), issued_s, _json(asked), why, reference)
-        yield (module, number), _Order(where, module, target, point_id, *told)
+        yield (module, number), _Order(where, module, number, target, point_id, *told)
 
 
 def _args(wire: bytes) -> tuple[int, ...]:
@@ -242,7 +263,7 @@ def _adjusted(store: Connection, books: _Books) -> Wrong:
         if number != last.get(point_id, 0) + 1:
             yield ADJUSTMENT, where, "the adjustment before it is missing"
         last[point_id] = number
-        order = books.order(point_id, command_id)
+        order = books.of_readings(point_id, where, command_id)
         if order is None or order.asked is None:
             yield ADJUSTMENT, where, f"there is no order {command_id} of it"
             continue
@@ -257,7 +278,7 @@ def _adjusted(store: Connection, books: _Books) -> Wrong:
         }
         if order.args != (_reason(order.asked.get("kind")), amount_ncur):
             yield ADJUSTMENT, where, f"is not what command {command_id} orders"
-        elif (asked, at_s, f"readings {where}") != (order.asked, order.issued_s, order.reference):
+        elif (asked, at_s) != (order.asked, order.issued_s):
             yield (
                 ADJUSTMENT,
                 where,

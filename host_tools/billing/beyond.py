@@ -1,6 +1,6 @@
 """A month by all terms of its tariff, beside what the ledger has of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -11,6 +11,7 @@ from host_tools.rating import accrual, calendar, households, periods
 from host_tools.rating.calendar import Stint
 from host_tools.rating.lines import TIER, Bill, BillLine
 from host_tools.rating.periods import Period, Use
+from host_tools.rating.rerating import Standing
 from host_tools.store.host_entries import TERMS, HostEntry
 from host_tools.store.records import Settled
 from host_tools.tariffs import terms
@@ -24,13 +25,15 @@ class Beyond:
     """Days by all terms of their tariff, and what the ledger has of it; or why that is unsaid.
 
     The days are those that are settled, of the month or of the tier period until its end.
-    `entered` is by rule, in nano-currency: what modules and host have entered.
+    `entered` is by rule, in nano-currency: what modules and host have entered, with what
+    exchanges and corrections have made of it. `as_charged`: they have made nothing of it.
     """
 
     span: Stint
     bill: Bill | None
     entered: dict[str, Fraction]
     unsaid: str
+    as_charged: bool
 
     @property
     def lacking_ncur(self) -> int:
@@ -62,6 +65,7 @@ def beyond(
     span: Stint,
     taken: Month,
     tenure: Tenure,
+    stands: Mapping[int, Standing],
 ) -> Beyond | None:
     """What all terms of the tariff make of the month, or of its tier period until the month's end
     where the total chooses the prices; None where a module charges by all terms."""
@@ -71,7 +75,9 @@ def beyond(
         last_day = min(last_day, tenure.last_day or 0)
     elif not taken.settled:
         last_day = min(last_day, tariff.local_day(current.book, taken.last_reading[0] - 1))
-    versions = {priced.entry.version for priced in taken.charges}
+    versions = {priced.version for priced in taken.charges}
+    within = span.from_s, span.to_s
+    versions |= {e.version for e in stands.values() if within[0] < e.to_s <= within[1]}
     if taken.settled or ended:  # a month of an outage has days, and no reading
         versions |= {entry.version for entry in taken.days}
     if not any(around.extra() for v in versions for _, around in documents(v).terms):
@@ -87,7 +93,7 @@ def beyond(
         first_day = max(first_day, since_day)
     edges = [calendar.midnight_s(book, day) for day in (first_day, last_day + 1)]
     wide = Stint(0, edges[0], edges[1], first_day, last_day + 1)
-    whole = Month(documents, wide)
+    whole = Month(documents, wide, stands)
     whole.take_all(entries, posted)
     by_rule = _by_rule(charges_of(documents, whole))
     for each in whole.posted:
@@ -98,7 +104,7 @@ def beyond(
     if not unsaid and households.by_contract(current):
         contract_mw, unsaid = _contracted(contracts, wide)
     if not unsaid:
-        uses = [Use(one.from_s, one.entry.time_s, one.entry.energy_wh) for one in whole.charges]
+        uses = [Use(one.from_s, one.time_s, one.energy_wh) for one in whole.charges]
         over = ended or last_day + 1 == span.after_day
         asked = current if over else accrual.running(current)
         what = (whole.begun, contract_mw, tenure.first_day or 0, tenure.fixed)
@@ -106,7 +112,7 @@ def beyond(
             bill = periods.rate(asked, Period(edges[0], edges[1], *what), uses)
         except Refused as error:
             unsaid = str(error)
-    return Beyond(wide, bill, by_rule, unsaid)
+    return Beyond(wide, bill, by_rule, unsaid, whole.as_charged)
 
 
 def _unsaid(documents: Callable[[int], Document], current: Document, whole: Month) -> str:
@@ -130,14 +136,14 @@ def _contracted(contracts: Sequence[tuple[int, int]], span: Stint) -> tuple[int,
 
 def _alike(documents: Callable[[int], Document], current: Document, priced: Priced) -> bool:
     """True when a charge of an older version is what the newest one asks, by the same terms."""
-    entry, from_s = priced.entry, priced.from_s
-    if entry.version == current.book.version:
+    if priced.version == current.book.version:
         return True
-    own = tariff.in_force(documents(entry.version).terms, from_s)
-    if own != tariff.in_force(current.terms, from_s):
+    own = tariff.in_force(documents(priced.version).terms, priced.from_s)
+    if own != tariff.in_force(current.terms, priced.from_s):
         return False
-    asked = tariff.charge(current.book, priced.before, from_s, entry.time_s, entry.energy_wh)
-    return bool(asked[0] == -entry.amount_ncur)
+    metered = priced.from_s, priced.time_s, priced.energy_wh
+    asked = tariff.charge(current.book, priced.before, *metered)
+    return bool(asked[0] == priced.amount_ncur)
 
 
 def rule_of(line: BillLine) -> str:

@@ -3,11 +3,12 @@
 Minimum bills, percentages, other lines, and the prices that a period's total chooses become
 entries of the host, a rule each, and one order that brings their sum to the module's balance.
 What is entered already is never entered again: closing twice, or after a kill, enters nothing. A
-reading that is corrected later is an adjustment of its own, which no closing enters or asks about.
+corrected reading is an adjustment of its own in the price of its energy; what the terms of its
+month make of it is lacking until that is closed again.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from host_tools import Refused
@@ -16,13 +17,15 @@ from host_tools.billing.documents import Documents
 from host_tools.billing.month import Nameless
 from host_tools.billing.statement import Statement, statement
 from host_tools.rating import calendar
+from host_tools.rating.rerating import Standing
 from host_tools.settlement import commands, inbox, posting, settle
 from host_tools.settlement.common import decimal
-from host_tools.store import adoptions, bills, host_entries, orders, tariff_files
+from host_tools.store import adoptions, bills, care, host_entries, orders, tariff_files
 from host_tools.store.database import Store
 from host_tools.store.host_entries import HostEntry
 from host_tools.store.records import Point, Settled
 from host_tools.tariffs.terms import Document
+from host_tools.validation import accounts
 from protocol import codes, ledger, tariff
 from protocol.units import DAY_S
 
@@ -38,13 +41,22 @@ def of_month(store: Store, point: Point, documents: Documents, year: int, month:
     posted = host_entries.of(store).all(point.id)
     contracts = tariff_files.of(store).contracts(point.id)
     entries = list(store.ledgers.entries(point.id))
-    current, from_s = _tariff_of(documents, entries, point.state.version, year, month)
+    account = accounts.of(store, point)
+    stands = {} if account is None else {each.was.seq: each for each in account.stands}
+    newest = point.state.version
+    current, from_s = _tariff_of(documents, entries, stands, newest, year, month)
     days = tenure.of(store, point, current.book)
-    return statement(documents, current, entries, year, month, posted, contracts, days, from_s)
+    what = (entries, year, month, posted, contracts, days, from_s, stands)
+    return statement(documents, current, *what)
 
 
 def _tariff_of(
-    documents: Documents, entries: Sequence[Settled], newest: int, year: int, month: int
+    documents: Documents,
+    entries: Sequence[Settled],
+    stands: Mapping[int, Standing],
+    newest: int,
+    year: int,
+    month: int,
 ) -> tuple[Document, int]:
     """(the tariff of a month, its first instant).
 
@@ -55,17 +67,20 @@ def _tariff_of(
     edges_s: dict[int, tuple[int, int]] = {}
     before = charged = daily = 0
     for entry in entries:
-        version = entry.version
         if entry.kind == ledger.FIXED and first_day <= entry.number < after_day:
-            daily = version
+            daily = entry.version
         if entry.kind != ledger.CHARGE:
             continue
+        each = stands.get(entry.seq)
+        version, at_s = (
+            (entry.version, entry.time_s) if each is None else (each.version, each.to_s)
+        )
         if version not in edges_s:
             edges_s[version] = calendar.month_s(documents(version).book, year, month)
         from_s, to_s = edges_s[version]
-        if entry.time_s <= from_s:  # a reading at midnight ends the day before
+        if at_s <= from_s:  # a reading at midnight ends the day before
             before = version
-        elif entry.time_s <= to_s:
+        elif at_s <= to_s:
             charged = version
     current = documents(charged or daily or newest)
     ends = documents(before) if before else current
@@ -327,7 +342,7 @@ def _order(
 ) -> int:
     """Queues the adjustment of the balance at the module that has the customer now; its id, once
     in this transaction. One that is retired hears nothing: that order has ended."""
-    at = tenure.heir(store, point)
+    at = care.of(store).heir(point)
     args: list[object] = [posting.REASON_TERMS, amount_ncur]
     what = (at.module, at.point, codes.ADJUST, args)
     command_id = commands.issue(store, *what, now_s, ADJUST_LIFE_S)

@@ -101,7 +101,7 @@ def _draft(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
             found = closing.of_month(store, point, documents, *month)
         found = readings.told(store, point, found)
         document = documents(found.version)
-        doubts, version = issuing.doubts_of(store, point, found)
+        doubts, version = issuing.doubts_of(store, point, found, documents)
     marks = [str(each) for each in doubts]
     if arguments.json:
         told = shown.as_json(point, found, document)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from host_tools import Refused
 from host_tools.billing import closing, readings, shown
+from host_tools.billing.amended import amended
 from host_tools.billing.documents import Documents
 from host_tools.billing.statement import Statement
 from host_tools.rating import calendar
@@ -61,7 +62,7 @@ def issue(
         # Doubts come first, so that what is refused has entered and ordered nothing.
         with store.instant():
             asked = closing.prepare(store, place, documents, year, month)
-            doubts, version = doubts_of(store, asked.point, asked.found)
+            doubts, version = doubts_of(store, asked.point, asked.found, documents)
         foot(place, asked.found)
         gate.refuse(place, doubts, release is not None)
         what = (store, place, documents, year, month, now_s, despite_loss)
@@ -88,14 +89,21 @@ def issue(
                 return kept.add(series, calendar.year(document.book, now_s), *where), True
 
 
-def doubts_of(store: Store, point: Point, found: Statement) -> tuple[list[Doubt], int]:
-    """What validation and audit say against a month, and the version of the readings it is of."""
+def doubts_of(
+    store: Store, point: Point, found: Statement, documents: Documents
+) -> tuple[list[Doubt], int]:
+    """What validation and audit say against a month, and the version of the readings it is of.
+
+    Issued bills that a correction has left behind hold the next one back, so that they are seen.
+    """
     file = tariff_files.of(store).file(found.version)
     values = tomllib.loads(file.text) if file is not None and file.text is not None else None
     lacking_ncur = 0 if found.beyond is None else found.beyond.lacking_ncur
     whole_ncur = found.charged_ncur + lacking_ncur
     span = (found.from_s, found.to_s)
     doubts = gate.doubts(store, point, *span, values, whole_ncur, found.settled)
+    for each in amended(store, point, documents):
+        doubts.append(Doubt(*each.told(), blocks=False, asks=True))
     return doubts, Versions(store).number(point.id)
 
 

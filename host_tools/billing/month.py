@@ -5,14 +5,16 @@ day; money to that of its instant; an entry of the host to that in which its per
 parts are the engine's, asked again; a ledger that says otherwise is refused.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from host_tools import Refused
 from host_tools.billing.printed import ADJUSTMENT, LOST, TERMS
-from host_tools.rating import calendar, lines, periods
+from host_tools.care import ideal
+from host_tools.rating import calendar, lines, periods, rerating
 from host_tools.rating.calendar import Stint
 from host_tools.rating.lines import BillLine, line_of
+from host_tools.rating.rerating import Charge, Standing
 from host_tools.settlement import posting
 from host_tools.store import host_entries
 from host_tools.store.host_entries import HostEntry
@@ -22,7 +24,7 @@ from host_tools.tariffs.terms import Document, Terms
 from host_tools.validation.journal import adopted
 from protocol import ledger, tariff
 from protocol.tariff import Book, Position
-from protocol.units import DAY_S
+from protocol.units import DAY_S, SYNCHRONISED
 
 READ = (ledger.CHARGE, ledger.OPENING)  # entries that move the instant of the register
 
@@ -43,20 +45,34 @@ class Movement:
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """A charge with the position before it and the engine's parts of it."""
+    """A charge with the position before it and the engine's parts of it; `clock` is the quality of
+    the module's time."""
 
-    entry: Settled
     from_s: int
+    time_s: int
+    energy_wh: int
+    version: int
+    amount_ncur: int
+    clock: int
     before: Position
     parts: list[tariff.Part]
 
 
 class Month:
-    """Takes the entries of a point in order; `month` is in the local days of its newest tariff."""
+    """Takes the entries of a point in order; `month` is in the local days of its newest tariff.
 
-    def __init__(self, documents: Callable[[int], Document], month: Stint) -> None:
+    `stands` are charges that count otherwise than the ledger has them, by sequence.
+    """
+
+    def __init__(
+        self,
+        documents: Callable[[int], Document],
+        month: Stint,
+        stands: Mapping[int, Standing] | None = None,
+    ) -> None:
         self._documents = documents
         self._month = month
+        self._stands = stands or {}
         self.from_s = month.from_s
         self._marked: dict[int, Book] = {}  # by version
         self._metered = (0, 0)  # instant and register of the last reading
@@ -74,6 +90,7 @@ class Month:
         self.settled = False  # read at its end or behind it
         self.head = b""
         self.begun = Position(0, 0)  # before the first charge
+        self.as_charged = True  # what counts is what the ledger has
         self.lost_wh = 0  # by records that the store lacks
         self.posted: list[HostEntry] = []
         self._brought: set[int] = set()  # orders of entries of the host
@@ -87,6 +104,10 @@ class Month:
     ) -> None:
         self._brought = {each.command_id for each in posted}
         self._inherited = inherited
+        between = self._stands.get(ideal.GAP)
+        if between is not None and self._where_read(between.to_s) == 0:
+            self.as_charged = not between.energy_wh
+            self._price(between, SYNCHRONISED)
         for entry in entries:
             self.take(entry)
         for each in posted:
@@ -137,12 +158,17 @@ class Month:
         """-1 before the month, 0 in it, 1 after it."""
         month = self._month
         if entry.kind == ledger.FIXED:
-            at, begin, end = entry.number, month.first_day, month.after_day
-        else:
-            # A reading at midnight ends the day before.
-            read = entry.kind == ledger.CHARGE or adopted(entry.kind, entry.number)
-            at, begin, end = entry.time_s - read, month.from_s, month.to_s
-        return -1 if at < begin else 0 if at < end else 1
+            day = entry.number
+            return -1 if day < month.first_day else 0 if day < month.after_day else 1
+        stands = self._stands.get(entry.seq)
+        time_s = entry.time_s if stands is None else stands.to_s
+        read = entry.kind == ledger.CHARGE or adopted(entry.kind, entry.number)
+        return self._where_read(time_s if read else time_s + 1)
+
+    def _where_read(self, at_s: int) -> int:
+        """The same of a reading, which ends the day before when it is at midnight."""
+        month = self._month
+        return -1 if at_s <= month.from_s else 0 if at_s <= month.to_s else 1
 
     def _sort(self, entry: Settled) -> None:
         if entry.kind == ledger.CHARGE:
@@ -170,25 +196,34 @@ class Month:
             self.movements.append(given)
 
     def _charge(self, entry: Settled) -> None:
-        from_s = self._metered[0]
-        if not self.charges:
-            self.begun = self._position
         if not self.readings:
             self.readings.append(self._metered)
         self.readings.append((entry.time_s, entry.register_wh))
-        book = self._marked.get(entry.version)
+        metered = self._metered[0], entry.time_s, entry.energy_wh
+        what = entry.seq, *metered, entry.version, -entry.amount_ncur
+        charged = Charge(*what, self._position, Position(entry.period, entry.used_wh))
+        ledgers = rerating.as_charged(charged)
+        stands = self._stands.get(entry.seq, ledgers)
+        same = replace(stands, was=charged, again=False)
+        self.as_charged = self.as_charged and same == ledgers
+        self._price(stands, entry.quality)
+
+    def _price(self, stands: Standing, clock: int) -> None:
+        version, before = stands.version, stands.before
+        if not self.charges:
+            self.begun = before
+        book = self._marked.get(version)
         if book is None:
-            book = periods.marked(self._documents(entry.version).book)
-            self._marked[entry.version] = book
-        amount_ncur, _, parts = tariff.charge(
-            book, self._position, from_s, entry.time_s, entry.energy_wh
-        )
-        if amount_ncur != -entry.amount_ncur:
+            book = periods.marked(self._documents(version).book)
+            self._marked[version] = book
+        metered = stands.from_s, stands.to_s, stands.energy_wh
+        amount_ncur, _, parts = tariff.charge(book, before, *metered)
+        if amount_ncur != stands.amount_ncur:
             raise Nameless(
-                f"entry {entry.seq}: the ledger charged {-entry.amount_ncur} nano-units, its"
-                f" tariff asks {amount_ncur}; run gridpurse reconcile"
+                f"entry {stands.was.seq}: the ledger charged {stands.amount_ncur} nano-units,"
+                f" its tariff asks {amount_ncur}; run gridpurse reconcile"
             )
-        self.charges.append(Priced(entry, from_s, self._position, parts))
+        self.charges.append(Priced(*metered, version, amount_ncur, clock, before, parts))
 
 
 def charges_of(documents: Callable[[int], Document], taken: Month) -> list[BillLine]:
@@ -196,7 +231,7 @@ def charges_of(documents: Callable[[int], Document], taken: Month) -> list[BillL
     out: list[BillLine] = []
     by_set: dict[tuple[int, int], list[tariff.Part]] = {}
     for priced in taken.charges:
-        version = priced.entry.version
+        version = priced.version
         for part in priced.parts:
             place, rate = periods.unmarked(documents(version).book, part.rate)
             by_set.setdefault((version, place), []).append(part._replace(rate=rate))

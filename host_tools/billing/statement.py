@@ -5,7 +5,7 @@ its day; money to the month of its instant. So every entry is in one month, and 
 Prices of parts are the engine's, asked again; a ledger that says otherwise is refused.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -23,6 +23,7 @@ from host_tools.billing.tenure import ALONE, Tenure
 from host_tools.rating import calendar
 from host_tools.rating.calendar import Stint
 from host_tools.rating.lines import ROUNDING, Bill, BillLine, printed_ncur
+from host_tools.rating.rerating import Standing
 from host_tools.store.host_entries import HostEntry
 from host_tools.store.records import Settled
 from host_tools.tariffs.terms import Document
@@ -81,13 +82,15 @@ def statement(
     contracts: Sequence[tuple[int, int]] = (),
     tenure: Tenure = ALONE,
     begins_s: int | None = None,
+    stands: Mapping[int, Standing] | None = None,
 ) -> Statement:
     """The statement of a local calendar month.
 
     `documents` gives the tariff of a version, `current` is the month's own; `entries` are all
     of the point's from the first, `posted` the host's own, `contracts` (from_s, milliwatts) its
     contracted power, `tenure` the days of its account. `begins_s` is where the month before
-    ended, where that had another clock. Refused when the month has no entry, or the ledger
+    ended, where that had another clock; `stands` charges that exchanges and corrections have made
+    others, by which terms are worked out. Refused when the month has no entry, or the ledger
     contradicts its tariff.
     """
     from_s, to_s = calendar.month_s(current.book, year, month)
@@ -97,13 +100,13 @@ def statement(
     taken = Month(documents, span)
     listed = list(entries)
     taken.take_all(listed, posted, tenure.inherited)
-    charged = [priced.entry for priced in taken.charges]
+    charged = taken.charges
     if not (charged or taken.days or taken.adjustments or taken.movements or taken.readings):
         raise Nameless(
             f"--month {year}-{month:02}: nothing is settled in it; name another 该月无已结算账目"
         )
     settled = taken.settled or tenure.last_day is not None
-    more = beyond(documents, current, listed, posted, contracts, span, taken, tenure)
+    more = beyond(documents, current, listed, posted, contracts, span, taken, tenure, stands or {})
     found = [*_charges(documents, taken, span, more, settled), *corrections_of(taken)]
     first, last = (taken.readings or [taken.last_reading])[0], taken.last_reading
     bill = Bill(tuple(found), current.book.currency)
@@ -118,11 +121,11 @@ def statement(
         (first[1], last[1]),
         (first[0], last[0]),
         tuple(taken.openings),
-        sum(entry.energy_wh for entry in charged) + taken.lost_wh,
+        sum(priced.energy_wh for priced in charged) + taken.lost_wh,
         taken.lost_wh,
         len(charged),
-        sum(entry.quality == INVALID for entry in charged),
-        tuple(sorted({entry.version for entry in [*charged, *taken.days]})),
+        sum(priced.clock == INVALID for priced in charged),
+        tuple(sorted({e.version for e in charged} | {e.version for e in taken.days})),
         taken.position,
         _left_wh(current.book, taken.position, min(to_s, last[0] + 1) - 1),
         taken.head,
@@ -141,7 +144,7 @@ def _charges(
 ) -> list[BillLine]:
     """By all terms once they are in the ledger, and so the month is closed; else as entered."""
     if more is not None and more.bill is not None and not more.lacking_ncur:
-        if settled and more.span.first_day >= span.first_day:
+        if settled and more.as_charged and more.span.first_day >= span.first_day:
             return list(more.bill.lines)
         if settled:
             rounded = ROUNDING in {*more.entered, *(line.kind for line in more.bill.lines)}
@@ -167,9 +170,9 @@ def _printed_whole(found: list[BillLine], rounded: bool) -> list[BillLine]:
 
 
 def _charged_ncur(taken: Month) -> int:
-    entered = [priced.entry for priced in taken.charges] + taken.days + taken.adjustments
-    own_ncur = sum(each.amount_ncur for each in entered)
-    return -own_ncur - sum(each.amount_ncur for each in taken.posted)
+    energy_ncur = sum(priced.amount_ncur for priced in taken.charges)
+    own_ncur = sum(each.amount_ncur for each in [*taken.days, *taken.adjustments])
+    return energy_ncur - own_ncur - sum(each.amount_ncur for each in taken.posted)
 
 
 def _left_wh(book: Book, position: Position, at_s: int) -> int | None:

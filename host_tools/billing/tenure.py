@@ -42,13 +42,13 @@ def of(store: Store, point: Point, book: Book) -> Tenure:
     if before is not None and known.point(before.old_point).state.time_s:
         opened = _opened_day(store, point)
         if opened is not None:
-            ended = _ended_day(book, known.point(before.old_point))
+            ended = min(_ended_day(book, known.point(before.old_point)), opened)
             first_day, fixed_first = max(ended + 1, _month_of(opened)[0]), opened + 1
     after = known.of_old(point.id)
     if after is not None:
         opened = _opened_day(store, known.point(after.new_point))
         if opened is not None and not after.held:
-            last_day = _ended_day(book, point)
+            last_day = min(_ended_day(book, point), opened)
             fixed_after = last_day + 1
             if _month_of(opened)[0] > _month_of(last_day)[0]:
                 last_day = _month_of(last_day)[1] - 1
@@ -63,19 +63,6 @@ def inherited(store: Store, point: Point) -> frozenset[int]:
     if care.of(store).of_new(point.id) is None:
         return frozenset()
     return orders.of(store).of_accounts_before(point.module, point.point)
-
-
-def heir(store: Store, point: Point) -> Point:
-    """Who has the customer of a point now: itself, or the module that took over in the end.
-
-    One that has not opened yet would refuse an order; until then the old one still hears.
-    """
-    known = care.of(store)
-    row = known.of_old(point.id)
-    while row is not None and known.point(row.new_point).state.time_s:
-        point = known.point(row.new_point)
-        row = known.of_old(point.id)
-    return point
 
 
 def _opened_day(store: Store, point: Point) -> int | None:

@@ -7,7 +7,7 @@ inside the caller's transaction, of the owner of the new module's shard or of a 
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from host_tools.care import ideal
 from host_tools.care.ideal import HandOver, Standing, Unclear
@@ -58,7 +58,8 @@ def follow(store: Store, row: Replacement, now_s: int, anew: bool = False) -> Re
     if moved.refused and not anew:
         row = replace(row, old_seq=seqs[0], new_seq=seqs[1], held=REFUSED)
         return known.keep(row)
-    wanted, held = _wanted(store, row, old, new)
+    taken = taken_over(store, row, old, new)
+    wanted, held = taken.standing, taken.held
     if held:
         values = (old.state.register_wh, new.state.register_wh)
         store.ledgers.differ(new.id, SWAP, "replacement", new.state.seq, values, now_s)
@@ -114,8 +115,20 @@ def _args(record: Record) -> list[int]:
     return [int(value) for value in commands.args_of(record.args)]
 
 
-def _wanted(store: Store, row: Replacement, old: Point, new: Point) -> tuple[Standing, str]:
-    """What should be in the new ledger beyond the old balance, and why a person has to look.
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one account has of two ledgers: entries of the old one up to `upto_seq` as they are,
+    which leave the tiers at `position`; the rest as `standing` has it. `held`: why a person has to
+    look."""
+
+    upto_seq: int
+    position: Position
+    standing: Standing
+    held: str = ""
+
+
+def taken_over(store: Store, row: Replacement, old: Point, new: Point) -> Taken:
+    """What should be in the new ledger, which has opened, beyond the old balance.
 
     While the registers are unclear, nothing is guessed: the balance and the position move, no gap.
     """
@@ -125,23 +138,22 @@ def _wanted(store: Store, row: Replacement, old: Point, new: Point) -> tuple[Sta
     books = _books(store)
     book = books(opening.version)
     at = _hand_over(store, row, old, opening)
-    held = ""
     if not old.state.time_s:
         # The old ledger never opened: nothing was metered before.
         day = opening.number
         position = Position(opening.period, 0)
         now = Standing(opening.time_s, opening.register_wh, day, position, 0, 0)
-        return ideal.priced_again(now, rest, books), held
+        return Taken(0, position, ideal.priced_again(now, rest, books))
     try:
-        before, beyond = _end_of(store, old, at)
+        upto_seq, before, beyond = _end_of(store, old, at)
         now = ideal.gap(ideal.counted(before, beyond, at, books), at, book)
+        return Taken(upto_seq, before.position, ideal.priced_again(now, rest, books))
     except Unclear as error:
-        held = str(error)
         state = old.state
-        position = Position(state.period, state.used_wh)
-        position = tariff.position_at(book, position, max(state.time_s, at.opened_s))
+        left = Position(state.period, state.used_wh)
+        position = tariff.position_at(book, left, max(state.time_s, at.opened_s))
         now = Standing(at.opened_s, at.opened_wh, state.day, position, 0, 0)
-    return ideal.priced_again(now, rest, books), held
+        return Taken(state.seq, left, ideal.priced_again(now, rest, books), str(error))
 
 
 def _books(store: Store) -> ideal.Books:
@@ -166,8 +178,9 @@ def _hand_over(store: Store, row: Replacement, old: Point, opening: Settled) -> 
     return HandOver(*where, int(old_wh) + int(offset_wh), new_wh, sure)
 
 
-def _end_of(store: Store, old: Point, at: HandOver) -> tuple[Standing, list[Settled]]:
-    """The old ledger before its first entry that may lie beyond the hand-over, and from it on."""
+def _end_of(store: Store, old: Point, at: HandOver) -> tuple[int, Standing, list[Settled]]:
+    """The last entry of the old ledger before one that may lie beyond the hand-over, what stands
+    behind it, and what comes from there on."""
     state = old.state
     if state.register_wh > at.old_end_wh and state.time_s <= at.opened_s - ideal.OVERLAP_S:
         raise Unclear(f"old {state.register_wh} Wh, new {at.old_end_wh} Wh")
@@ -192,7 +205,7 @@ def _end_of(store: Store, old: Point, at: HandOver) -> tuple[Standing, list[Sett
         if entry.kind == ledger.FIXED:
             day = min(day, entry.number - 1)
     position = Position(before.period, before.used_wh)
-    return Standing(metered, before.register_wh, day, position, 0, 0), beyond
+    return before.seq, Standing(metered, before.register_wh, day, position, 0, 0), beyond
 
 
 def _used(store: Store, new: Point, wanted: Position, pending: list[Record]) -> int:

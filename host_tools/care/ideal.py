@@ -10,12 +10,14 @@ customer.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from host_tools.rating.rerating import Charge
 from host_tools.store.records import Settled
 from protocol import ledger, tariff
 from protocol.tariff import Book, Position
 
 # More than a household's connection carries: then it is not the same meter.
 GAP_W_MAX = 23_000
+GAP = 0  # in place of a sequence
 OVERLAP_S = 900  # by how much two clocks may disagree about who read the meter first
 
 
@@ -40,7 +42,11 @@ class HandOver:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The old ledger as far as it counts, and what is to be corrected."""
+    """The old ledger as far as it counts, and what is to be corrected.
+
+    `charges` are the energy that was priced here, one after the other, as it counts: by the
+    sequence of the entry that it comes from, GAP for what no module metered.
+    """
 
     time_s: int
     register_wh: int
@@ -48,6 +54,7 @@ class Standing:
     position: Position
     energy_ncur: int
     fixed_ncur: int
+    charges: tuple[Charge, ...] = ()
 
 
 Books = Callable[[int], Book]
@@ -69,6 +76,7 @@ def counted(before: Standing, beyond: Iterable[Settled], at: HandOver, books: Bo
     Unclear when the old module had charged beyond the new one's register before that began.
     """
     now = before
+    made: list[Charge] = []
     seen_wh, seen_s = before.register_wh, before.time_s
     for entry in beyond:
         if entry.kind == ledger.FIXED:
@@ -88,6 +96,8 @@ def counted(before: Standing, beyond: Iterable[Settled], at: HandOver, books: Bo
         book = books(entry.version)
         cost_ncur, position, _ = tariff.charge(book, now.position, seen_s, end_s, energy_wh)
         refund_ncur = -entry.amount_ncur - cost_ncur
+        metered = seen_s, end_s, energy_wh, entry.version
+        made.append(Charge(entry.seq, *metered, cost_ncur, now.position, position))
         now = Standing(
             max(now.time_s, end_s),
             now.register_wh + energy_wh,
@@ -97,7 +107,7 @@ def counted(before: Standing, beyond: Iterable[Settled], at: HandOver, books: Bo
             now.fixed_ncur,
         )
         seen_wh, seen_s = entry.register_wh, entry.time_s
-    return now
+    return replace(now, charges=tuple(made))
 
 
 def gap(now: Standing, at: HandOver, book: Book) -> Standing:
@@ -110,6 +120,8 @@ def gap(now: Standing, at: HandOver, book: Book) -> Standing:
     if not at.sure and gap_wh > most_wh:
         raise Unclear(f"{gap_wh} Wh between the two ledgers, more than the wires carry")
     cost_ncur, position, _ = tariff.charge(book, now.position, from_s, at.opened_s, gap_wh)
+    metered = from_s, at.opened_s, gap_wh, book.version
+    filled = Charge(GAP, *metered, cost_ncur, now.position, position)
     first = max(now.day + 1, at.day + 1 - ledger.DAYS_DUE_MAX)
     fixed_ncur = sum(tariff.fixed_ncur(book, day) for day in range(first, at.day + 1))
     return Standing(
@@ -119,18 +131,26 @@ def gap(now: Standing, at: HandOver, book: Book) -> Standing:
         tariff.position_at(book, position, at.opened_s),
         now.energy_ncur - cost_ncur,
         now.fixed_ncur - fixed_ncur,
+        (*now.charges, filled),
     )
 
 
 def priced_again(now: Standing, entries: Iterable[Settled], books: Books) -> Standing:
     """The new module's entries behind its opening, from the position that they should have had."""
     position, at_s, more_ncur = now.position, now.time_s, 0
+    made: list[Charge] = []
     for entry in entries:
         if entry.kind == ledger.CHARGE:
-            book = books(entry.version)
-            cost_ncur, position, _ = tariff.charge(
-                book, position, at_s, entry.time_s, entry.energy_wh
-            )
+            book, before = books(entry.version), position
+            metered = at_s, entry.time_s, entry.energy_wh
+            cost_ncur, position, _ = tariff.charge(book, before, *metered)
+            made.append(Charge(entry.seq, *metered, entry.version, cost_ncur, before, position))
             more_ncur += -entry.amount_ncur - cost_ncur
             at_s = entry.time_s
-    return replace(now, position=position, time_s=at_s, energy_ncur=now.energy_ncur + more_ncur)
+    return replace(
+        now,
+        position=position,
+        time_s=at_s,
+        energy_ncur=now.energy_ncur + more_ncur,
+        charges=(*now.charges, *made),
+    )

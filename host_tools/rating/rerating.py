@@ -49,6 +49,24 @@ class Correction:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """A charge as it stands: what it is priced by, and the positions around it.
+
+    `again` when it was priced anew, which may come to the same.
+    """
+
+    was: Charge
+    from_s: int
+    to_s: int
+    energy_wh: int
+    version: int
+    amount_ncur: int
+    before: Position
+    after: Position
+    again: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Adjustment:
     """The one entry that makes right what was charged. `amount_ncur` is its effect on a balance.
 
@@ -104,8 +122,8 @@ def _counts_as(book: Book | None, now: Position, was: Position, at_s: int) -> bo
     return bool(begun == had)
 
 
-def _jumped(position: Position, was: Position, now: Position) -> Position:
-    """A position moved as the ledger's was, by an entry that is no charge, from `was` to `now`."""
+def moved_as(position: Position, was: Position, now: Position) -> Position:
+    """A position moved as the ledger's was, by what is no charge, from `was` to `now`."""
     if now == was:
         return position
     begun = now.period != was.period
@@ -115,18 +133,20 @@ def _jumped(position: Position, was: Position, now: Position) -> Position:
     return Position(position.period, max(0, position.used_wh + moved_wh))
 
 
-def rerate(
+def standing(
     start: Position,
     charges: Sequence[Charge],
     corrections: Sequence[Correction],
     books: Mapping[int, Book],
     version_of: Callable[[Charge], int] = lambda each: each.version,
-) -> Adjustment | None:
-    """The adjustment of a point, or None when nothing that is owed changes.
+    was: Position | None = None,
+) -> list[Standing]:
+    """Every charge as it stands, one after the other.
 
-    `start` is the position before the first of `charges`, which follow each other. `version_of`
-    prices a charge by another tariff than the one it had. Once the position is what the ledger
-    has, the rest is as it was: at the next reset at the latest.
+    `start` is the position before the first of `charges`, which follow each other; `was` the one
+    that the ledger has there, where that is another. `version_of` prices a charge by another
+    tariff than the one it had. Once the position is what the ledger has, the rest is as it was:
+    at the next reset at the latest.
     """
     given = {correction.seq: correction for correction in corrections}
     unknown = sorted(set(given) - {charge.seq for charge in charges})
@@ -134,17 +154,17 @@ def rerate(
         seq = unknown[0] if unknown else corrections[0].seq
         raise Refused(f"correction of {seq}: no such charge, or corrected twice; give each once")
     position = start
-    was = start
-    again: list[Charge] = []
-    owed_ncur = energy_wh = 0
+    was = start if was is None else was
+    out: list[Standing] = []
     for charge in charges:
-        position, was = _jumped(position, was, charge.before), charge.before
+        position, was = moved_as(position, was, charge.before), charge.before
         correction = given.get(charge.seq)
         version = version_of(charge)
         same = correction is None and version == charge.version
         untouched = same and _counts_as(books.get(version), position, was, charge.from_s)
         was = charge.after
         if untouched:
+            out.append(as_charged(charge))
             position = charge.after
             continue
         now_wh = charge.energy_wh if correction is None else correction.energy_wh
@@ -152,10 +172,25 @@ def rerate(
         book = books.get(version)
         if book is None:
             raise Refused(f"tariff version {version}: is not in the store; store it first")
-        amount, position, _ = tariff.charge(book, position, *instants, now_wh)
-        owed_ncur += amount - charge.amount_ncur
-        energy_wh += now_wh - charge.energy_wh
-        again.append(charge)
+        before = position
+        amount_ncur, position, _ = tariff.charge(book, before, *instants, now_wh)
+        made = now_wh, version, amount_ncur
+        out.append(Standing(charge, *instants, *made, before, position, again=True))
+    return out
+
+
+def as_charged(was: Charge) -> Standing:
+    """A charge that stands as the ledger has it."""
+    metered = was.from_s, was.to_s, was.energy_wh, was.version
+    positions = was.before, was.after
+    return Standing(was, *metered, was.amount_ncur, *positions, again=False)
+
+
+def adjustment(stands: Sequence[Standing], corrections: Sequence[Correction]) -> Adjustment | None:
+    """What charges as they stand cost beyond what was charged; None when that is nothing."""
+    again = [each for each in stands if each.again]
+    owed_ncur = sum(each.amount_ncur - each.was.amount_ncur for each in again)
+    energy_wh = sum(each.energy_wh - each.was.energy_wh for each in again)
     if owed_ncur == 0 and energy_wh == 0:
         return None
     if abs(owed_ncur) > NCUR_MAX:
@@ -164,10 +199,21 @@ def rerate(
         CORRECTED if corrections else PRICED_ANEW,
         -owed_ncur,
         energy_wh,
-        again[0].seq,
-        again[0].from_s,
-        again[-1].to_s,
+        again[0].was.seq,
+        again[0].was.from_s,
+        again[-1].was.to_s,
         len(again),
-        tuple(sorted({version_of(charge) for charge in again})),
+        tuple(sorted({each.version for each in again})),
         max((correction.reading_version for correction in corrections), default=0),
     )
+
+
+def rerate(
+    start: Position,
+    charges: Sequence[Charge],
+    corrections: Sequence[Correction],
+    books: Mapping[int, Book],
+    version_of: Callable[[Charge], int] = lambda each: each.version,
+) -> Adjustment | None:
+    """The adjustment of a point, or None when nothing that is owed changes."""
+    return adjustment(standing(start, charges, corrections, books, version_of), corrections)

@@ -153,6 +153,22 @@ class Care:
         module = self._store.fleet.module_known(point.module)
         return None if module.retired_s is None else "its module is retired 模块已退役"
 
+    def heirs(self, point: Point) -> list[Point]:
+        """Those that took over from a point one after the other, as far as they have opened."""
+        out = []
+        row = self.of_old(point.id)
+        while row is not None and (to := self.point(row.new_point)).state.time_s:
+            out.append(to)
+            row = self.of_old(to.id)
+        return out
+
+    def heir(self, point: Point) -> Point:
+        """Who has the customer of a point now: itself, or the module that took over in the end.
+
+        One that has not opened yet would refuse an order; until then the old one still hears.
+        """
+        return [point, *self.heirs(point)][-1]
+
     def point(self, point_id: int) -> Point:
         """A point by its row, as the store has it now; whoever owns it may have written since."""
         row = self._connection.execute(

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from host_tools import Refused
+from host_tools.store import care
 from host_tools.store.database import Store
 from host_tools.store.held import Overtaken
 from host_tools.store.records import Point
-from host_tools.validation import adjusting, journal, mending, months
+from host_tools.validation import accounts, adjusting, journal, mending, months
 from host_tools.validation.adjusting import RERATING, Cause
 from host_tools.validation.checking import Report, check, marked
 from host_tools.validation.days import Day, keep_day, summary
@@ -311,13 +312,14 @@ def verdicts(raw: dict[int, Reading], report: Report) -> dict[int, Reading]:
 
 def _period_over(store: Store, point: Point, rows: Sequence[Row], first_seq: int) -> Cause | None:
     """What came after a correction was charged from the module's own place in the tiers: the rest
-    is ordered once the tier period is over."""
+    is ordered once the tier period is over, or an old module tells more."""
     charges = [row for row in rows if row.is_charge()]
     ended = any(
         after.seq >= first_seq and after.period != before.period
         for before, after in pairwise(charges)
     )
-    if not ended or Versions(store).first_change(point.id) is None:
+    late = care.of(store).of_old(point.id) is not None  # what an old module still had to tell
+    if not (ended or late) or not accounts.changed(store, point):
         return None
     return Cause("tier period over", RERATING, MACHINE, "corrected before in this tier period")
 

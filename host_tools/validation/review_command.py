@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from host_tools import Refused
+from host_tools.billing.amended import Amended, amended
+from host_tools.billing.documents import Documents
 from host_tools.settlement.common import add_store_arguments, settings_of, table
 from host_tools.settlement.topup import point_of
+from host_tools.store import care
 from host_tools.store.database import Store, opened
 from host_tools.store.records import Point
 from host_tools.validation import adjusting, historic, journal
@@ -82,7 +85,9 @@ def run(arguments: argparse.Namespace) -> int:
             who, why = arguments.by.strip(), arguments.reason.strip()
             made = decide(store, arguments.review, arguments.what, who, why, now_s, values)
             point = journal.point_of_row(store, made.item.point_id)
-        return _told(made, point, arguments.json)
+        with store.instant():
+            behind = _behind(store, point)
+        return _told(made, point, behind, arguments.json)
 
 
 def _values(texts: Sequence[str]) -> dict[int, int]:
@@ -233,7 +238,14 @@ def _check_span(store: Store, point: Point, begin_s: int, end_s: int) -> None:
             )
 
 
-def _told(made: Decided, point: Point, as_json: bool) -> int:
+def _behind(store: Store, point: Point) -> list[Amended]:
+    """The bills of a customer that stand and are others by now."""
+    documents = Documents(store)
+    of_customer = [point, *care.of(store).heirs(point)]
+    return [bill for each in of_customer for bill in amended(store, each, documents)]
+
+
+def _told(made: Decided, point: Point, behind: Sequence[Amended], as_json: bool) -> int:
     item, where = made.item, f"{point.module}/{point.point}"
     if as_json:
         shown = {
@@ -241,6 +253,7 @@ def _told(made: Decided, point: Point, as_json: bool) -> int:
             "readings_version": made.version,
             "readings": [_reading(each) for each in made.readings],
             "adjustment": asdict(made.ordered) if made.ordered else None,
+            "bills": [asdict(each) for each in behind],
         }
         print(json.dumps(shown, ensure_ascii=False))
         return 0
@@ -252,4 +265,6 @@ def _told(made: Decided, point: Point, as_json: bool) -> int:
         print("no money is owed by it 不涉及调账")
     else:
         print(order_line(made.ordered, where, point.currency))
+    for each in behind:
+        print(" ".join(each.told()))
     return 0

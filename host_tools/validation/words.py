@@ -43,8 +43,10 @@ def reading_line(each: Reading) -> str:
 def order_line(made: Ordered, where: str, currency: str) -> str:
     """What an adjustment is, on one line."""
     amount = f"{decimal(made.amount_ncur)} {currency}"
+    elsewhere = not where.startswith(f"{made.module}/")
+    by = f" of {made.module} which took over 接替模块" if elsewhere else ""
     return (
-        f"command {made.command_id} 命令: {where} adjust 调账 {amount},"
+        f"command {made.command_id} 命令{by}: {where} adjust 调账 {amount},"
         f" {made.rule}, readings version {made.version} 读数版本, tariff {made.tariffs} 电价,"
         f" {made.charges} charges 计费 {utc(made.from_s)} - {utc(made.to_s)}, {made.state}"
     )

@@ -1,0 +1,48 @@
+"""Issued bills whose terms are others by now, because readings under them were corrected.
+
+A bill never changes: it is credited, and its month issued again. Reads only.
+"""
+
+from dataclasses import dataclass
+
+from host_tools.billing import closing
+from host_tools.billing.documents import Documents
+from host_tools.settlement.common import decimal
+from host_tools.store import bills
+from host_tools.store.database import Store
+from host_tools.store.records import Point
+from host_tools.validation import accounts
+from protocol import tariff
+
+
+@dataclass(frozen=True, slots=True)
+class Amended:
+    """A bill that stands, and what is owed beyond it in nano-currency."""
+
+    number: str
+    lacking_ncur: int
+
+    def told(self) -> tuple[str, str]:
+        """With the remedy, in English and in Chinese."""
+        return (
+            f"{self.number} lacks {decimal(self.lacking_ncur)} by its terms since a reading was"
+            f" corrected; `gridpurse bill credit {self.number}`, and issue its month again",
+            f"读数更正后账单 {self.number} 的条款有差额，请冲销后重开",
+        )
+
+
+def amended(store: Store, point: Point, documents: Documents) -> list[Amended]:
+    """The bills of a point that corrections have left behind, oldest first."""
+    if not accounts.changed(store, point):
+        return []
+    out = []
+    for bill in bills.of(store).bills(point.id):
+        if bill.corrects is not None or bill.credited_by is not None:
+            continue
+        book = documents(bill.told()["tariff_version"]).book
+        day = tariff.local_day(book, (bill.from_s + bill.to_s) // 2)
+        year, month, _ = tariff.civil(day)
+        found = closing.of_month(store, point, documents, year, month)
+        if found.beyond is not None and found.beyond.lacking():
+            out.append(Amended(bill.number, found.beyond.lacking_ncur))
+    return out
