@@ -77,9 +77,9 @@ def run(arguments: argparse.Namespace) -> int:
 def year_month(told: str) -> tuple[int, int]:
     found = re.fullmatch(r"([0-9]{4})-(0[1-9]|1[0-2])", told)
     if found is None:
-        raise Refused(f"--month {told}: write it as 2026-03")
+        raise Refused(f"--month {told}: write it as 2026-03 请写作年-月")
     if not found[1].startswith("20"):
-        raise Refused(f"--month {told}: must be from 2000-01 to 2099-12")
+        raise Refused(f"--month {told}: must be from 2000-01 to 2099-12 超出范围")
     return int(found[1]), int(found[2])
 
 
@@ -233,6 +233,7 @@ def _receipt(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
     if found is None:
         raise Refused(
             f"{arguments.reference}: no receipt; book the payment with `gridpurse topup`"
+            " 无此收据，请先登记缴费"
         )
     if arguments.json:
         print(found.content)
@@ -244,7 +245,10 @@ def _receipt(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
 def _resume(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
     found = re.fullmatch(r"([A-Z0-9]{1,8})-(20\d\d)-(\d{6,9})", arguments.number)
     if found is None:
-        raise Refused(f"{arguments.number}: write it as GP-2026-000017, 000000 for none yet")
+        raise Refused(
+            f"{arguments.number}: write it as GP-2026-000017, 000000 for none yet"
+            " 请写完整单号，尚未编号写 000000"
+        )
     who, why = said("by", arguments.by), said("reason", arguments.reason)
     series, year, place = found[1], int(found[2]), int(found[3])
     with store.transaction():

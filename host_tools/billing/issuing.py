@@ -31,7 +31,9 @@ _ACCOUNT = ("opening_ncur", "movements", "charged_ncur", "closing_ncur", "by_all
 
 def series_of(text: str) -> str:
     if not re.fullmatch(r"[A-Z0-9]{1,8}", text):
-        raise Refused(f"--series {text}: must be 1 to 8 of A-Z and 0-9")
+        raise Refused(
+            f"--series {text}: must be 1 to 8 of A-Z and 0-9 须为 1 至 8 位大写字母或数字"
+        )
     return text
 
 

@@ -113,7 +113,10 @@ class Month:
 
     def take(self, entry: Settled) -> None:
         if entry.balance_ncur != self._balance_ncur + entry.amount_ncur:
-            raise Nameless(f"entry {entry.seq}: its balance does not follow; restore a backup")
+            raise Nameless(
+                f"entry {entry.seq}: its balance does not follow; restore a backup"
+                " 余额不连续，请恢复备份"
+            )
         self._balance_ncur = entry.balance_ncur
         where = self._where(entry)
         amount_ncur = 0 if self._host_made(entry) else entry.amount_ncur
@@ -186,7 +189,7 @@ class Month:
         if amount_ncur != -entry.amount_ncur:
             raise Nameless(
                 f"entry {entry.seq}: the ledger charged {-entry.amount_ncur} nano-units, its"
-                f" tariff asks {amount_ncur}; run gridpurse reconcile"
+                f" tariff asks {amount_ncur}; run gridpurse reconcile 与电价复算不符，请对账"
             )
         self.charges.append(Priced(entry, from_s, self._position, parts))
 
