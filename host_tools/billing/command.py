@@ -10,7 +10,7 @@ from host_tools import Refused
 from host_tools.billing import closing, issuing, readings, receipts, shown
 from host_tools.billing.documents import Documents
 from host_tools.billing.month import Nameless
-from host_tools.billing.words import BOTH, LANGUAGES, cents
+from host_tools.billing.words import BOTH, LANGUAGES, cents, ruled
 from host_tools.settlement.common import add_store_arguments, said, settings_of, table
 from host_tools.settlement.topup import point_of
 from host_tools.store import bills
@@ -148,7 +148,11 @@ def _close(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
         print(json.dumps({"entered": rows, "refused": refused}, ensure_ascii=False))
         return 1 if refused else 0
     heads = ("point 用电点", "tariff", "rule 条款", "amount_ncur", "order")
-    print(table(heads, [list(row.values()) for row in rows]))
+    cells = []
+    for (_, each), row in zip(entered, rows, strict=True):
+        rule = ruled(each.rule, documents(each.version).names_zh, BOTH)
+        cells.append(list({**row, "rule": rule}.values()))
+    print(table(heads, cells))
     for line in refused:
         print(line)
     closed = len(points) - len(refused)

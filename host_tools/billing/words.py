@@ -99,6 +99,21 @@ _NAMES_ZH = {
     "service": "服务费",
     "power": "容量费",
 }
+# Rules as entries of the host name them: of a tariff a kind and mostly a name; of lost records.
+_RULES_ZH = {
+    "energy": "电量电费",
+    "fixed": "每日基本费",
+    "minimum": "补足最低电费",
+    "rounding": "舍入",
+    "per_kwh": "按电量",
+    "per_day": "按天",
+    "per_month": "按月",
+    "per_kw_month": "按月每千瓦",
+    "per_kw_year": "按年每千瓦",
+    "percent": "按比例",
+    "charges": "电费",
+    "others": "其他",
+}
 
 
 def say(key: str, language: str) -> str:
@@ -115,6 +130,13 @@ def named(name: str, names_zh: dict[str, str], language: str) -> str:
     if chinese is None or language == EN:
         return name
     return chinese if language == ZH else f"{name} {chinese}"
+
+
+def ruled(rule: str, names_zh: dict[str, str], language: str) -> str:
+    """A rule such as "percent duty"; in Chinese its kind, and its name as `named` has it."""
+    kind, _, name = rule.partition(" ")
+    chinese = f"{_RULES_ZH.get(kind, kind)} {named(name, names_zh, ZH)}".rstrip()
+    return {EN: rule, ZH: chinese, BOTH: f"{rule} {chinese}"}[language]
 
 
 def price(ucur_per_kwh: int, decimals_min: int = 2) -> str:
