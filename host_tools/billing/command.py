@@ -12,7 +12,7 @@ from host_tools.billing.documents import Documents
 from host_tools.billing.month import Nameless
 from host_tools.billing.words import BOTH, LANGUAGES, cents, ruled
 from host_tools.settlement.common import add_store_arguments, said, settings_of, table
-from host_tools.settlement.topup import point_of
+from host_tools.settlement.topup import point_of, points_of
 from host_tools.store import bills
 from host_tools.store.bills import Issued
 from host_tools.store.database import Store, opened
@@ -120,7 +120,7 @@ def _close(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
     if arguments.point is not None:
         points = [point_of(store, arguments.module, arguments.point)]
     else:
-        points = store.fleet.points(arguments.module)
+        points = points_of(store, arguments.module)
     entered: list[tuple[Point, HostEntry]] = []
     refused: list[str] = []
     for point in points:
@@ -200,7 +200,7 @@ def _shown(store: Store, documents: Documents, made: Issued, arguments: argparse
 
 
 def _list(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
-    points = {point.id: point for point in store.fleet.points(arguments.module)}
+    points = {point.id: point for point in points_of(store, arguments.module)}
     found = [each for each in bills.of(store).bills() if each.point_id in points]
     rows = [_row(points[each.point_id], each) for each in found]
     if arguments.json:

@@ -93,7 +93,7 @@ def with_module(parser: argparse.ArgumentParser) -> None:
 def module_of(store: Store, name: str) -> Module:
     known = store.fleet.module(name)
     if known is None:
-        raise Refused(f"{name}: no such module; see `gridpurse modules`")
+        raise Refused(f"{name}: no such module; see `gridpurse modules` 无此模块")
     return known
 
 

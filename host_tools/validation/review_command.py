@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from host_tools import Refused
 from host_tools.settlement.common import add_store_arguments, settings_of, table
-from host_tools.settlement.topup import point_of
+from host_tools.settlement.topup import point_of, points_of
 from host_tools.store.database import Store, opened
 from host_tools.store.records import Point
 from host_tools.validation import adjusting, historic, journal
@@ -107,7 +107,7 @@ def _value(text: str) -> tuple[int, int]:
 
 
 def _list(store: Store, arguments: argparse.Namespace) -> int:
-    points = {each.id: each for each in store.fleet.points(arguments.module)}
+    points = {each.id: each for each in points_of(store, arguments.module)}
     state = None if arguments.all else OPEN
     items = [each for each in Queue(store).items(None, state) if each.point_id in points]
     if arguments.json:

@@ -541,6 +541,15 @@ def test_a_month_that_is_not_there_is_told_for_each_point_by_name(home: Home) ->
     assert code == 2 and err.count("m1/0") == 1 and err.count("\n") == 1
 
 
+@pytest.mark.parametrize("words", [("close", "m9", *MONTH), ("list", "--module", "m9")])
+def test_a_module_that_is_not_there_has_no_bills_to_close_or_list(
+    home: Home, words: tuple[str, ...]
+) -> None:
+    code, out, err = home.orderly.run("bill", *words)
+    assert (code, out) == (2, "")
+    assert err == "gridpurse bill: m9: no such module; see `gridpurse modules` 无此模块\n"
+
+
 YEARLY = """
 version = 507
 name = "tiers of a year"
