@@ -496,6 +496,14 @@ def test_a_bill_has_a_number_without_a_gap_and_never_changes(home: Home) -> None
             home.desk.store._connection.execute(sql)
 
 
+def test_no_bill_takes_the_numbers_of_receipts(home: Home) -> None:
+    code, _, err = home.orderly.run("bill", "issue", "m1", 0, *MONTH, "--series", "R")
+    assert code == 2 and err.count("\n") == 1
+    assert "--series R: is that of receipts; name another 该系列用于收据，请另选" in err
+    assert home.orderly.rows("series") == home.orderly.rows("host_entries") == 0
+    assert home.bill("issue", "m1", 0, *MONTH, "--series", "RR")["content"]["number"][:3] == "RR-"
+
+
 def test_a_bill_is_taken_back_by_a_credit_bill_that_names_it(home: Home) -> None:
     home.bill("issue", "m1", 0, *MONTH)
     words = ("credit", "GP-2026-000001", "--by", "Li Na", "--reason", "wrong name")
