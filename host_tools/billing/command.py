@@ -10,7 +10,8 @@ from host_tools import Refused
 from host_tools.billing import closing, issuing, readings, receipts, shown
 from host_tools.billing.documents import Documents
 from host_tools.billing.month import Nameless
-from host_tools.billing.words import BOTH, LANGUAGES, cents, ruled
+from host_tools.billing.words import BOTH, LANGUAGES, cents, ruled, say
+from host_tools.settlement import commands
 from host_tools.settlement.common import add_store_arguments, said, settings_of, table
 from host_tools.settlement.topup import point_of, points_of
 from host_tools.store import bills
@@ -206,15 +207,15 @@ def _list(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
     if arguments.json:
         print(json.dumps(rows, ensure_ascii=False))
         return 0
-    heads = ("number 单号", "point", "from", "total 合计", "currency", "takes back 冲销")
+    heads = ["number 单号", "point", "from", "total 合计", "currency", "takes back 冲销"]
+    heads.append(say("taken_back", BOTH))
     documents = Documents(store)
     cells = []
     for each, row in zip(found, rows, strict=True):
         begins = shown.local(documents(each.told()["tariff_version"]), each.from_s)
         total = cents(int(str(row["printed_ncur"])))
-        cells.append(
-            (row["number"], row["point"], begins, total, row["currency"], row["corrects"])
-        )
+        what = (row["currency"], row["corrects"], row["credited_by"])
+        cells.append((row["number"], row["point"], begins, total, *what))
     print(table(heads, cells))
     return 0
 
@@ -233,11 +234,12 @@ def _row(point: Point, each: Issued) -> dict[str, object]:
 
 
 def _receipt(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
-    found = bills.of(store).receipt(arguments.reference)
+    kept, told = bills.of(store), arguments.reference
+    # A program of before stored references with their blanks.
+    found = kept.receipt(told) or kept.receipt(commands.one_line(told))
     if found is None:
         raise Refused(
-            f"{arguments.reference}: no receipt; book the payment with `gridpurse topup`"
-            " 无此收据，请先登记缴费"
+            f"{told}: no receipt; book the payment with `gridpurse topup` 无此收据，请先登记缴费"
         )
     if arguments.json:
         print(found.content)
