@@ -64,6 +64,10 @@ _WORDS = {
         "the account is kept exactly; rounded figures may differ by",
         "账户按精确值记账，四舍五入后可能相差",
     ),
+    "rounded_lines": (
+        "each line is rounded; the total of the lines and the charges differ by",
+        "各行分别舍入，合计与本期电费相差",
+    ),
     "position": ("used in the tier period", "阶梯周期累计"),
     "left": ("left in this tier", "本档剩余"),
     "last_tier": ("the last tier, no limit", "最高档，无上限"),
@@ -157,9 +161,9 @@ def cents(amount_ncur: int) -> str:
     return decimal(amount_ncur)
 
 
-def rounded(amount_ncur: int, language: str) -> str:
+def rounded(key: str, amount_ncur: int, language: str) -> str:
     """Why rounded figures do not add up by an amount."""
-    each = {key: f"{say('rounded', key)} {cents(amount_ncur)}" for key in (EN, ZH)}
+    each = {one: f"{say(key, one)} {cents(amount_ncur)}" for one in (EN, ZH)}
     return " ".join(each.values()) if language == BOTH else each[language]
 
 
