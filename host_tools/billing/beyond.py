@@ -118,9 +118,12 @@ def beyond(
 def _unsaid(documents: Callable[[int], Document], current: Document, whole: Month) -> str:
     """Why all terms of the newest version cannot be applied, or ""."""
     if not all(_alike(documents, current, priced) for priced in whole.charges):
-        return "several tariff versions that differ; write the older as a dated set of the newer"
+        return (
+            "several tariff versions that differ; write the older as a dated set of the newer"
+            " 账期内各版本条款不同，请将旧版本写入新版本的分期"
+        )
     if whole.lost_wh:
-        return "records of the period are lost; correct it by an adjustment"
+        return "records of the period are lost; correct it by an adjustment 记录缺失，请调账更正"
     return ""
 
 
@@ -128,9 +131,15 @@ def _contracted(contracts: Sequence[tuple[int, int]], span: Stint) -> tuple[int,
     """(contracted power of a span in milliwatts, or why that is not said)."""
     begun = [power_mw for from_s, power_mw in contracts if from_s <= span.from_s]
     if not begun:
-        return 0, "its contracted power is not on file; add it with gridpurse tariff contract"
+        return 0, (
+            "its contracted power is not on file; add it with gridpurse tariff contract"
+            " 合同容量未登记"
+        )
     if any(span.from_s < from_s < span.to_s for from_s, _ in contracts):
-        return 0, "its contracted power changes in the period; let it begin with one"
+        return 0, (
+            "its contracted power changes in the period; let it begin with one"
+            " 账期内合同容量变更，须自账期首日起变更"
+        )
     return begun[-1], ""
 
 

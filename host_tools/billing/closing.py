@@ -37,7 +37,10 @@ _OPEN = (inbox.MISSING, settle.ROLLBACK, settle.UNEXPLAINED)
 def of_month(store: Store, point: Point, documents: Documents, year: int, month: int) -> Statement:
     """The statement of a point by the tariff of the month. Refused when it has none."""
     if not point.state.version:
-        raise Refused(f"{point.module}/{point.point}: it has no entry yet; wait for its module")
+        raise Refused(
+            f"{point.module}/{point.point}: it has no entry yet; wait for its module"
+            " 尚无账目，请等待模块上报"
+        )
     posted = host_entries.of(store).all(point.id)
     contracts = tariff_files.of(store).contracts(point.id)
     entries = list(store.ledgers.entries(point.id))

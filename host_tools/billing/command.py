@@ -10,9 +10,10 @@ from host_tools import Refused
 from host_tools.billing import closing, issuing, readings, receipts, shown
 from host_tools.billing.documents import Documents
 from host_tools.billing.month import Nameless
-from host_tools.billing.words import BOTH, LANGUAGES, cents
+from host_tools.billing.words import BOTH, LANGUAGES, cents, ruled, say
+from host_tools.settlement import commands
 from host_tools.settlement.common import add_store_arguments, said, settings_of, table
-from host_tools.settlement.topup import point_of
+from host_tools.settlement.topup import point_of, points_of
 from host_tools.store import bills
 from host_tools.store.bills import Issued
 from host_tools.store.database import Store, opened
@@ -77,9 +78,9 @@ def run(arguments: argparse.Namespace) -> int:
 def year_month(told: str) -> tuple[int, int]:
     found = re.fullmatch(r"([0-9]{4})-(0[1-9]|1[0-2])", told)
     if found is None:
-        raise Refused(f"--month {told}: write it as 2026-03")
+        raise Refused(f"--month {told}: write it as 2026-03 请写作年-月")
     if not found[1].startswith("20"):
-        raise Refused(f"--month {told}: must be from 2000-01 to 2099-12")
+        raise Refused(f"--month {told}: must be from 2000-01 to 2099-12 超出范围")
     return int(found[1]), int(found[2])
 
 
@@ -120,7 +121,7 @@ def _close(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
     if arguments.point is not None:
         points = [point_of(store, arguments.module, arguments.point)]
     else:
-        points = store.fleet.points(arguments.module)
+        points = points_of(store, arguments.module)
     entered: list[tuple[Point, HostEntry]] = []
     refused: list[str] = []
     for point in points:
@@ -148,7 +149,11 @@ def _close(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
         print(json.dumps({"entered": rows, "refused": refused}, ensure_ascii=False))
         return 1 if refused else 0
     heads = ("point 用电点", "tariff", "rule 条款", "amount_ncur", "order")
-    print(table(heads, [list(row.values()) for row in rows]))
+    cells = []
+    for (_, each), row in zip(entered, rows, strict=True):
+        rule = ruled(each.rule, documents(each.version).names_zh, BOTH)
+        cells.append(list({**row, "rule": rule}.values()))
+    print(table(heads, cells))
     for line in refused:
         print(line)
     closed = len(points) - len(refused)
@@ -196,21 +201,21 @@ def _shown(store: Store, documents: Documents, made: Issued, arguments: argparse
 
 
 def _list(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
-    points = {point.id: point for point in store.fleet.points(arguments.module)}
+    points = {point.id: point for point in points_of(store, arguments.module)}
     found = [each for each in bills.of(store).bills() if each.point_id in points]
     rows = [_row(points[each.point_id], each) for each in found]
     if arguments.json:
         print(json.dumps(rows, ensure_ascii=False))
         return 0
-    heads = ("number 单号", "point", "from", "total 合计", "currency", "takes back 冲销")
+    heads = ["number 单号", "point", "from", "total 合计", "currency", "takes back 冲销"]
+    heads.append(say("taken_back", BOTH))
     documents = Documents(store)
     cells = []
     for each, row in zip(found, rows, strict=True):
         begins = shown.local(documents(each.told()["tariff_version"]), each.from_s)
         total = cents(int(str(row["printed_ncur"])))
-        cells.append(
-            (row["number"], row["point"], begins, total, row["currency"], row["corrects"])
-        )
+        what = (row["currency"], row["corrects"], row["credited_by"])
+        cells.append((row["number"], row["point"], begins, total, *what))
     print(table(heads, cells))
     return 0
 
@@ -229,10 +234,12 @@ def _row(point: Point, each: Issued) -> dict[str, object]:
 
 
 def _receipt(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
-    found = bills.of(store).receipt(arguments.reference)
+    kept, told = bills.of(store), arguments.reference
+    # A program of before stored references with their blanks.
+    found = kept.receipt(told) or kept.receipt(commands.one_line(told))
     if found is None:
         raise Refused(
-            f"{arguments.reference}: no receipt; book the payment with `gridpurse topup`"
+            f"{told}: no receipt; book the payment with `gridpurse topup` 无此收据，请先登记缴费"
         )
     if arguments.json:
         print(found.content)
@@ -244,7 +251,10 @@ def _receipt(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
 def _resume(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
     found = re.fullmatch(r"([A-Z0-9]{1,8})-(20\d\d)-(\d{6,9})", arguments.number)
     if found is None:
-        raise Refused(f"{arguments.number}: write it as GP-2026-000017, 000000 for none yet")
+        raise Refused(
+            f"{arguments.number}: write it as GP-2026-000017, 000000 for none yet"
+            " 请写完整单号，尚未编号写 000000"
+        )
     who, why = said("by", arguments.by), said("reason", arguments.reason)
     series, year, place = found[1], int(found[2]), int(found[3])
     with store.transaction():

@@ -22,7 +22,10 @@ class Documents:
         if known is None:
             book = self._store.fleet.book(version)
             if book is None:
-                raise Refused(f"tariff version {version}: is not in the store; restore a backup")
+                raise Refused(
+                    f"tariff version {version}: is not in the store; restore a backup"
+                    " 电价不在库中，请恢复备份"
+                )
             known = stored.document(self._store, version) or unnamed(book)
             self._known[version] = known
         return known

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Sequence
 
 from host_tools import Refused
-from host_tools.billing import closing, readings, shown
+from host_tools.billing import closing, readings, receipts, shown
 from host_tools.billing.amended import amended
 from host_tools.billing.documents import Documents
 from host_tools.billing.statement import Statement
@@ -32,7 +32,11 @@ _ACCOUNT = ("opening_ncur", "movements", "charged_ncur", "closing_ncur", "by_all
 
 def series_of(text: str) -> str:
     if not re.fullmatch(r"[A-Z0-9]{1,8}", text):
-        raise Refused(f"--series {text}: must be 1 to 8 of A-Z and 0-9")
+        raise Refused(
+            f"--series {text}: must be 1 to 8 of A-Z and 0-9 须为 1 至 8 位大写字母或数字"
+        )
+    if text == receipts.SERIES:
+        raise Refused(f"--series {text}: is that of receipts; name another 该系列用于收据，请另选")
     return text
 
 

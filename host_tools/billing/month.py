@@ -134,7 +134,10 @@ class Month:
 
     def take(self, entry: Settled) -> None:
         if entry.balance_ncur != self._balance_ncur + entry.amount_ncur:
-            raise Nameless(f"entry {entry.seq}: its balance does not follow; restore a backup")
+            raise Nameless(
+                f"entry {entry.seq}: its balance does not follow; restore a backup"
+                " 余额不连续，请恢复备份"
+            )
         self._balance_ncur = entry.balance_ncur
         where = self._where(entry)
         amount_ncur = 0 if self._host_made(entry) else entry.amount_ncur
@@ -221,7 +224,7 @@ class Month:
         if amount_ncur != stands.amount_ncur:
             raise Nameless(
                 f"entry {stands.was.seq}: the ledger charged {stands.amount_ncur} nano-units,"
-                f" its tariff asks {amount_ncur}; run gridpurse reconcile"
+                f" its tariff asks {amount_ncur}; run gridpurse reconcile 与电价复算不符，请对账"
             )
         self.charges.append(Priced(*metered, version, amount_ncur, clock, before, parts))
 

@@ -4,7 +4,19 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
-from host_tools.billing.words import ZH, cents, kwh, money, named, percent, price, say
+from host_tools.billing.words import (
+    BOTH,
+    EN,
+    ZH,
+    cents,
+    kwh,
+    money,
+    named,
+    percent,
+    price,
+    ruled,
+    say,
+)
 from host_tools.rating.lines import DAYS_A_YEAR, Bill, BillLine
 from host_tools.settlement.common import cells, decimal
 from host_tools.tariffs import terms
@@ -73,8 +85,12 @@ def item(line: BillLine, names_zh: dict[str, str], language: str) -> str:
         return f"{say('tier_addition', language)} {line.tier}"
     if line.kind in (terms.FIXED, terms.MINIMUM, "rounding"):
         return say(line.kind, language)
-    if line.kind in (ADJUSTMENT, TERMS, LOST):
+    if line.kind == ADJUSTMENT:
         return f"{say(line.kind, language)} {line.name}"
+    if line.kind in (TERMS, LOST):
+        english = f"{say(line.kind, EN)} {line.name}"
+        chinese = f"{say(line.kind, ZH)}{ruled(line.name, names_zh, ZH)}"
+        return {EN: english, ZH: chinese, BOTH: f"{english} {chinese}"}[language]
     return named(line.name, names_zh, language)
 
 
@@ -125,7 +141,7 @@ def _line_json(line: BillLine, names_zh: dict[str, str]) -> dict[str, object]:
     out: dict[str, object] = {
         "kind": line.kind,
         "name": line.name,
-        "name_zh": named(line.name, names_zh, ZH),
+        "name_zh": (ruled if line.kind in (TERMS, LOST) else named)(line.name, names_zh, ZH),
         "quantity": whole(line.quantity),
         "unit_amount": line.unit_amount,
         "printed_ncur": line.printed_ncur,

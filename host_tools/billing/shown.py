@@ -120,12 +120,14 @@ def _account(point: Point | Customer, found: Statement, language: str) -> list[s
     for movement in found.movements:
         kind = say(MOVEMENTS[movement.kind], language)
         sum_ncur += add(f"{kind} {movement.number}", movement.amount_ncur)
-    sum_ncur += add(say("charges", language), -found.charged_ncur)
-    differ_ncur = sum_ncur - add(
-        f"{say('closing', language)} {point.currency}", found.closing_ncur
-    )
-    out = printed.columns(rows, (False, True, True))
-    return out + ([rounded(abs(differ_ncur), language)] if differ_ncur else [])
+    charged_ncur = add(say("charges", language), -found.charged_ncur)
+    closing_ncur = add(f"{say('closing', language)} {point.currency}", found.closing_ncur)
+    differ = {
+        "rounded_lines": found.bill.printed_ncur + charged_ncur,
+        "rounded": sum_ncur + charged_ncur - closing_ncur,
+    }
+    notes = [rounded(key, abs(by_ncur), language) for key, by_ncur in differ.items() if by_ncur]
+    return printed.columns(rows, (False, True, True)) + notes
 
 
 def _full(

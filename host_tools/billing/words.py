@@ -64,6 +64,10 @@ _WORDS = {
         "the account is kept exactly; rounded figures may differ by",
         "账户按精确值记账，四舍五入后可能相差",
     ),
+    "rounded_lines": (
+        "each line is rounded; the total of the lines and the charges differ by",
+        "各行分别舍入，合计与本期电费相差",
+    ),
     "position": ("used in the tier period", "阶梯周期累计"),
     "left": ("left in this tier", "本档剩余"),
     "last_tier": ("the last tier, no limit", "最高档，无上限"),
@@ -99,6 +103,21 @@ _NAMES_ZH = {
     "service": "服务费",
     "power": "容量费",
 }
+# Rules as entries of the host name them: of a tariff a kind and mostly a name; of lost records.
+_RULES_ZH = {
+    "energy": "电量电费",
+    "fixed": "每日基本费",
+    "minimum": "补足最低电费",
+    "rounding": "舍入",
+    "per_kwh": "按电量",
+    "per_day": "按天",
+    "per_month": "按月",
+    "per_kw_month": "按月每千瓦",
+    "per_kw_year": "按年每千瓦",
+    "percent": "按比例",
+    "charges": "电费",
+    "others": "其他",
+}
 
 
 def say(key: str, language: str) -> str:
@@ -115,6 +134,13 @@ def named(name: str, names_zh: dict[str, str], language: str) -> str:
     if chinese is None or language == EN:
         return name
     return chinese if language == ZH else f"{name} {chinese}"
+
+
+def ruled(rule: str, names_zh: dict[str, str], language: str) -> str:
+    """A rule such as "percent duty"; in Chinese its kind, and its name as `named` has it."""
+    kind, _, name = rule.partition(" ")
+    chinese = f"{_RULES_ZH.get(kind, kind)} {named(name, names_zh, ZH)}".rstrip()
+    return {EN: rule, ZH: chinese, BOTH: f"{rule} {chinese}"}[language]
 
 
 def price(ucur_per_kwh: int, decimals_min: int = 2) -> str:
@@ -135,9 +161,9 @@ def cents(amount_ncur: int) -> str:
     return decimal(amount_ncur)
 
 
-def rounded(amount_ncur: int, language: str) -> str:
+def rounded(key: str, amount_ncur: int, language: str) -> str:
     """Why rounded figures do not add up by an amount."""
-    each = {key: f"{say('rounded', key)} {cents(amount_ncur)}" for key in (EN, ZH)}
+    each = {one: f"{say(key, one)} {cents(amount_ncur)}" for one in (EN, ZH)}
     return " ".join(each.values()) if language == BOTH else each[language]
 
 

@@ -14,7 +14,7 @@ from host_tools.exchange import bills_csv, espi, journal_csv, of_store, readings
 from host_tools.files import write_lines
 from host_tools.settlement.close import date_of
 from host_tools.settlement.common import add_store_arguments, decimal, settings_of
-from host_tools.settlement.topup import point_of
+from host_tools.settlement.topup import point_of, points_of
 from host_tools.store import bills, journal
 from host_tools.store.database import Store, opened
 from host_tools.store.journal import Booked
@@ -89,7 +89,7 @@ def _readings(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
 
 
 def _bills(store: Store, arguments: argparse.Namespace, now_s: int) -> int:
-    points = {point.id for point in store.fleet.points(arguments.module)}
+    points = {point.id for point in points_of(store, arguments.module)}
     found = [each for each in bills.of(store).bills() if each.point_id in points]
     if arguments.format == "csv":
         rows = (line for each in found for line in of_store.bill_lines(store, each))

@@ -93,7 +93,7 @@ def with_module(parser: argparse.ArgumentParser) -> None:
 def module_of(store: Store, name: str) -> Module:
     known = store.fleet.module(name)
     if known is None:
-        raise Refused(f"{name}: no such module; see `gridpurse modules`")
+        raise Refused(f"{name}: no such module; see `gridpurse modules` 无此模块")
     return known
 
 
@@ -102,6 +102,14 @@ def wanted_at_point(
 ) -> Wanted:
     point = point_of(asking.store, asking.arguments.module, asking.arguments.point)
     return Wanted(point.module, point.point, action, args, life_s, text, text_zh)
+
+
+def _check_account(asking: Asking) -> None:
+    """Refused at a point whose customer has gone to another module: money is ordered there."""
+    point = point_of(asking.store, asking.arguments.module, asking.arguments.point)
+    elsewhere = care.of(asking.store).successor(point)
+    if elsewhere is not None:
+        raise Refused(f"{point.module}/{point.point}: {elsewhere}")
 
 
 def within_message(wanted: Wanted, now_s: int) -> Wanted:
@@ -163,10 +171,7 @@ def _adjust_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _adjust(asking: Asking) -> Wanted:
-    point = point_of(asking.store, asking.arguments.module, asking.arguments.point)
-    elsewhere = care.of(asking.store).successor(point)
-    if elsewhere is not None:
-        raise Refused(f"{point.module}/{point.point}: {elsewhere}")
+    _check_account(asking)
     amount_ncur = amounts.money_ncur("amount", asking.arguments.amount)
     if not amount_ncur:
         raise Refused("amount 0: corrects nothing")
@@ -189,6 +194,7 @@ def _debt_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _debt(asking: Asking) -> Wanted:
     asked = asking.arguments
+    _check_account(asking)
     which, owed_ncur = DEBTS[asked.which], amounts.money_ncur("owed", asked.owed)
     if owed_ncur < 0:
         raise Refused(f"owed {asked.owed}: must be 0 or more")

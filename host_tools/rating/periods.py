@@ -85,7 +85,10 @@ def _shared(document: Document, spans: Sequence[Stint]) -> bool:
     if not any(around.alloc == terms.PROPORTIONAL for around in in_force):
         return False
     if any(_by_order(around) for around in in_force):
-        raise Refused("alloc: it changes inside the period; bill up to the change and from it on")
+        raise Refused(
+            "alloc: it changes inside the period; bill up to the change and from it on"
+            " 账期内分摊方式变更，请分段出账"
+        )
     return True
 
 
@@ -142,7 +145,7 @@ def chosen(document: Document, period: Period, total_wh: int) -> Book:
     if first != last or (period.position.used_wh and period.position.period == first):
         raise Refused(
             "schedules by the total need the use of one tier period from its beginning;"
-            " bill that period"
+            " bill that period 按总量选价须自阶梯周期起点出账"
         )
     return scheduled(document, total_wh)
 

@@ -103,6 +103,13 @@ def point_of(store: Store, module: str, number: int) -> Point:
     return known
 
 
+def points_of(store: Store, module: str | None) -> list[Point]:
+    """The points of one module, or of all. Refused for a module that is not there."""
+    if module is not None and store.fleet.module(module) is None:
+        raise Refused(f"{module}: no such module; see `gridpurse modules` 无此模块")
+    return store.fleet.points(module)
+
+
 def ncur(text: str) -> int:
     """Nano-currency of an exact decimal such as "50.00"."""
     whole, _, decimals = text.partition(".")

@@ -195,7 +195,7 @@ def _assign(store: Store, arguments: argparse.Namespace, now_s: int) -> None:
         start_s = _start_s(store, arguments, now_s)
         for told in arguments.points:
             point = _point(store, told)
-            _check_newer(store, point, book, now_s)
+            _check_newer(store, point, book)
             if start_s is not None:
                 _check_until(store, point, book, now_s, start_s, arguments.start)
             command_id = commands.set_tariff(store, point, book, now_s)
@@ -235,12 +235,13 @@ def _start_s(store: Store, arguments: argparse.Namespace, now_s: int) -> int | N
     return start_s
 
 
-def _check_newer(store: Store, point: Point, book: tariff.Book, now_s: int) -> None:
-    newest = max(point.state.version, store.fleet.assigned(point.id, now_s) or 0)
+def _check_newer(store: Store, point: Point, book: tariff.Book) -> None:
+    # Not what is assigned now: what was sent under a clock that was ahead may be at the module.
+    newest = max(point.state.version, store.fleet.assigned_last(point.id) or 0)
     if book.version <= newest:
         raise Refused(
             f"{point.module}/{point.point}: has version {newest}, a module takes newer ones only;"
-            " raise `version`"
+            " raise `version` 模块只接受更高的版本，请提高版本号"
         )
 
 
@@ -248,7 +249,7 @@ def _check_until(
     store: Store, point: Point, book: tariff.Book, now_s: int, start_s: int, told: str
 ) -> None:
     """Until its date a module must be charged as before; it switches by itself, also offline."""
-    version = store.fleet.assigned(point.id, now_s)
+    version = store.fleet.assigned_last(point.id)
     before = store.fleet.book(version) if version is not None else None
     if before is None:
         return
@@ -265,6 +266,7 @@ def _check_until(
                 raise Refused(
                     f"{point.module}/{point.point}: version {book.version} changes something"
                     f" before {told}; let it begin with the set of version {version}"
+                    f" 在 {told} 前即有变更，其首期须与版本 {version} 相同"
                 )
 
 

@@ -14,7 +14,7 @@ from host_tools import Refused
 from host_tools.config import toml_text
 from host_tools.exchange.meter_file import read_meter
 from host_tools.settlement.common import add_store_arguments, settings_of
-from host_tools.settlement.topup import point_of
+from host_tools.settlement.topup import point_of, points_of
 from host_tools.store.database import Store, opened
 from host_tools.store.records import Point
 from host_tools.validation import adjusting, journal
@@ -84,13 +84,9 @@ def caught_up(follower: Follower, module: str | None = None) -> Done:
 
 
 def _points(store: Store, arguments: argparse.Namespace) -> list[Point]:
-    if arguments.module is None:
-        return store.fleet.points()
     if arguments.point is not None:
         return [point_of(store, arguments.module, arguments.point)]
-    if store.fleet.module(arguments.module) is None:
-        raise Refused(f"{arguments.module}: no such module; see `gridpurse modules` 无此模块")
-    return store.fleet.points(arguments.module)
+    return points_of(store, arguments.module)
 
 
 def _keep(store: Store, arguments: argparse.Namespace, now_s: int) -> None:

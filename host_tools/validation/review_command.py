@@ -9,7 +9,7 @@ from host_tools import Refused
 from host_tools.billing.amended import Amended, amended
 from host_tools.billing.documents import Documents
 from host_tools.settlement.common import add_store_arguments, settings_of, table
-from host_tools.settlement.topup import point_of
+from host_tools.settlement.topup import point_of, points_of
 from host_tools.store import care
 from host_tools.store.database import Store, opened
 from host_tools.store.records import Point
@@ -112,7 +112,7 @@ def _value(text: str) -> tuple[int, int]:
 
 
 def _list(store: Store, arguments: argparse.Namespace) -> int:
-    points = {each.id: each for each in store.fleet.points(arguments.module)}
+    points = {each.id: each for each in points_of(store, arguments.module)}
     state = None if arguments.all else OPEN
     items = [each for each in Queue(store).items(None, state) if each.point_id in points]
     if arguments.json:

@@ -111,7 +111,7 @@ def test_a_bill_names_what_was_charged_of_lost_records_and_foots(lost: Lost) -> 
     paid_ncur = sum(each["amount_ncur"] for each in bill["movements"])
     assert bill["opening_ncur"] + paid_ncur - bill["charged_ncur"] == bill["closing_ncur"]
     code, out, _ = lost.run("bill", "draft", "m1", 0, "--month", "2026-01", "--lang", "zh")
-    assert "缺失记录（按模块申报）： charges" in out and "0.75 kWh" in out
+    assert "缺失记录（按模块申报）：电费" in out and "0.75 kWh" in out
 
 
 def test_a_point_that_lost_everything_goes_on_too(

@@ -375,6 +375,30 @@ def test_an_account_that_does_not_foot_as_it_is_printed_says_why(
         assert len(noted) == bool(told) and all(word in line for line in noted)
 
 
+def test_a_total_of_rounded_lines_that_differs_from_the_charges_says_by_how_much() -> None:
+    meter = beijing()
+    meter.read(JANUARY_S + 900, 500)
+    found = of(meter, BEIJING, 2026, 1)
+    point = shown.Customer("m1", 0, "flat 1", "CNY")
+    words = {
+        "en": "each line is rounded; the total of the lines and the charges differ by",
+        "zh": "各行分别舍入，合计与本期电费相差",
+    }
+    for parts, told in (((4, 4), "0.01"), ((6, 6), "0.01"), ((2, 1), "")):
+        exact = [(5 * CUR + each * CUR // 1000) for each in parts]
+        lines = tuple(line_of("energy", "flat", each) for each in exact)
+        bill = replace(found.bill, lines=lines)
+        balance_ncur = -sum(exact)
+        seen = replace(
+            found, bill=bill, opening_ncur=0, charged_ncur=sum(exact), closing_ncur=balance_ncur
+        )
+        for language in ("en", "zh", "both"):
+            out = shown.text(point, seen, BEIJING, lambda version: BEIJING, language)
+            pair = [f"{words[each]} {told}" for each in words if language in (each, "both")]
+            noted = [line for line in out if "differ by" in line or "相差" in line]
+            assert noted == ([" ".join(pair)] if told else []), out
+
+
 # The command
 
 

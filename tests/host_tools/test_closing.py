@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from host_tools import Refused, tariffs
-from host_tools.billing import closing, issuing
+from host_tools.billing import closing, issuing, receipts
 from host_tools.billing.documents import Documents
 from host_tools.exchange import journal_csv
 from host_tools.settlement import posting, reconcile
@@ -496,6 +496,14 @@ def test_a_bill_has_a_number_without_a_gap_and_never_changes(home: Home) -> None
             home.desk.store._connection.execute(sql)
 
 
+def test_no_bill_takes_the_numbers_of_receipts(home: Home) -> None:
+    code, _, err = home.orderly.run("bill", "issue", "m1", 0, *MONTH, "--series", "R")
+    assert code == 2 and err.count("\n") == 1
+    assert "--series R: is that of receipts; name another 该系列用于收据，请另选" in err
+    assert home.orderly.rows("series") == home.orderly.rows("host_entries") == 0
+    assert home.bill("issue", "m1", 0, *MONTH, "--series", "RR")["content"]["number"][:3] == "RR-"
+
+
 def test_a_bill_is_taken_back_by_a_credit_bill_that_names_it(home: Home) -> None:
     home.bill("issue", "m1", 0, *MONTH)
     words = ("credit", "GP-2026-000001", "--by", "Li Na", "--reason", "wrong name")
@@ -512,6 +520,11 @@ def test_a_bill_is_taken_back_by_a_credit_bill_that_names_it(home: Home) -> None
         ("1", None, "GP-2026-000002"), ("2", "GP-2026-000001", None), ("3", None, None),
     ]  # fmt: skip
     assert sum(row["printed_ncur"] for row in rows) == 21576 * CUR // 100
+    head, *listed = home.orderly.run("bill", "list")[1].splitlines()
+    assert head.split("takes back 冲销")[1].strip() == "taken back by 已被冲销"
+    assert [line.split()[-2:] for line in listed] == [
+        ["-", "GP-2026-000002"], ["GP-2026-000001", "-"], ["-", "-"],
+    ]  # fmt: skip
     code, _, err = home.orderly.run("bill", "credit", "GP-2026-000002", *words[2:])
     assert code == 2 and "is a credit bill itself" in err
     code, out, _ = home.orderly.run("bill", "show", "GP-2026-000002", "--lang", "en")
@@ -539,6 +552,15 @@ def test_a_month_that_is_not_there_is_told_for_each_point_by_name(home: Home) ->
     assert "m1/1: it has no entry yet" in out
     code, _, err = home.orderly.run("bill", "issue", "m1", 0, "--month", "2026-04")
     assert code == 2 and err.count("m1/0") == 1 and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [("close", "m9", *MONTH), ("list", "--module", "m9")])
+def test_a_module_that_is_not_there_has_no_bills_to_close_or_list(
+    home: Home, words: tuple[str, ...]
+) -> None:
+    code, out, err = home.orderly.run("bill", *words)
+    assert (code, out) == (2, "")
+    assert err == "gridpurse bill: m9: no such module; see `gridpurse modules` 无此模块\n"
 
 
 YEARLY = """
@@ -660,6 +682,18 @@ def test_a_receipt_has_a_number_without_a_gap(home: Home) -> None:
     assert json.loads(out)["receipt"] == "R-2026-000003"
     code, out, _ = home.orderly.run("bill", "receipt", "cash-2", "--lang", "zh")
     assert "收据 R-2026-000002" in out and "50.00 CNY" in out and "cash-2" in out
+    assert home.orderly.run("bill", "receipt", " cash-2 ", "--lang", "zh") == (0, out, "")
+
+
+def test_a_receipt_of_a_reference_with_blanks_of_before_is_found_as_it_is(home: Home) -> None:
+    store = home.desk.store
+    with store.transaction():
+        point = store.fleet.point_known("m1", 0)
+        paid = store.payments.add_topup(point.id, point.state.mark, "cash-1 ", CUR, 1)
+        receipts.give(store, point, paid)
+    assert home.orderly.run("bill", "receipt", "cash-1 ")[0] == 0
+    code, _, err = home.orderly.run("bill", "receipt", "cash-1")
+    assert code == 2 and "cash-1: no receipt" in err and err.count("\n") == 1
 
 
 def test_a_receipt_counts_what_is_on_its_way_and_tells_what_the_money_buys(home: Home) -> None:

@@ -9,6 +9,7 @@ from host_tools import cli
 from host_tools.store import tariff_files
 from host_tools.tariffs import stored
 from protocol import codes
+from protocol.units import DAY_S
 from tests.host_tools.bills import FILES
 from tests.host_tools.desk import BOOK, NOW_S, Desk
 from tests.host_tools.ordering.orderly import Orderly
@@ -118,6 +119,50 @@ def test_nothing_may_change_before_its_date(orderly: Orderly) -> None:
     words = ("assign", 501, "m1/0", "--by", "x", "--reason", "y", "--from", "2026-05-01")
     code, _, err = orderly.run("tariff", *words)
     assert code == 2 and "changes something before 2026-05-01" in err
+
+
+AHEAD_S = 400 * DAY_S
+
+
+def of_version(orderly: Orderly, version: int, price: str, ahead_s: int = 0) -> tuple[str, ...]:
+    """Adds NEXT as another version at another price until May; the words that assign it."""
+    text = NEXT.replace("501", str(version)).replace("0.4883", price)
+    orderly.desk.clock.s += ahead_s
+    orderly.run("tariff", "add", written(orderly.desk.folder, text, f"{version}.toml"))
+    return ("tariff", "assign", str(version), "m1/0", "--by", "Li Na", "--reason", "decree 5")
+
+
+def test_a_version_that_was_given_under_a_clock_that_was_ahead_is_not_gone_behind(
+    orderly: Orderly,
+) -> None:
+    """A module that has it takes no older one: it would go on charging by the newer for ever."""
+    desk = orderly.desk
+    newer = of_version(orderly, 502, "0.4900", AHEAD_S)
+    assert orderly.run(*newer)[0] == 0
+    desk.clock.s -= AHEAD_S
+    code, _, err = orderly.run(*of_version(orderly, 501, "0.4883"))
+    assert code == 2 and err.count("\n") == 1
+    assert "m1/0: has version 502, a module takes newer ones only; raise `version`" in err
+    assert "模块只接受更高的版本" in err
+    assert orderly.run(*of_version(orderly, 503, "0.4883"))[0] == 0
+    with desk.store.transaction():
+        desk.store.fleet.restated()
+        point = desk.store.fleet.point_known("m1", 0)
+        assert desk.store.fleet.assigned(point.id, desk.clock.s + 2 * AHEAD_S) == 503
+    assert orderly.run("verify")[0] == 0
+
+
+@pytest.mark.parametrize(("price", "code"), [("0.4900", 0), ("0.4883", 2)])
+def test_nothing_changes_against_what_a_module_was_given_last(
+    orderly: Orderly, price: str, code: int
+) -> None:
+    """Which is 0.49, though by a clock that was ahead it is not in force yet."""
+    assert orderly.run(*of_version(orderly, 502, "0.4900", AHEAD_S))[0] == 0
+    orderly.desk.clock.s -= AHEAD_S
+    words = of_version(orderly, 503, price)
+    found, _, err = orderly.run(*words, "--from", "2026-05-01")
+    assert found == code, err
+    assert code == 0 or "changes something before 2026-05-01" in err
 
 
 def test_enrolling_and_ordering_keep_the_file_too(

@@ -145,6 +145,27 @@ def test_an_adjustment_that_was_not_made_is_never_lost_without_a_word(street: St
     street.sound()
 
 
+MONEY = {
+    "adjust": ("3.20", "--class", "refund"),
+    "debt": ("payment", "20", "--percent", 25),
+    "debt by time": ("time-1", "20", "--rate", "1", "--period", "day"),
+    "end of a debt": ("payment", "0", "--percent", 0),
+}
+
+
+@pytest.mark.parametrize("case", MONEY)
+def test_no_money_is_ordered_where_the_customer_has_gone(street: Street, case: str) -> None:
+    kind = "adjust" if case == "adjust" else "debt"
+    words = ("command", kind, OLD, 0, *MONEY[case], "--reference", "case-1", *BY)
+    begun(street)
+    street.replace()
+    before = street.rows("commands")
+    told = street.refused(*words)
+    assert f"{OLD}/0: {NEW}/0 took over from it; use that 已换模块" in told
+    assert street.rows("commands") == before
+    assert street.done("command", kind, NEW, *words[3:])["state"] == "queued"
+
+
 def test_an_adjustment_that_the_old_module_still_makes_moves_with_its_balance(
     street: Street,
 ) -> None:

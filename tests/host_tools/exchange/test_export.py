@@ -102,6 +102,7 @@ def test_green_button_of_the_store_keeps_the_schema_and_the_money(office: Office
         (["readings", "m1", "0", "--from", "2025-01-01"], "m1/0: no reading ends in these days"),
         (["readings", "m1", "0", "--from", "May"], "--from May: must be a date"),
         (["readings", "m1", "9", "--from", "2026-01-01"], "m1/9: no such service point"),
+        (["bills", "--module", "m9"], "m9: no such module; see `gridpurse modules` 无此模块"),
         (["ledger", "--until", "2026-01-01"], "--until 2026-01-01: is no closed day"),
     ],
 )  # fmt: skip
