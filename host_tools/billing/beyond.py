@@ -1,22 +1,20 @@
 """A month by all terms of its tariff, beside what the ledger has of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from host_tools import Refused
+from host_tools.billing.account import Account
 from host_tools.billing.month import Month, Priced, charges_of
-from host_tools.billing.tenure import Tenure
 from host_tools.rating import accrual, calendar, households, periods
 from host_tools.rating.calendar import Stint
 from host_tools.rating.lines import TIER, Bill, BillLine
 from host_tools.rating.periods import Period, Use
-from host_tools.rating.rerating import Standing
-from host_tools.store.host_entries import TERMS, HostEntry
-from host_tools.store.records import Settled
+from host_tools.store.host_entries import TERMS
 from host_tools.tariffs import terms
 from host_tools.tariffs.terms import Document
-from protocol import ledger, tariff
+from protocol import tariff
 from protocol.tariff import Book
 
 
@@ -59,16 +57,17 @@ class Beyond:
 def beyond(
     documents: Callable[[int], Document],
     current: Document,
-    entries: Sequence[Settled],
-    posted: Sequence[HostEntry],
-    contracts: Sequence[tuple[int, int]],
+    accounts: Sequence[Account],
     span: Stint,
     taken: Month,
-    tenure: Tenure,
-    stands: Mapping[int, Standing],
 ) -> Beyond | None:
     """What all terms of the tariff make of the month, or of its tier period until the month's end
-    where the total chooses the prices; None where a module charges by all terms."""
+    where the total chooses the prices; None where a module charges by all terms.
+
+    `accounts` are the customer's, whose last one the month is of.
+    """
+    own = accounts[-1]
+    tenure = own.tenure
     last_day = span.after_day - 1
     ended = tenure.last_day is not None and not taken.settled
     if ended:
@@ -77,24 +76,22 @@ def beyond(
         last_day = min(last_day, tariff.local_day(current.book, taken.last_reading[0] - 1))
     versions = {priced.version for priced in taken.charges}
     within = span.from_s, span.to_s
-    versions |= {e.version for e in stands.values() if within[0] < e.to_s <= within[1]}
+    versions |= {e.version for e in own.stands.values() if within[0] < e.to_s <= within[1]}
     if taken.settled or ended:  # a month of an outage has days, and no reading
         versions |= {entry.version for entry in taken.days}
     if not any(around.extra() for v in versions for _, around in documents(v).terms):
         return None
     book = current.book
-    first_day = span.first_day
+    first_day, sharing = span.first_day, [own]
     if tariff.in_force(current.terms, span.from_s).schedules:
         first_day = _tier_begins(book, span.from_s, last_day)
-    begun = [entry.time_s for entry in entries if entry.kind == ledger.OPENING]
-    if begun:  # a first month has the days since, that of the opening in full
-        opened_day = tariff.local_day(book, begun[0])
-        since_day = opened_day if tenure.first_day is None else min(opened_day, tenure.first_day)
+        sharing = _sharing(accounts, calendar.midnight_s(book, first_day))
+    since_day = sharing[0].since_day(book)
+    if since_day is not None:  # a first month has the days since, that of the opening in full
         first_day = max(first_day, since_day)
     edges = [calendar.midnight_s(book, day) for day in (first_day, last_day + 1)]
     wide = Stint(0, edges[0], edges[1], first_day, last_day + 1)
-    whole = Month(documents, wide, stands)
-    whole.take_all(entries, posted)
+    whole = _together(documents, wide, sharing)
     by_rule = _by_rule(charges_of(documents, whole))
     for each in whole.posted:
         if each.kind == TERMS:
@@ -102,17 +99,42 @@ def beyond(
     bill, unsaid = None, _unsaid(documents, current, whole)
     contract_mw = 0
     if not unsaid and households.by_contract(current):
-        contract_mw, unsaid = _contracted(contracts, wide)
+        contracts = [each for account in sharing for each in account.contracts]
+        contract_mw, unsaid = _contracted(sorted(contracts), wide)
     if not unsaid:
         uses = [Use(one.from_s, one.time_s, one.energy_wh) for one in whole.charges]
         over = ended or last_day + 1 == span.after_day
         asked = current if over else accrual.running(current)
-        what = (whole.begun, contract_mw, tenure.first_day or 0, tenure.fixed)
+        first = sharing[0].tenure
+        fixed = first.fixed[0], tenure.fixed[1]
+        what = (whole.begun, contract_mw, first.first_day or 0, fixed)
         try:
             bill = periods.rate(asked, Period(edges[0], edges[1], *what), uses)
         except Refused as error:
             unsaid = str(error)
     return Beyond(wide, bill, by_rule, unsaid, whole.as_charged)
+
+
+def _sharing(accounts: Sequence[Account], begins_s: int) -> list[Account]:
+    """The accounts that have a part of what begins at an instant and lasts to the last one."""
+    out = list(accounts[-1:])
+    for account in reversed(accounts[:-1]):
+        opening = out[0].opening
+        if opening is None or opening.time_s <= begins_s:
+            break
+        out.insert(0, account)
+    return out
+
+
+def _together(documents: Callable[[int], Document], wide: Stint, sharing: list[Account]) -> Month:
+    """A span of days of several accounts as if they were one."""
+    whole = Month(documents, wide, sharing[0].stands)
+    whole.take_all(sharing[0].entries, sharing[0].posted)
+    for account in sharing[1:]:
+        more = Month(documents, wide, account.stands)
+        more.take_all(account.entries, account.posted)
+        whole.join(more, account.opening)
+    return whole
 
 
 def _unsaid(documents: Callable[[int], Document], current: Document, whole: Month) -> str:
@@ -135,7 +157,8 @@ def _contracted(contracts: Sequence[tuple[int, int]], span: Stint) -> tuple[int,
             "its contracted power is not on file; add it with gridpurse tariff contract"
             " 合同容量未登记"
         )
-    if any(span.from_s < from_s < span.to_s for from_s, _ in contracts):
+    within = [mw for from_s, mw in contracts if span.from_s < from_s < span.to_s]
+    if any(power_mw != begun[-1] for power_mw in within):
         return 0, (
             "its contracted power changes in the period; let it begin with one"
             " 账期内合同容量变更，须自账期首日起变更"

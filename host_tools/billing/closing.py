@@ -8,24 +8,23 @@ month make of it is lacking until that is closed again.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from host_tools import Refused
-from host_tools.billing import tenure
+from host_tools.billing import account, tenure
+from host_tools.billing.account import Account
 from host_tools.billing.documents import Documents
 from host_tools.billing.month import Nameless
 from host_tools.billing.statement import Statement, statement
 from host_tools.rating import calendar
-from host_tools.rating.rerating import Standing
 from host_tools.settlement import commands, inbox, posting, settle
 from host_tools.settlement.common import decimal
-from host_tools.store import adoptions, bills, care, host_entries, orders, tariff_files
+from host_tools.store import adoptions, bills, care, host_entries, orders
 from host_tools.store.database import Store
 from host_tools.store.host_entries import HostEntry
-from host_tools.store.records import Point, Settled
+from host_tools.store.records import Point
 from host_tools.tariffs.terms import Document
-from host_tools.validation import accounts
 from protocol import codes, ledger, tariff
 from protocol.units import DAY_S
 
@@ -41,25 +40,18 @@ def of_month(store: Store, point: Point, documents: Documents, year: int, month:
             f"{point.module}/{point.point}: it has no entry yet; wait for its module"
             " 尚无账目，请等待模块上报"
         )
-    posted = host_entries.of(store).all(point.id)
-    contracts = tariff_files.of(store).contracts(point.id)
-    entries = list(store.ledgers.entries(point.id))
-    account = accounts.of(store, point)
-    stands = {} if account is None else {each.was.seq: each for each in account.stands}
-    newest = point.state.version
-    current, from_s = _tariff_of(documents, entries, stands, newest, year, month)
-    days = tenure.of(store, point, current.book)
-    what = (entries, year, month, posted, contracts, days, from_s, stands)
-    return statement(documents, current, *what)
+    own = account.of(store, point)
+    current, from_s = _tariff_of(documents, own, point.state.version, year, month)
+    own = account.with_days(store, point, own, current.book)
+    before = [
+        account.with_days(store, each, account.of(store, each), current.book)
+        for each in account.points_before(store, point)
+    ]
+    return statement(documents, current, own, year, month, from_s, before)
 
 
 def _tariff_of(
-    documents: Documents,
-    entries: Sequence[Settled],
-    stands: Mapping[int, Standing],
-    newest: int,
-    year: int,
-    month: int,
+    documents: Documents, own: Account, newest: int, year: int, month: int
 ) -> tuple[Document, int]:
     """(the tariff of a month, its first instant).
 
@@ -69,12 +61,12 @@ def _tariff_of(
     first_day, after_day = calendar.month_days(year, month)
     edges_s: dict[int, tuple[int, int]] = {}
     before = charged = daily = 0
-    for entry in entries:
+    for entry in own.entries:
         if entry.kind == ledger.FIXED and first_day <= entry.number < after_day:
             daily = entry.version
         if entry.kind != ledger.CHARGE:
             continue
-        each = stands.get(entry.seq)
+        each = own.stands.get(entry.seq)
         version, at_s = (
             (entry.version, entry.time_s) if each is None else (each.version, each.to_s)
         )
@@ -221,13 +213,19 @@ def _check_order(
     closed = ends or bills.of(store).standing(point.id, calendar.middle_s(year, month)) is not None
     if closed and not lacking:
         return
-    first = _open_before(store, point, documents, found, posted, calendar.month_days(year, month))
-    if first:
-        raise Refused(
-            f"{where}: {first} is of the same tier period and lacks terms; close it first,"
-            f" `gridpurse bill close {point.module} {point.point} --month {first}`"
-            f" 请先结清同一阶梯周期的 {first}"
-        )
+    from_day = found.beyond.span.first_day if found.beyond is not None else 1 << 30
+    this_day = calendar.month_days(year, month)[0]
+    # An account before this one may have a part of the month itself.
+    earlier = [(each, this_day + 1) for each in account.points_before(store, point)]
+    for each, until_day in [*earlier, (point, this_day)]:
+        first = _open_before(store, each, documents, from_day, until_day)
+        if first:
+            which = "" if each.id == point.id else f" of {each.module}/{each.point}"
+            raise Refused(
+                f"{where}: {first}{which} is of the same tier period and lacks terms; close it"
+                f" first, `gridpurse bill close {each.module} {each.point} --month {first}`"
+                f" 请先结清同一阶梯周期的 {first}"
+            )
 
 
 def _containing(posted: Sequence[HostEntry], found: Statement) -> HostEntry | None:
@@ -246,13 +244,12 @@ def _open_before(
     store: Store,
     point: Point,
     documents: Documents,
-    found: Statement,
-    posted: Sequence[HostEntry],
-    days: tuple[int, int],
+    from_day: int,
+    until_day: int,
 ) -> str:
-    """The first month before in the tier period that lacks what only its own closing enters."""
-    day = days[0] if found.beyond is None else found.beyond.span.first_day
-    while day < days[0]:
+    """The first month from a day on that lacks what only its own closing enters."""
+    posted, day = host_entries.of(store).all(point.id), from_day
+    while day < until_day:
         year, month, _ = tariff.civil(day)
         day = calendar.month_days(year, month)[1]
         try:

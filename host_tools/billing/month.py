@@ -44,6 +44,15 @@ class Movement:
 
 
 @dataclass(frozen=True, slots=True)
+class Daily:
+    """The daily charge of a local day."""
+
+    number: int
+    version: int
+    amount_ncur: int
+
+
+@dataclass(frozen=True, slots=True)
 class Priced:
     """A charge with the position before it and the engine's parts of it; `clock` is the quality of
     the module's time."""
@@ -83,7 +92,8 @@ class Month:
         self.readings: list[tuple[int, int]] = []
         self.openings: list[tuple[int, int]] = []
         self.charges: list[Priced] = []
-        self.days: list[Settled] = []
+        self.days: list[Daily] = []
+        self._opened_day = 0  # the last one whose daily charge is not the module's
         self.adjustments: list[Settled] = []
         self.movements: list[Movement] = []
         self.last_reading = (0, 0)
@@ -113,6 +123,30 @@ class Month:
         for each in posted:
             self._take_posted(each)
 
+    def join(self, later: "Month", opening: Settled | None) -> None:
+        """Goes on with the account behind this one, which began with an opening.
+
+        The exchange has charged the days up to that of the opening that no module has, as
+        `care.ideal` does, and has given back what the old one charged beyond it.
+        """
+        if opening is not None:
+            book = self._documents(opening.version).book
+            self.days = [each for each in self.days if each.number <= opening.number]
+            last_day = max([each.number for each in self.days], default=self._opened_day)
+            first_day = max(last_day + 1, opening.number + 1 - ledger.DAYS_DUE_MAX)
+            for day in range(first_day, opening.number + 1):
+                if self._month.first_day <= day < self._month.after_day:
+                    daily = Daily(day, opening.version, -tariff.fixed_ncur(book, day))
+                    self.days.append(daily)
+        if not self.charges:
+            self.begun = later.begun
+        self._opened_day = later._opened_day
+        self.charges += later.charges
+        self.days += later.days
+        self.posted += later.posted
+        self.lost_wh += later.lost_wh
+        self.as_charged = self.as_charged and later.as_charged
+
     def _host_made(self, entry: Settled) -> bool:
         """True for what only follows an entry of the host, which counts in its place."""
         ordered = entry.kind == ledger.ADJUSTMENT and entry.channel == posting.REASON_TERMS
@@ -139,6 +173,8 @@ class Month:
                 " 余额不连续，请恢复备份"
             )
         self._balance_ncur = entry.balance_ncur
+        if entry.kind == ledger.OPENING:
+            self._opened_day = entry.number
         where = self._where(entry)
         amount_ncur = 0 if self._host_made(entry) else entry.amount_ncur
         if where < 0:
@@ -177,7 +213,7 @@ class Month:
         if entry.kind == ledger.CHARGE:
             self._charge(entry)
         elif entry.kind == ledger.FIXED:
-            self.days.append(entry)
+            self.days.append(Daily(entry.number, entry.version, entry.amount_ncur))
         elif adopted(entry.kind, entry.number):
             if not self.readings:
                 self.readings.append(self._metered)

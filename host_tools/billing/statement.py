@@ -5,10 +5,11 @@ its day; money to the month of its instant. So every entry is in one month, and 
 Prices of parts are the engine's, asked again; a ledger that says otherwise is refused.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from host_tools.billing.account import Account
 from host_tools.billing.beyond import Beyond, beyond
 from host_tools.billing.month import (
     Month,
@@ -19,13 +20,9 @@ from host_tools.billing.month import (
     terms_of,
 )
 from host_tools.billing.printed import TERMS
-from host_tools.billing.tenure import ALONE, Tenure
 from host_tools.rating import calendar
 from host_tools.rating.calendar import Stint
 from host_tools.rating.lines import ROUNDING, Bill, BillLine, printed_ncur
-from host_tools.rating.rerating import Standing
-from host_tools.store.host_entries import HostEntry
-from host_tools.store.records import Settled
 from host_tools.tariffs.terms import Document
 from protocol import tariff
 from protocol.tariff import Book, Position
@@ -75,38 +72,33 @@ class Statement:
 def statement(
     documents: Callable[[int], Document],
     current: Document,
-    entries: Iterable[Settled],
+    account: Account,
     year: int,
     month: int,
-    posted: Sequence[HostEntry] = (),
-    contracts: Sequence[tuple[int, int]] = (),
-    tenure: Tenure = ALONE,
     begins_s: int | None = None,
-    stands: Mapping[int, Standing] | None = None,
+    before: Sequence[Account] = (),
 ) -> Statement:
     """The statement of a local calendar month.
 
-    `documents` gives the tariff of a version, `current` is the month's own; `entries` are all
-    of the point's from the first, `posted` the host's own, `contracts` (from_s, milliwatts) its
-    contracted power, `tenure` the days of its account. `begins_s` is where the month before
-    ended, where that had another clock; `stands` charges that exchanges and corrections have made
-    others, by which terms are worked out. Refused when the month has no entry, or the ledger
-    contradicts its tariff.
+    `documents` gives the tariff of a version, `current` is the month's own; `before` are the
+    accounts that the customer had before this one, the first one first. `begins_s` is where the
+    month before ended, where that had another clock. Refused when the month has no entry, or the
+    ledger contradicts its tariff.
     """
     from_s, to_s = calendar.month_s(current.book, year, month)
     if begins_s is not None:
         from_s = begins_s
     span = Stint(0, from_s, to_s, *calendar.month_days(year, month))
     taken = Month(documents, span)
-    listed = list(entries)
-    taken.take_all(listed, posted, tenure.inherited)
+    tenure = account.tenure
+    taken.take_all(account.entries, account.posted, tenure.inherited)
     charged = taken.charges
     if not (charged or taken.days or taken.adjustments or taken.movements or taken.readings):
         raise Nameless(
             f"--month {year}-{month:02}: nothing is settled in it; name another 该月无已结算账目"
         )
     settled = taken.settled or tenure.last_day is not None
-    more = beyond(documents, current, listed, posted, contracts, span, taken, tenure, stands or {})
+    more = beyond(documents, current, [*before, account], span, taken)
     found = [*_charges(documents, taken, span, more, settled), *corrections_of(taken)]
     first, last = (taken.readings or [taken.last_reading])[0], taken.last_reading
     bill = Bill(tuple(found), current.book.currency)
@@ -171,8 +163,9 @@ def _printed_whole(found: list[BillLine], rounded: bool) -> list[BillLine]:
 
 def _charged_ncur(taken: Month) -> int:
     energy_ncur = sum(priced.amount_ncur for priced in taken.charges)
-    own_ncur = sum(each.amount_ncur for each in [*taken.days, *taken.adjustments])
-    return energy_ncur - own_ncur - sum(each.amount_ncur for each in taken.posted)
+    daily_ncur = sum(each.amount_ncur for each in taken.days)
+    more_ncur = sum(each.amount_ncur for each in taken.adjustments)
+    return energy_ncur - daily_ncur - more_ncur - sum(each.amount_ncur for each in taken.posted)
 
 
 def _left_wh(book: Book, position: Position, at_s: int) -> int | None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from host_tools import Refused, cli
 from host_tools.billing import printed, shown
+from host_tools.billing.account import Account
 from host_tools.billing.documents import unnamed
 from host_tools.billing.printed import text
 from host_tools.billing.statement import Statement, _printed_whole, statement
@@ -62,7 +63,7 @@ class Meter(PointLedger):
 
 
 def of(meter: Meter, around: Document, year: int, month: int) -> Statement:
-    return statement(lambda version: around, around, meter.settled(), year, month)
+    return statement(lambda version: around, around, Account(meter.settled()), year, month)
 
 
 def foots(found: Statement) -> None:
@@ -172,7 +173,7 @@ def test_terms_that_a_module_cannot_charge_are_shown_beside_the_ledger() -> None
     assert beyond.lacking_ncur == own
     assert set(beyond.lacking()) == {"per_kwh wheeling", "per_month service", "percent duty"}
     meter.adjust(77, -own.numerator)  # by a person, who does not close the month by it
-    after = statement(lambda version: mumbai, mumbai, meter.settled(), 2026, 2)
+    after = statement(lambda version: mumbai, mumbai, Account(meter.settled()), 2026, 2)
     assert after.bill.exact_ncur == own
 
 
@@ -238,7 +239,7 @@ def test_a_ledger_that_contradicts_its_tariff_or_itself_is_refused() -> None:
 
     def told(*entries: Settled) -> str:
         with pytest.raises(Refused) as caught:
-            statement(lambda version: BEIJING, BEIJING, entries, 2026, 1)
+            statement(lambda version: BEIJING, BEIJING, Account(list(entries)), 2026, 1)
         return str(caught.value)
 
     cheap = good[1]._asdict()
@@ -324,7 +325,7 @@ def test_prices_that_change_inside_the_month_are_told_apart() -> None:
     meter.book = dearer.book
     meter.read(change_s + 7200, 1000)
     both = {12: guangdong, 13: dearer}
-    found = statement(lambda version: both[version], dearer, meter.settled(), 2026, 11)
+    found = statement(lambda version: both[version], dearer, Account(meter.settled()), 2026, 11)
     foots(found)
     assert [(line.version, line.set_place, line.unit_amount) for line in found.bill.lines] == [
         (12, 1, 588_600), (13, 1, 600_000),

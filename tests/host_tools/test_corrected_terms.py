@@ -122,7 +122,12 @@ def test_prices_by_the_total_are_of_the_total_as_it_was_corrected(
 
 
 def exchanged(
-    folder: Path, capsys: pytest.CaptureFixture[str], text: str, days: int, gap_wh: int
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    text: str,
+    days: int,
+    gap_wh: int,
+    gap_days: int = 0,
 ) -> Street:
     """The old module for so many days of January, 10 kWh each, then the new one."""
     path = folder / "terms.toml"
@@ -136,7 +141,9 @@ def exchanged(
     for day in range(1, days + 1):
         street.old.charge(street.old.state.register_wh + 10_000, JANUARY_S + day * DAY_S)
     street.old.send()
-    street.new.open(street.old.state.time_s + 3600, street.old.state.register_wh + gap_wh)
+    state = street.old.state
+    opened_s = state.time_s + 3600 + gap_days * DAY_S
+    street.new.open(opened_s, state.register_wh + gap_wh)
     street.new.send()
     return street
 
@@ -199,4 +206,74 @@ def test_a_percentage_of_the_old_account_follows_its_corrections(
     assert duties(street) == 1520 * CENT
     assert street.balance(NEW) == -(15200 + 1520 + 500) * CENT
     assert street.ordered(OLD, 0, codes.ADJUST) == []
+    street.sound()
+
+
+def closed(street: Street, *months: tuple[str, str]) -> list[dict[str, int]]:
+    """What closing (module, month) enters, one after the other."""
+    out = []
+    for module, month in months:
+        out.append(entered(street.done("bill", "close", module, 0, "--month", month)))
+        settled(street)
+    return out
+
+
+def test_prices_by_the_total_are_of_all_that_the_customer_used_whichever_module_he_had(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    street = exchanged(tmp_path, capsys, SLAB, 14, 3_000)
+    street.replace()
+    goes_on(street, 14)
+    # 140 + 3 + 170 = 313 kWh: all of it at 0.60, which is 31.30 more.
+    assert closed(street, (OLD, "2026-01"), (NEW, "2026-01")) == [{}, {"energy": -3130 * CENT}]
+    assert street.balance(NEW) == -(313 * 60 + 500) * CENT
+    assert closed(street, (OLD, "2026-01"), (NEW, "2026-01")) == [{}, {}]
+    for module in (OLD, NEW):
+        assert street.done("bill", "issue", module, 0, "--month", "2026-01")
+    street.sound()
+
+
+def test_an_old_account_that_passed_the_limit_alone_is_closed_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    street = exchanged(tmp_path, capsys, SLAB, 24, 3_000)
+    street.replace()
+    goes_on(street, 24)
+    refused = street.refused("bill", "close", NEW, 0, "--month", "2026-01")
+    assert "2026-01 of old-1/0" in refused and "bill close old-1 0 --month 2026-01" in refused
+    # 240 kWh in the old account, 3 + 70 in the new one.
+    assert closed(street, (OLD, "2026-01"), (NEW, "2026-01")) == [
+        {"energy": -2400 * CENT}, {"energy": -730 * CENT},
+    ]  # fmt: skip
+    assert street.balance(NEW) == -(313 * 60 + 500) * CENT
+    street.sound()
+
+
+YEARLY = (
+    SLAB.replace("200", "400").replace('tier_period = "month"', 'tier_period = "year"')
+    + """
+[[set.line]]
+name = "service"
+per_day = "1"
+"""
+).replace('prices = { flat = "0.50" }', 'prices = { flat = "0.50" }\nfixed_per_day = "2"')
+
+
+@pytest.mark.parametrize("gap_days", [0, 3])
+def test_a_year_with_an_exchange_counts_its_days_and_its_energy_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], gap_days: int
+) -> None:
+    street = exchanged(tmp_path, capsys, YEARLY, 14, 0, gap_days)
+    street.replace()
+    for day in range(15 + gap_days, 60):
+        street.new.charge(street.new.state.register_wh + 10_000, JANUARY_S + day * DAY_S)
+    settled(street)
+    months = (OLD, "2026-01"), (NEW, "2026-01"), (NEW, "2026-02")
+    told = closed(street, *months)
+    days, kwh = 59, 590 - 10 * gap_days  # above the 400 kWh in February
+    assert sum(row.get("energy", 0) for row in told) == -kwh * 10 * CENT
+    assert sum(row.get("per_day service", 0) for row in told) == -days * CUR
+    # Each day's charge, and that of 1 March, which midnight began.
+    assert street.balance(NEW) == -(kwh * 60 + days * 300 + 200) * CENT
+    assert closed(street, *months) == [{}, {}, {}]
     street.sound()
