@@ -147,8 +147,8 @@ def _begun(store: Store, old: Point, new: Point, person: Person, now_s: int) -> 
     rest = (None, 0, 0, 0, debts, -1, -1, 0, "")
     row = Replacement(old.id, new.id, None, None, person.who, person.why, now_s, *rest)
     known.begin(row)
-    version = store.fleet.assigned(old.id, now_s) or old.state.version
-    at = max(new.state.version, store.fleet.assigned(new.id, now_s) or 0)
+    version = store.fleet.assigned_last(old.id) or old.state.version
+    at = max(new.state.version, store.fleet.assigned_last(new.id) or 0)
     book = store.fleet.book(version)
     if book is not None and version > at:
         commands.set_tariff(store, new, book, now_s)

@@ -115,6 +115,20 @@ def test_while_both_hang_on_one_meter_only_the_new_one_counts(street: Street) ->
     street.agreed()
 
 
+def test_the_tariff_that_was_decided_last_moves_though_the_clock_was_ahead(
+    street: Street,
+) -> None:
+    begun(street)
+    dearer = street.book._replace(version=street.book.version + 1)
+    store, point = street.store, street.store.fleet.point_known(OLD, 0)
+    with store.transaction():
+        store.fleet.store_book("dearer", dearer, 0)
+        commands.set_tariff(store, point, dearer, street.desk.clock.s + 3600)
+    street.replace()
+    new = store.fleet.point_known(NEW, 0)
+    assert store.fleet.assigned_last(new.id) == dearer.version
+
+
 def test_debts_move_with_what_is_left_of_them(street: Street) -> None:
     begun(street)
     with street.store.transaction():
