@@ -58,11 +58,11 @@ def with_days(store: Store, point: Point, account: Account, book: Book) -> Accou
 
 
 def points_before(store: Store, point: Point) -> list[Point]:
-    """Those whose customer a point has taken over, the first one first."""
+    """Those whose customer a point has taken over, the last one first."""
     known = care.of(store)
     out: list[Point] = []
     row = known.of_new(point.id)
     while row is not None:
-        out.insert(0, known.point(row.old_point))
+        out.append(known.point(row.old_point))
         row = known.of_new(row.old_point)
     return out

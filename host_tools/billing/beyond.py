@@ -25,6 +25,7 @@ class Beyond:
     The days are those that are settled, of the month or of the tier period until its end.
     `entered` is by rule, in nano-currency: what modules and host have entered, with what
     exchanges and corrections have made of it. `as_charged`: they have made nothing of it.
+    `accounts`: how many of the customer's the days are of, this one and those right before it.
     """
 
     span: Stint
@@ -32,6 +33,7 @@ class Beyond:
     entered: dict[str, Fraction]
     unsaid: str
     as_charged: bool
+    accounts: int
 
     @property
     def lacking_ncur(self) -> int:
@@ -99,7 +101,7 @@ def beyond(
     bill, unsaid = None, _unsaid(documents, current, whole)
     contract_mw = 0
     if not unsaid and households.by_contract(current):
-        contracts = [each for account in sharing for each in account.contracts]
+        contracts = [each for account in accounts for each in account.contracts]
         contract_mw, unsaid = _contracted(sorted(contracts), wide)
     if not unsaid:
         uses = [Use(one.from_s, one.time_s, one.energy_wh) for one in whole.charges]
@@ -112,7 +114,7 @@ def beyond(
             bill = periods.rate(asked, Period(edges[0], edges[1], *what), uses)
         except Refused as error:
             unsaid = str(error)
-    return Beyond(wide, bill, by_rule, unsaid, whole.as_charged)
+    return Beyond(wide, bill, by_rule, unsaid, whole.as_charged, len(sharing))
 
 
 def _sharing(accounts: Sequence[Account], begins_s: int) -> list[Account]:

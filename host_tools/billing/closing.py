@@ -45,7 +45,7 @@ def of_month(store: Store, point: Point, documents: Documents, year: int, month:
     own = account.with_days(store, point, own, current.book)
     before = [
         account.with_days(store, each, account.of(store, each), current.book)
-        for each in account.points_before(store, point)
+        for each in reversed(account.points_before(store, point))
     ]
     return statement(documents, current, own, year, month, from_s, before)
 
@@ -215,9 +215,10 @@ def _check_order(
         return
     from_day = found.beyond.span.first_day if found.beyond is not None else 1 << 30
     this_day = calendar.month_days(year, month)[0]
+    sharing = 0 if found.beyond is None else found.beyond.accounts - 1
     # An account before this one may have a part of the month itself.
-    earlier = [(each, this_day + 1) for each in account.points_before(store, point)]
-    for each, until_day in [*earlier, (point, this_day)]:
+    earlier = [(each, this_day + 1) for each in account.points_before(store, point)[:sharing]]
+    for each, until_day in reversed([(point, this_day), *earlier]):
         first = _open_before(store, each, documents, from_day, until_day)
         if first:
             which = "" if each.id == point.id else f" of {each.module}/{each.point}"

@@ -45,6 +45,9 @@ prices = { flat = "0.60" }
 """
 
 
+PER_KW = 'name = "power"\nper_kw_month = "31"'
+
+
 def correct(home: Home, seq: int, wh: int) -> Any:
     assert home.orderly.run("validate", "m1")[0] == 0
     start, end = (home.ledger.states[n].time_s for n in (seq - 1, seq))
@@ -277,3 +280,17 @@ def test_a_year_with_an_exchange_counts_its_days_and_its_energy_once(
     assert street.balance(NEW) == -(kwh * 60 + days * 300 + 200) * CENT
     assert closed(street, *months) == [{}, {}, {}]
     street.sound()
+
+
+def test_the_contracted_power_is_the_customers_and_stays_with_him(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = DUTY.replace('name = "duty"\npercent = "10"\non = ["energy"]', PER_KW)
+    street = exchanged(tmp_path, capsys, text, 15, 0)
+    by = ("--from", "2026-01-01", "--by", "Li Na", "--reason", "contract 12")
+    street.done("tariff", "contract", "old-1/0", "4", *by)
+    street.replace()
+    goes_on(street, 15)
+    told = closed(street, (OLD, "2026-01"), (NEW, "2026-01"))
+    # The day of the exchange is the old account's: 16 and 15 days of 31, 4 kW at 31.
+    assert [row["per_kw_month power"] for row in told] == [-64 * CUR, -60 * CUR]
