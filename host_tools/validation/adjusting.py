@@ -8,7 +8,7 @@ that was ever corrected.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from host_tools.ordering.kinds import ADJUSTMENTS, YEAR_S
 from host_tools.rating.rerating import Adjustment, adjustment
@@ -103,7 +103,9 @@ def _rest(
     due = owed(store, point)
     before = ordered(store, point)
     owed_ncur = due.amount_ncur if due else 0
-    amount_ncur = owed_ncur - sum(each.amount_ncur for each in before if each.state in _LIVE)
+    retired = store.fleet.module_known(to.module).retired_s is not None
+    given = [each.amount_ncur for each in before if retired or each.state in _LIVE]
+    amount_ncur = owed_ncur - sum(given)
     if not amount_ncur:
         return None
     reason, _ = ADJUSTMENTS[cause.name]
@@ -125,6 +127,10 @@ def _rest(
         "queued",
     )
     _keep(store, point, made, cause)
+    order = store.payments.command(made.module, made.command_id)
+    if retired and order is not None:  # hears nothing: a person has to settle it
+        store.payments.command_ended(order, "expired", None, None, now_s)
+        return replace(made, state="expired")
     return made
 
 

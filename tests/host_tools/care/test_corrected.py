@@ -126,6 +126,20 @@ def test_a_reading_between_opening_and_transfer_has_the_tier_of_the_customer(
     agreed(street, {entry.time_s: entry.energy_wh - 100})
 
 
+def test_a_retired_module_is_ordered_nothing_that_it_would_never_hear(street: Street) -> None:
+    begun(street, 24)
+    settled(street)
+    street.done("module", "retire", OLD, "--yes", "--balance", "refund", *BY)
+    entry = charges(street, OLD)[5]
+    corrected(street, OLD, entry, 0)
+    shown: Any = street.done("review", "show", 1)
+    assert [each["state"] for each in shown["adjustments"]] == ["expired"]
+    street.run("validate", OLD)
+    assert len(street.ordered(OLD, 0, codes.ADJUST)) == 1
+    assert street.store.payments.open_commands(OLD) == []
+    street.sound()
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_whenever_it_is_corrected_the_customer_pays_what_one_module_would_charge(
     street: Street, seed: int
