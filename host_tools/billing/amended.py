@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from host_tools.billing import closing
 from host_tools.billing.documents import Documents
 from host_tools.settlement.common import decimal
-from host_tools.store import bills
+from host_tools.store import bills, care
+from host_tools.store.bills import Issued
 from host_tools.store.database import Store
 from host_tools.store.records import Point
 from host_tools.validation import accounts
+from host_tools.validation.versions import Versions
 from protocol import tariff
 
 
@@ -37,7 +39,8 @@ def amended(store: Store, point: Point, documents: Documents) -> list[Amended]:
         return []
     out = []
     for bill in bills.of(store).bills(point.id):
-        if bill.corrects is not None or bill.credited_by is not None:
+        stands = bill.corrects is None and bill.credited_by is None
+        if not stands or not _corrected_since(store, point, bill):
             continue
         book = documents(bill.told()["tariff_version"]).book
         day = tariff.local_day(book, (bill.from_s + bill.to_s) // 2)
@@ -46,3 +49,16 @@ def amended(store: Store, point: Point, documents: Documents) -> list[Amended]:
         if found.beyond is not None and found.beyond.lacking():
             out.append(Amended(bill.number, found.beyond.lacking_ncur))
     return out
+
+
+def _corrected_since(store: Store, point: Point, bill: Issued) -> bool:
+    """Whether a bill may be another by now: a reading of its time or before, of this account or of one
+    before it, was corrected after it was issued."""
+    if care.of(store).of_new(point.id) is not None:
+        return True
+    later = Versions(store).changed_since(point.id, bill.told().get("readings_version", 0))
+    if later is None:
+        return False
+    seq, start_s = later
+    metered = store.ledgers.entry(point.id, seq - 1)
+    return bill.to_s > min(start_s, metered.time_s if metered is not None else start_s)

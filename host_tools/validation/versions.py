@@ -112,6 +112,16 @@ class Versions:
         ).fetchall()
         return None if rows[0][0] is None else int(rows[0][0])
 
+    def changed_since(self, point_id: int, version: int) -> tuple[int, int] | None:
+        """(first sequence, first instant) of what was to be priced otherwise by a version later
+        than one."""
+        rows = self._connection.execute(
+            "SELECT MIN(seq), MIN(start_s) FROM vee_readings WHERE point_id = ? AND version > ?"
+            " AND (origin <> '' OR tariff IS NOT NULL)",
+            (point_id, version),
+        ).fetchall()
+        return None if rows[0][0] is None else (int(rows[0][0]), int(rows[0][1]))
+
     def decided(self, point_id: int, first_seq: int, last_seq: int) -> set[int]:
         """Sequences of the readings that a person ever decided about."""
         rows = self._connection.execute(
