@@ -52,8 +52,8 @@ def amended(store: Store, point: Point, documents: Documents) -> list[Amended]:
 
 
 def _corrected_since(store: Store, point: Point, bill: Issued) -> bool:
-    """Whether a bill may be another by now: a reading of its time or before, of this account or of one
-    before it, was corrected after it was issued."""
+    """Whether a bill may be another by now: a reading of its time or before, of this account or
+    of one before it, was corrected after it was issued."""
     if care.of(store).of_new(point.id) is not None:
         return True
     later = Versions(store).changed_since(point.id, bill.told().get("readings_version", 0))

@@ -182,10 +182,9 @@ class Bills:
 
     def bills(self, point_id: int | None = None) -> list[Issued]:
         """Of one point or of all, in the order of their numbers."""
+        where, values = ("", ()) if point_id is None else (" WHERE b.point_id = ?", (point_id,))
         rows = self._connection.execute(
-            f"{_BILL} WHERE b.point_id = COALESCE(?, b.point_id)"
-            " ORDER BY b.year, b.series, b.place",
-            (point_id,),
+            f"{_BILL}{where} ORDER BY b.year, b.series, b.place", values
         )
         return [Issued(*row) for row in rows]
 
