@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from host_tools.billing import closing
 from host_tools.billing.documents import Documents
 from host_tools.settlement.common import decimal
-from host_tools.store import bills, care
+from host_tools.store import bills, care, host_entries
 from host_tools.store.bills import Issued
 from host_tools.store.database import Store
 from host_tools.store.records import Point
@@ -37,6 +37,7 @@ def amended(store: Store, point: Point, documents: Documents) -> list[Amended]:
     """The bills of a point that corrections have left behind, oldest first."""
     if not accounts.changed(store, point):
         return []
+    posted = host_entries.of(store).all(point.id)
     out = []
     for bill in bills.of(store).bills(point.id):
         stands = bill.corrects is None and bill.credited_by is None
@@ -46,8 +47,9 @@ def amended(store: Store, point: Point, documents: Documents) -> list[Amended]:
         day = tariff.local_day(book, (bill.from_s + bill.to_s) // 2)
         year, month, _ = tariff.civil(day)
         found = closing.of_month(store, point, documents, year, month)
-        if found.beyond is not None and found.beyond.lacking():
-            out.append(Amended(bill.number, found.beyond.lacking_ncur))
+        lacking = closing.own_lacking(posted, found)
+        if lacking:
+            out.append(Amended(bill.number, sum(lacking.values())))
     return out
 
 

@@ -229,6 +229,11 @@ def _check_order(
             )
 
 
+def own_lacking(posted: Sequence[HostEntry], found: Statement) -> dict[str, int]:
+    """What only a month's own closing enters: nothing where a later one has its tier period."""
+    return {} if _containing(posted, found) else _lacking(found)
+
+
 def _containing(posted: Sequence[HostEntry], found: Statement) -> HostEntry | None:
     """Terms of a later month that were entered for the days of this one, too."""
     more = found.beyond
@@ -257,7 +262,7 @@ def _open_before(
             earlier = of_month(store, point, documents, year, month)
         except Nameless:  # nothing is settled in it
             continue
-        if earlier.settled and not _containing(posted, earlier) and _lacking(earlier):
+        if earlier.settled and own_lacking(posted, earlier):
             return f"{year}-{month:02}"
     return ""
 

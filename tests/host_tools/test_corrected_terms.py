@@ -294,3 +294,26 @@ def test_the_contracted_power_is_the_customers_and_stays_with_him(
     told = closed(street, (OLD, "2026-01"), (NEW, "2026-01"))
     # The day of the exchange is the old account's: 16 and 15 days of 31, 4 kW at 31.
     assert [row["per_kw_month power"] for row in told] == [-64 * CUR, -60 * CUR]
+
+
+def test_a_correction_within_a_year_is_entered_by_its_last_closing(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both months are billed; the later one has the tier period from its beginning."""
+    text = SLAB.replace("200", "400").replace('tier_period = "month"', 'tier_period = "year"')
+    home = Home(desk, capsys, 310_000, text=text)
+    home.bill("issue", "m1", 0, *MONTH)
+    home.read(28, 280_000)
+    february: Any = home.bill("issue", "m1", 0, "--month", "2026-02")["content"]
+    code, out, err = correct(home, 11, 4_000)  # 6 of 590 kWh less
+    assert code == 0, err
+    assert february["number"] in out and "GP-2026-000001" not in out
+    home.bill("credit", february["number"], *BY)
+    told: Any = home.bill("close", "m1", 0, "--month", "2026-02")
+    assert entered(told) == {"energy": 60 * CENT}
+    for command in home.adjustments():
+        home.obey(command)
+    assert home.balance_ncur() == -584 * 60 * CENT
+    home.bill("issue", "m1", 0, "--month", "2026-02")
+    home.read(31, 310_000)
+    assert home.bill("issue", "m1", 0, "--month", "2026-03")
