@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from host_tools.care import ideal
 from host_tools.care.ideal import HandOver, Standing, Unclear
 from host_tools.settlement import commands, posting
-from host_tools.store import care, orders
+from host_tools.store import care, host_entries, orders
 from host_tools.store.care import Care, Replacement
 from host_tools.store.database import Store
 from host_tools.store.orders import Record
@@ -25,6 +25,8 @@ LIFE_S = 365 * DAY_S  # its id protects it, not its age
 WINDOW = 64  # entries of the old ledger that are looked at first
 SWAP = "meter swap or rollover"
 REFUSED = "refused by the new module"
+OPENING_LOST = "the opening of the new ledger is lost"
+TRANSFER_LOST = "lost records of the new ledger may have a transfer"
 DEBTS = (1, 2, 3)
 
 
@@ -54,6 +56,9 @@ def follow(store: Store, row: Replacement, now_s: int, anew: bool = False) -> Re
     if not new.state.time_s:
         row = replace(row, old_seq=seqs[0], new_seq=seqs[1])
         return known.keep(row)  # its opening says from where it charges
+    if not opened(store, new):
+        row = replace(row, old_seq=seqs[0], new_seq=seqs[1], held=OPENING_LOST)
+        return known.keep(row)
     moved = _ordered(store, new)
     if moved.refused and not anew:
         row = replace(row, old_seq=seqs[0], new_seq=seqs[1], held=REFUSED)
@@ -69,6 +74,10 @@ def follow(store: Store, row: Replacement, now_s: int, anew: bool = False) -> Re
     energy_ncur, fixed_ncur = wanted.energy_ncur, wanted.fixed_ncur
     total_ncur = old.state.balance_ncur - twice_ncur + energy_ncur + fixed_ncur
     more_ncur = total_ncur - moved.amount_ncur
+    lost_ncur = _lost_ncur(store, new)
+    if lost_ncur and more_ncur:  # ordered once and forgotten, or something else
+        held = held if more_ncur == lost_ncur else TRANSFER_LOST
+        more_ncur = 0
     more_wh = _used(store, new, wanted.position, moved.pending)
     _book(store, row, old, new, wanted, now_s)
     if more_ncur or more_wh:
@@ -102,13 +111,25 @@ def _ordered(store: Store, new: Point) -> _Moved:
     entries = {
         entry.number: entry.amount_ncur
         for entry in store.ledgers.entries(new.id)
-        if entry.kind == ledger.TRANSFER
+        if entry.kind == ledger.TRANSFER and entry.number  # not what stands for lost records
     }
     under_way = ("queued", "sent", "done")
     pending = [each for each in sent if each.id not in entries and each.state in under_way]
     amount_ncur = sum(entries.values()) + sum(_args(each)[0] for each in pending)
     refused = bool(sent) and sent[-1].state == "refused" and sent[-1].id not in entries
     return _Moved(amount_ncur, pending, refused)
+
+
+def opened(store: Store, point: Point) -> bool:
+    """Whether a ledger has an opening; one that goes on from an adopted statement may not."""
+    return any(entry.kind == ledger.OPENING for entry in store.ledgers.entries(point.id))
+
+
+def _lost_ncur(store: Store, new: Point) -> int:
+    """What records that were lost in a restored store had besides charges and payments."""
+    others = (host_entries.ROLLBACK, posting.OTHERS)
+    own = host_entries.of(store).all(new.id)
+    return sum(each.amount_ncur for each in own if (each.kind, each.rule) == others)
 
 
 def _args(record: Record) -> list[int]:
@@ -249,9 +270,11 @@ def _debts(store: Store, row: Replacement, old: Point, new: Point, now_s: int) -
         if was_ncur == now_ncur:
             continue
         sent = orders.of(store).of_action(old.module, old.point, codes.DEBT)
-        terms = [_args(each) for each in sent if _args(each)[0] == which][-1]
+        terms = [_args(each) for each in sent if _args(each)[0] == which]
+        if not terms:  # ordered by a store that was lost: a person agrees it anew
+            continue
         owed_ncur = max(0, now_ncur + store.ledgers.recovered(new.id, which))
-        args: list[object] = [which, owed_ncur, *terms[2:]]
+        args: list[object] = [which, owed_ncur, *terms[-1][2:]]
         commands.issue(store, new.module, new.point, codes.DEBT, args, now_s, LIFE_S)
     return known.keep(replace(row, debts=cbor.encode(left)))
 

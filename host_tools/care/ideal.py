@@ -10,7 +10,7 @@ customer.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from host_tools.rating.rerating import Charge
+from host_tools.rating.rerating import Charge, moved_as
 from host_tools.store.records import Settled
 from protocol import ledger, tariff
 from protocol.tariff import Book, Position
@@ -139,7 +139,13 @@ def priced_again(now: Standing, entries: Iterable[Settled], books: Books) -> Sta
     """The new module's entries behind its opening, from the position that they should have had."""
     position, at_s, more_ncur = now.position, now.time_s, 0
     made: list[Charge] = []
+    was = Position(position.period, 0)  # as an opening leaves it
     for entry in entries:
+        left = Position(entry.period, entry.used_wh)
+        if entry.kind == ledger.TRANSFER and not entry.number:
+            # It stands for records that were lost: what they charged is in the tiers, too.
+            position, at_s = moved_as(position, was, left), entry.time_s
+        was = left
         if entry.kind == ledger.CHARGE:
             book, before = books(entry.version), position
             metered = at_s, entry.time_s, entry.energy_wh

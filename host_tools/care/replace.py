@@ -202,6 +202,12 @@ def told(store: Store, row: Replacement) -> dict[str, object]:
     }
 
 
+READ_METERS = "read both meters, repeat with --old-register, --new-register 请抄录新旧表示数后重试"
+_COMPARE = (
+    "compare the balances of both modules, then `gridpurse command adjust` the new one by what is"
+    " missing 请核对两模块余额后调账"
+)
+REMEDIES = {following.OPENING_LOST: _COMPARE, following.TRANSFER_LOST: _COMPARE}
 STATES_ZH = {
     "held": "需人工处理",
     "moved": "已转移",
@@ -223,7 +229,7 @@ def line(one: dict[str, object]) -> str:
         names = ", ".join(f"{each['command']} ({decimal(each['amount_ncur'])})" for each in left)
         text += f"; adjustments {names} wait at the old one 旧模块尚有调账未执行"
     if one["held"]:
-        text += f"; {one['held']}: read both meters, repeat with --old-register, --new-register"
+        text += f"; {one['held']}: {REMEDIES.get(str(one['held']), READ_METERS)}"
     return text
 
 

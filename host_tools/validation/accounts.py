@@ -58,9 +58,10 @@ def changed(store: Store, point: Point) -> bool:
 def of(store: Store, point: Point) -> Account | None:
     """An account as it stands; None where each charge is what the ledger says."""
     known = care.of(store)
-    before = known.of_new(point.id) if point.state.time_s else None
-    after = known.of_old(point.id)
-    if after is not None and not known.point(after.new_point).state.time_s:
+    before, after = known.of_new(point.id), known.of_old(point.id)
+    if before is not None and not following.opened(store, point):
+        before = None
+    if after is not None and not following.opened(store, known.point(after.new_point)):
         after = None
     if before is None and after is None:
         return _own(store, point)
