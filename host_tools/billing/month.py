@@ -140,6 +140,8 @@ class Month:
             )
         self._balance_ncur = entry.balance_ncur
         where = self._where(entry)
+        if entry.kind == ledger.CHARGE and where != self._where_read(entry.time_s):
+            self.as_charged = False  # its clock was mended into this month, or out of it
         amount_ncur = 0 if self._host_made(entry) else entry.amount_ncur
         if where < 0:
             self.opening_ncur += amount_ncur
