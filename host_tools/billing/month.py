@@ -105,7 +105,8 @@ class Month:
         self._brought = {each.command_id for each in posted}
         self._inherited = inherited
         between = self._stands.get(ideal.GAP)
-        if between is not None and self._where_read(between.to_s) == 0:
+        # It is of the day of the opening behind it, also of one at midnight.
+        if between is not None and self._where_read(between.to_s + 1) == 0:
             self.as_charged = not between.energy_wh
             self._price(between, SYNCHRONISED)
         for entry in entries:

@@ -122,7 +122,12 @@ def test_prices_by_the_total_are_of_the_total_as_it_was_corrected(
 
 
 def exchanged(
-    folder: Path, capsys: pytest.CaptureFixture[str], text: str, days: int, gap_wh: int
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    text: str,
+    days: int,
+    gap_wh: int,
+    gap_s: int = 3600,
 ) -> Street:
     """The old module for so many days of January, 10 kWh each, then the new one."""
     path = folder / "terms.toml"
@@ -136,7 +141,7 @@ def exchanged(
     for day in range(1, days + 1):
         street.old.charge(street.old.state.register_wh + 10_000, JANUARY_S + day * DAY_S)
     street.old.send()
-    street.new.open(street.old.state.time_s + 3600, street.old.state.register_wh + gap_wh)
+    street.new.open(street.old.state.time_s + gap_s, street.old.state.register_wh + gap_wh)
     street.new.send()
     return street
 
