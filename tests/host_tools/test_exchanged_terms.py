@@ -93,3 +93,23 @@ def test_a_daily_charge_of_days_without_a_module_bears_its_percentages(
     street.replace()
     reads_on(street, 31)
     assert terms_ncur(street, "2026-01") == (31 * (10 + 54) + 30) * CENT
+
+
+def test_a_bill_that_an_old_module_leaves_behind_by_what_it_tells_late_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The new module's bill has the energy of four days that the old one had still to tell."""
+    street = exchanged(tmp_path, capsys, DUTY, 10, 40_000, 4 * DAY_S + 3600)
+    street.replace()
+    reads_on(street, 59)
+    number = street.done("bill", "issue", NEW, 0, "--month", "2026-01")["content"]["number"]
+    for day in range(11, 15):
+        street.old.charge(street.old.state.register_wh + 10_000, JANUARY_S + day * DAY_S)
+    settled(street)
+    told = street.refused("bill", "issue", NEW, 0, "--month", "2026-02")
+    assert f"{number} lacks -2.00 by its terms" in told
+    by = ("--by", "Li Na", "--reason", "the old module has told the rest")
+    street.done("bill", "credit", number, *by)
+    for month in MONTHS:
+        street.done("bill", "issue", NEW, 0, "--month", month)
+    assert terms_ncur(street, *MONTHS) == 2950 * CENT
