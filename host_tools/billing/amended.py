@@ -28,7 +28,8 @@ class Amended:
         """With the remedy, in English and in Chinese."""
         return (
             f"{self.number} lacks {decimal(self.lacking_ncur)} by its terms since a reading was"
-            f" corrected or came late; `gridpurse bill credit {self.number}`, and issue its month again",
+            f" corrected or came late; `gridpurse bill credit {self.number}`, and issue its month"
+            " again",
             f"读数更正或补到后账单 {self.number} 的条款有差额，请冲销后重开",
         )
 
