@@ -11,7 +11,7 @@ from host_tools.rating import accrual, calendar, households, periods
 from host_tools.rating.calendar import Stint
 from host_tools.rating.lines import TIER, Bill, BillLine
 from host_tools.rating.periods import Period, Use
-from host_tools.store.host_entries import TERMS
+from host_tools.store.host_entries import TERMS, HostEntry
 from host_tools.tariffs import terms
 from host_tools.tariffs.terms import Document
 from protocol import tariff
@@ -71,14 +71,15 @@ def beyond(
     own = accounts[-1]
     tenure = own.tenure
     last_day = span.after_day - 1
-    ended = tenure.last_day is not None and not taken.settled
+    over_day = last_day if tenure.last_day is None else tenure.last_day
+    # Its module may go on beside the next one, whose the days are since.
+    ended = tenure.last_day is not None and (not taken.settled or over_day < last_day)
     if ended:
-        last_day = min(last_day, tenure.last_day or 0)
+        last_day = min(last_day, over_day)
     elif not taken.settled:
         last_day = min(last_day, tariff.local_day(current.book, taken.last_reading[0] - 1))
     versions = {priced.version for priced in taken.charges}
-    within = span.from_s, span.to_s
-    versions |= {e.version for e in own.stands.values() if within[0] < e.to_s <= within[1]}
+    versions |= {e.version for e in own.stands.values() if span.from_s < e.to_s <= span.to_s}
     if taken.settled or ended:  # a month of an outage has days, and no reading
         versions |= {entry.version for entry in taken.days}
     if not any(around.extra() for v in versions for _, around in documents(v).terms):
@@ -91,13 +92,17 @@ def beyond(
     since_day = sharing[0].since_day(book)
     if since_day is not None:  # a first month has the days since, that of the opening in full
         first_day = max(first_day, since_day)
+    if ended and last_day < first_day:
+        entered = _entered(own.posted, span.from_s, span.to_s)
+        return Beyond(span, Bill((), book.currency), entered, "", as_charged=False, accounts=1)
     edges = [calendar.midnight_s(book, day) for day in (first_day, last_day + 1)]
     wide = Stint(0, edges[0], edges[1], first_day, last_day + 1)
     whole = _together(documents, wide, sharing)
     by_rule = _by_rule(charges_of(documents, whole))
-    for each in whole.posted:
-        if each.kind == TERMS:
-            by_rule[each.rule] = by_rule.get(each.rule, Fraction(0)) - each.amount_ncur
+    # The month may have been closed before its account was known to have ended.
+    posted = [each for account in sharing for each in account.posted]
+    for rule, exact in _entered(posted, edges[0], max(edges[1], span.to_s)).items():
+        by_rule[rule] = by_rule.get(rule, Fraction(0)) + exact
     bill, unsaid = None, _unsaid(documents, current, whole)
     contract_mw = 0
     if not unsaid and households.by_contract(current):
@@ -114,7 +119,8 @@ def beyond(
             bill = periods.rate(asked, Period(edges[0], edges[1], *what), uses)
         except Refused as error:
             unsaid = str(error)
-    return Beyond(wide, bill, by_rule, unsaid, whole.as_charged, len(sharing))
+    within = all(each.number <= last_day for each in taken.days)
+    return Beyond(wide, bill, by_rule, unsaid, whole.as_charged and within, len(sharing))
 
 
 def _sharing(accounts: Sequence[Account], begins_s: int) -> list[Account]:
@@ -137,6 +143,15 @@ def _together(documents: Callable[[int], Document], wide: Stint, sharing: list[A
         more.take_all(account.entries, account.posted)
         whole.join(more, account.opening)
     return whole
+
+
+def _entered(posted: Sequence[HostEntry], from_s: int, to_s: int) -> dict[str, Fraction]:
+    """What the host has entered by terms of a span, by rule."""
+    out: dict[str, Fraction] = {}
+    for each in posted:
+        if each.kind == TERMS and from_s < each.to_s <= to_s:
+            out[each.rule] = out.get(each.rule, Fraction(0)) - each.amount_ncur
+    return out
 
 
 def _unsaid(documents: Callable[[int], Document], current: Document, whole: Month) -> str:

@@ -115,7 +115,8 @@ class Month:
         self._brought = {each.command_id for each in posted}
         self._inherited = inherited
         between = self._stands.get(ideal.GAP)
-        if between is not None and self._where_read(between.to_s) == 0:
+        # It is of the day of the opening behind it, also of one at midnight.
+        if between is not None and self._where_read(between.to_s + 1) == 0:
             self.as_charged = not between.energy_wh
             self._price(between, SYNCHRONISED)
         for entry in entries:
@@ -143,7 +144,6 @@ class Month:
         self._opened_day = later._opened_day
         self.charges += later.charges
         self.days += later.days
-        self.posted += later.posted
         self.lost_wh += later.lost_wh
         self.as_charged = self.as_charged and later.as_charged
 
@@ -176,6 +176,8 @@ class Month:
         if entry.kind == ledger.OPENING:
             self._opened_day = entry.number
         where = self._where(entry)
+        if entry.kind == ledger.CHARGE and where != self._where_read(entry.time_s):
+            self.as_charged = False  # its clock was mended into this month, or out of it
         amount_ncur = 0 if self._host_made(entry) else entry.amount_ncur
         if where < 0:
             self.opening_ncur += amount_ncur

@@ -4,6 +4,7 @@ Exact amounts are fractions of a nano-unit, because a yearly charge by the day d
 amount is whole cents in nano-currency. The total is the sum of the printed lines.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -135,7 +136,11 @@ def around_lines(
     around = document.terms[stint.place][1]
     energy_wh = sum(int(line.quantity) for line in sold if line.kind == terms.ENERGY)
     out = list(sold)
-    out += _fixed(document, stint, net_of(around))
+    first, after = (min(max(day, stint.first_day), stint.after_day) for day in stint.fixed)
+    out += _fixed(document, stint.place, range(first, after))
+    # In no account, and yet a part of what minimums and percentages are of.
+    apart = _fixed(document, stint.place, range(stint.first_day, first))
+    apart += _fixed(document, stint.place, range(after, stint.after_day))
     out += included_lines(around, stint.place, out)
     for line in around.lines:
         if line.kind != terms.PERCENT:
@@ -152,31 +157,24 @@ def around_lines(
                 )
             )
     if around.minimum is not None:
-        out += _minimum(around.minimum, stint, out)
+        out += _minimum(around.minimum, stint, [*out, *apart])
     for line in around.lines:
         if line.kind == terms.PERCENT:
-            out.append(_percent(line, stint.place, out, around.percent_base))
+            base = [*out, *apart]
+            out.append(_percent(line, stint.place, base, around.percent_base))
     return out[len(sold) :]
 
 
-def _fixed(document: Document, stint: Stint, net: Fraction) -> list[BillLine]:
+def _fixed(document: Document, place: int, days: Iterable[int]) -> list[BillLine]:
     """The daily charge, as the module posts it: local calendar days."""
-    first, after = max(stint.first_day, stint.fixed[0]), min(stint.after_day, stint.fixed[1])
-    by_day = [tariff.fixed_ncur(document.book, day) for day in range(first, after)]
+    by_day = [tariff.fixed_ncur(document.book, day) for day in days]
     total_ncur = sum(by_day)
     if total_ncur == 0:
         return []
-    return [
-        line_of(
-            terms.FIXED,
-            terms.FIXED,
-            total_ncur * net,
-            0,
-            stint.place,
-            len(by_day),
-            int(by_day[0] * net),
-        )
-    ]
+    net = net_of(document.terms[place][1])
+    unit_ncur = int(by_day[0] * net)
+    exact = total_ncur * net
+    return [line_of(terms.FIXED, terms.FIXED, exact, 0, place, len(by_day), unit_ncur)]
 
 
 def net_of(around: Terms) -> Fraction:

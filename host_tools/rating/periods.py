@@ -214,9 +214,10 @@ def _spans(document: Document, period: Period) -> list[Stint]:
 def _bounded(period: Period, uses: Sequence[Use]) -> int:
     """The energy of uses that end in the period, one after the other.
 
-    The first may begin before it: a reading belongs to the period in which it ends.
+    The first may begin before it: a reading belongs to the period in which it ends, and what was
+    used before an account opened to that of its opening.
     """
-    at_s = min([period.from_s, *(use.from_s for use in uses[:1] if use.to_s > period.from_s)])
+    at_s = min([period.from_s, *(use.from_s for use in uses[:1] if use.to_s >= period.from_s)])
     for use in uses:
         if use.from_s < at_s or use.to_s < use.from_s or use.to_s > period.to_s:
             raise Refused("intervals: must follow each other inside the period")

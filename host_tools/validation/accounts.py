@@ -19,6 +19,7 @@ from host_tools.validation import journal
 from host_tools.validation.journal import Row
 from host_tools.validation.series import MISSING
 from host_tools.validation.versions import Reading, Versions
+from protocol import ledger
 from protocol.tariff import Book, Position
 
 UNUSED = Position(0, 0)
@@ -53,6 +54,31 @@ def changed(store: Store, point: Point) -> bool:
         row = known.of_new(at)
         at = None if row is None else row.old_point
     return False
+
+
+def touched(store: Store, point: Point) -> list[tuple[int, int]]:
+    """Spans in which charges of an account may count otherwise than they once did; what follows
+    one may, to the end of its tier period."""
+    known, versions, out = care.of(store), Versions(store), []
+    changes = versions.changes(point.id)
+    if changes is not None:
+        first_seq, last_seq, from_s, to_s = changes
+        charged = [store.ledgers.since(point, seq, 1)[0] for seq in (first_seq, last_seq)]
+        out.append((min(from_s, charged[0].from_s), max(to_s, charged[1].time_s)))
+    before = known.of_new(point.id)
+    opened_s = None if before is None else _opened_s(store, point)
+    if opened_s is not None:
+        out.append((opened_s, opened_s))
+    after = known.of_old(point.id)
+    ended_s = None if after is None else _opened_s(store, known.point(after.new_point))
+    if ended_s is not None:
+        out.append((ended_s - ideal.OVERLAP_S, max(ended_s, int(point.state.time_s))))
+    return out
+
+
+def _opened_s(store: Store, point: Point) -> int | None:
+    entries = store.ledgers.entries(point.id)
+    return next((each.time_s for each in entries if each.kind == ledger.OPENING), None)
 
 
 def of(store: Store, point: Point) -> Account | None:

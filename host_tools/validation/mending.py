@@ -60,19 +60,24 @@ def mend_clock(store: Store, point: Point, events: Sequence[Told], now_s: int) -
     since_s = max(boots) if len(boots) > 1 else 0  # of lives before the last one nothing is known
     by_s = new_s - old_s
     known = Versions(store).standing(point.id, run[0].seq, after.seq)
-    moved = [
-        _moved(store, point, known, row, (row.from_s + by_s, row.time_s + by_s))
-        for row in run
-        if row.from_s >= since_s
-    ]
-    if moved:
-        rest_s = min(run[-1].time_s + by_s, after.time_s)
-        moved.append(_moved(store, point, known, after, (rest_s, after.time_s)))
+    rows = [row for row in run if row.from_s >= since_s]
+    if rows:
+        # A clock that was fast moves no charge into the one before the run, or behind it.
+        ends_s = rows[0].from_s, after.time_s
+        moved = []
+        for row in rows:
+            from_s, to_s = (_within(at_s + by_s, *ends_s) for at_s in (row.from_s, row.time_s))
+            moved.append(_moved(store, point, known, row, (from_s, to_s)))
+        moved.append(_moved(store, point, known, after, (to_s, after.time_s)))
         why = f"clock set {old_s} -> {new_s}"
         _add(store, point, moved, CLOCK_RULE, why, now_s)
     _closed(store, point, f"clock set {old_s} -> {new_s}", now_s)
     note_no_clock(store, point, later_ones, now_s)  # the clock may have been lost again
     return Cause(CLOCK_RULE, CLOCK, MACHINE, f"clock set {old_s} -> {new_s}")
+
+
+def _within(at_s: int, from_s: int, to_s: int) -> int:
+    return min(max(at_s, from_s), to_s)
 
 
 def _set_at(events: Sequence[Told], last: Row, after: Row) -> tuple[int, int] | None:

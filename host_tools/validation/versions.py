@@ -112,15 +112,15 @@ class Versions:
         ).fetchall()
         return None if rows[0][0] is None else int(rows[0][0])
 
-    def changed_since(self, point_id: int, version: int) -> tuple[int, int] | None:
-        """(first sequence, first instant) of what was to be priced otherwise by a version later
-        than one."""
+    def changes(self, point_id: int) -> tuple[int, int, int, int] | None:
+        """(first sequence, last one, from, to) of all readings that ever were."""
         rows = self._connection.execute(
-            "SELECT MIN(seq), MIN(start_s) FROM vee_readings WHERE point_id = ? AND version > ?"
-            " AND (origin <> '' OR tariff IS NOT NULL)",
-            (point_id, version),
+            "SELECT MIN(seq), MAX(seq), MIN(start_s), MAX(end_s) FROM vee_readings"
+            " WHERE point_id = ? AND (origin <> '' OR tariff IS NOT NULL)",
+            (point_id,),
         ).fetchall()
-        return None if rows[0][0] is None else (int(rows[0][0]), int(rows[0][1]))
+        first_seq, last_seq, from_s, to_s = rows[0]
+        return None if first_seq is None else (first_seq, last_seq, from_s, to_s)
 
     def decided(self, point_id: int, first_seq: int, last_seq: int) -> set[int]:
         """Sequences of the readings that a person ever decided about."""

@@ -130,7 +130,7 @@ def exchanged(
     text: str,
     days: int,
     gap_wh: int,
-    gap_days: int = 0,
+    gap_s: int = 3600,
 ) -> Street:
     """The old module for so many days of January, 10 kWh each, then the new one."""
     path = folder / "terms.toml"
@@ -144,9 +144,7 @@ def exchanged(
     for day in range(1, days + 1):
         street.old.charge(street.old.state.register_wh + 10_000, JANUARY_S + day * DAY_S)
     street.old.send()
-    state = street.old.state
-    opened_s = state.time_s + 3600 + gap_days * DAY_S
-    street.new.open(opened_s, state.register_wh + gap_wh)
+    street.new.open(street.old.state.time_s + gap_s, street.old.state.register_wh + gap_wh)
     street.new.send()
     return street
 
@@ -266,7 +264,7 @@ per_day = "1"
 def test_a_year_with_an_exchange_counts_its_days_and_its_energy_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], gap_days: int
 ) -> None:
-    street = exchanged(tmp_path, capsys, YEARLY, 14, 0, gap_days)
+    street = exchanged(tmp_path, capsys, YEARLY, 14, 0, gap_days * DAY_S + 3600)
     street.replace()
     for day in range(15 + gap_days, 60):
         street.new.charge(street.new.state.register_wh + 10_000, JANUARY_S + day * DAY_S)
