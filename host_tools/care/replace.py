@@ -18,7 +18,7 @@ from host_tools.settlement.common import decimal, settings_of
 from host_tools.store import care, orders
 from host_tools.store.care import Replacement
 from host_tools.store.database import Store, opened
-from host_tools.store.records import Module, Point
+from host_tools.store.records import Module, Order, Point
 from protocol import cbor, codes
 from protocol.units import DAY_S
 
@@ -93,13 +93,16 @@ def take_over(
     for from_, to in pairs:
         known = care.of(store)
         row = known.of_old(from_.id)
+        unheard: list[Order] = []
         if row is None:
+            unheard = store.payments.open_of(old, from_.point, codes.DEBT)
             row = _begun(store, from_, to, person, now_s)
         read = meters.get(from_.point)
         if read is not None:
             row = replace(row, old_end_wh=read.old_end_wh, new_start_wh=read.new_start_wh)
         if row.ended_s is None:
             row = following.follow(store, row, now_s, anew=True)
+        _agree_debts(store, unheard, to, now_s)
         rows.append(row)
     return rows
 
@@ -169,6 +172,20 @@ def _begun(store: Store, old: Point, new: Point, person: Person, now_s: int) -> 
         commands.issue(store, *what, now_s, commands.TOPUP_LIFE_S)
     commands.issue(store, old.module, old.point, codes.STATE, [], now_s, DAY_S)
     return row
+
+
+def _agree_debts(store: Store, unheard: list[Order], new: Point, now_s: int) -> None:
+    """Debts that the old module may not have heard of are agreed with the new one, each as it was
+    ordered last. That is newer than what the old one said was left, of which nothing has gone out
+    yet; and no harm where the old one did hear: an order says what is owed, not what is added."""
+    last = {commands.args_of(order.args)[0]: order for order in unheard}
+    for before in store.payments.open_of(new.module, new.point, codes.DEBT):
+        if commands.args_of(before.args)[0] in last:
+            store.payments.command_ended(before, "expired", None, None, now_s)
+    for order in last.values():
+        args = commands.args_of(order.args)
+        what = (new.module, new.point, codes.DEBT, args)
+        commands.issue(store, *what, now_s, following.LIFE_S)
 
 
 def told(store: Store, row: Replacement) -> dict[str, object]:
