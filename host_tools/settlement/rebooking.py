@@ -55,11 +55,11 @@ def _watermark(store: Store, point: Point, restored_s: int) -> tuple[Mark, bool]
     """The newest mark that is known of the module, and whether it was told since the restore."""
     ahead = adoptions.of(store).ahead(point.id)
     said = adoption.statement_of(ahead[0]) if ahead else None
-    if ahead is not None and said is not None and said.seq > point.state.seq:
-        return adoption.state_of(said, 0).mark, ahead[1] >= restored_s
+    since = ahead is not None and ahead[1] >= restored_s
+    if said is not None and said.seq > point.state.seq:
+        return adoption.state_of(said, 0).mark, since
     stated = point.statement
-    heard = stated is not None and (stated.time_s or 0) >= restored_s
-    return point.state.mark, heard or adoptions.of(store).last(point.id) is not None
+    return point.state.mark, since or (stated is not None and (stated.time_s or 0) >= restored_s)
 
 
 def _missing(store: Store, point: Point) -> bool:
