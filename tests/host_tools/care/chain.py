@@ -42,9 +42,9 @@ class Chain(Street):
     def hearing_only(self, name: str, action: int) -> None:
         """Until nothing moves any more; a module is deaf to all but one kind of orders."""
         module, hear = self.modules[name], self.modules[name].hear
-        module.hear = lambda order: hear(order) if order.action == action else None  # type: ignore[method-assign]
+        module.hear = lambda order: hear(order) if order.action == action else None
         self.settle()
-        module.hear = hear  # type: ignore[method-assign]
+        module.hear = hear
 
     def agreed_at_last(self) -> None:
         """The last ledger is the one that metered all along; the others are empty."""
