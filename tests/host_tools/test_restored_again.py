@@ -8,7 +8,10 @@ import pytest
 
 from host_tools.backup import archive
 from host_tools.config import StoreAddress
+from host_tools.exchange import journal_csv
+from host_tools.settlement import posting
 from host_tools.store import bills
+from protocol import codes
 from tests.host_tools.desk import NOW_S, Desk
 from tests.host_tools.test_adoption import CUR, Lost
 from tests.host_tools.test_older_backup import Restored, older, pay
@@ -26,6 +29,15 @@ def taken(lost: Lost, *words: object) -> dict[str, object]:
     code, out, err = lost.run(*words, "--json")
     assert code == 0, err
     return dict(json.loads(out))
+
+
+def booked_again(lost: Lost, amount_cur: int, reference: str) -> tuple[object, object]:
+    told = taken(lost, *NEW[:3], amount_cur, "--reference", reference, "--again")
+    return told["number"], told["state"]
+
+
+def accounts_of(lost: Lost) -> dict[str, int]:
+    return {name: ncur for (_, name), ncur in lost.desk.store.ledgers.accounts().items()}
 
 
 def asked_about(lost: Lost) -> bool:
@@ -115,3 +127,52 @@ def test_a_series_that_was_resumed_before_is_asked_for_again(
         assert kept._forgotten("R", 2026)
         assert kept.resume("R", 2026, 3, "Li Na", "our copies", behind_s + 60) == (1, 3)
         assert kept.next_number("R", 2026) == ("R-2026-000004", 4)
+
+
+def test_a_payment_whose_entry_comes_before_it_is_booked_again_is_credited_by_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The module still has its records; its statement is on the way."""
+    old, made, file = older(tmp_path)
+    assert [pay(old, "cash-1"), pay(old, "cash-2")] == [2, 4]
+    lost = Lost.of(Restored(old, file, tmp_path / "new"), made, capsys)
+    made.top_up(2, 7 * CUR)
+    made.top_up(4, 7 * CUR)
+    lost.desk.take(made.batch(6, len(made.entries) - 5))
+    assert lost.desk.differences() == ["tamper"] * 2
+    assert accounts_of(lost)[posting.SUSPENSE] == 14 * CUR
+    code, _, err = lost.run(*NEW, "--again")
+    assert code == 2 and "has credited 7.00" in err and "which is more" in err
+    assert booked_again(lost, 7, "cash-1") == (2, "credited")
+    assert booked_again(lost, 7, "cash-2") == (4, "credited")
+    assert lost.desk.differences() == []
+    accounts = accounts_of(lost)
+    assert accounts[posting.SUSPENSE] == accounts[posting.IN_FLIGHT] == 0
+    assert [order for order in lost.sent() if order.action == codes.TOPUP] == []
+    exported = lost.desk.folder / "journal.csv"
+    assert lost.run("export", "ledger", "--out", exported)[0] == 0
+    assert journal_csv.check(exported).findings == []
+    assert lost.run("verify")[0] == 0
+    lost.desk.damage("DELETE FROM postings WHERE number = -9")
+    assert lost.run("verify")[0] == 1
+
+
+def test_a_lost_payment_that_never_reached_its_module_keeps_its_own_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first of two is on its way to the module still, and the second one is credited."""
+    old, made, file = older(tmp_path)
+    assert [pay(old, "cash-1", 3 * CUR), pay(old, "cash-2", 20 * CUR)] == [2, 4]
+    made.top_up(4, 20 * CUR)
+    lost = Lost.of(Restored(old, file, tmp_path / "new"), made, capsys)
+    lost.desk.take(made.statement())
+    lost.charge()
+    lost.adopt()
+    assert booked_again(lost, 3, "cash-1") == (2, "in flight")
+    assert booked_again(lost, 20, "cash-2") == (4, "credited")
+    made.top_up(2, 3 * CUR)  # by the order of before the loss, or that of now
+    lost.desk.take(made.batch(len(made.entries) - 1, 2))
+    assert lost.point().state == made.state and lost.sound()
+    accounts = accounts_of(lost)
+    assert accounts[posting.SUSPENSE] == accounts[posting.IN_FLIGHT] == 0
+    assert accounts[posting.CASH] == 23 * CUR and lost.desk.differences() == []
