@@ -13,12 +13,12 @@ from host_tools.care import adjustments, following
 from host_tools.care.people import Person, add_person, changing, person_of
 from host_tools.ordering import amounts
 from host_tools.ordering.kinds import module_of
-from host_tools.settlement import commands, posting
+from host_tools.settlement import commands, posting, rebooking
 from host_tools.settlement.common import decimal, settings_of
-from host_tools.store import care, orders
+from host_tools.store import adoptions, care, orders
 from host_tools.store.care import Replacement
 from host_tools.store.database import Store, opened
-from host_tools.store.records import Module, Order, Point
+from host_tools.store.records import Module, Order, Point, TopUp
 from protocol import cbor, codes
 from protocol.units import DAY_S
 
@@ -159,19 +159,34 @@ def _begun(store: Store, old: Point, new: Point, person: Person, now_s: int) -> 
         if order.target == old.point and order.action in MONEY:
             store.payments.command_ended(order, "expired", None, None, now_s)
     for given in store.payments.uncredited(old.id):
-        number = store.payments.next_number(new.id, new.state.mark)
-        moved = known.move_topup(given, new, number, now_s)
-        amount, currency = given.amount_ncur, new.currency
-        out = posting.IN_FLIGHT, posting.TRANSFER
-        store.ledgers.post(
-            posting.moved(old.id, now_s, out, amount, currency, given.number)
-            + posting.moved(new.id, now_s, out[::-1], amount, currency, number)
-        )
-        args: list[object] = [moved.number, moved.generation, amount]
-        what = (new.module, new.point, codes.TOPUP, args)
-        commands.issue(store, *what, now_s, commands.TOPUP_LIFE_S)
+        _move_payment(store, given, old, new, now_s)
     commands.issue(store, old.module, old.point, codes.STATE, [], now_s, DAY_S)
     return row
+
+
+def _move_payment(store: Store, given: TopUp, old: Point, new: Point, now_s: int) -> None:
+    """Gives a payment that waits a number of the new point, and sends it there. In a restored
+    store it may have moved before, and the new module may have told that it credited it."""
+    entry, amount_ncur = None, given.amount_ncur
+    number = store.payments.next_number(new.id, new.state.mark)
+    if adoptions.of(store).restored_s() is not None:
+        before = rebooking.forgotten_number(store, new, new.state.mark)
+        entry = None if before is None else rebooking.entry_of(store, new, before)
+        if entry is not None and entry.amount_ncur == amount_ncur:
+            number = int(entry.number)
+        else:
+            entry = None
+    moved = care.of(store).move_topup(given, new, number, now_s)
+    out = posting.IN_FLIGHT, posting.TRANSFER
+    store.ledgers.post(
+        posting.moved(old.id, now_s, out, amount_ncur, new.currency, given.number)
+        + posting.moved(new.id, now_s, out[::-1], amount_ncur, new.currency, number)
+    )
+    args: list[object] = [moved.number, moved.generation, amount_ncur]
+    what = (new.module, new.point, codes.TOPUP, args)
+    commands.issue(store, *what, now_s, commands.TOPUP_LIFE_S)
+    if entry is not None:  # which answers that order
+        rebooking.told_before(store, new, moved, entry, now_s)
 
 
 def _agree_debts(store: Store, unheard: list[Order], new: Point, now_s: int) -> None:

@@ -90,13 +90,11 @@ def _again(
     """The number that the payment had. Payments are booked in their order, so it is the lowest up
     to the watermark that no payment has, else the next one; whether the module has used it tells
     whether it has the money already."""
-    known = adoptions.of(store).numbers(point.id, mark.generation)
-    free = [number for number in range(2, mark.highest + 1, 2) if number not in known]
-    if not free:
+    number = forgotten_number(store, point, mark)
+    if number is None:
         return commands.pay(store, _beyond(point, mark), reference, amount_ncur, now_s)
-    number = free[0]
     adopted = adoptions.of(store).last(point.id)
-    entry = _entry_of(store, point, number)
+    entry = entry_of(store, point, number)
     used = adoption.used(mark, mark.generation, number)
     if entry is None and (not used or adopted is None or mark != point.state.mark):
         # The module hears of it again, or adopting the statement will credit it.
@@ -110,25 +108,42 @@ def _again(
         )
     given = commands.pay(store, point, reference, amount_ncur, now_s, number)
     if entry is not None:
-        seq, pair = entry.seq, (posting.IN_FLIGHT, posting.SUSPENSE)
-        rows = posting.moved(point.id, now_s, pair, amount_ncur, point.currency, seq)
-        store.ledgers.agree(point.id, settle.TAMPER, now_s, f"top-up {number}")
-    else:
-        seq = cast(Adoption, adopted).seq
-        of_lost = max(
-            each.number
-            for each in host_entries.of(store).all(point.id)
-            if (each.kind, each.rule) == (host_entries.ROLLBACK, posting.TOPUPS)
-        )
-        what = (posting.IN_FLIGHT, posting.SUSPENSE, amount_ncur, point.currency)
-        rows = [(point.id, now_s, *what, "entry", of_lost)]
+        return told_before(store, point, given, entry, now_s)
+    seq = cast(Adoption, adopted).seq
+    of_lost = max(
+        each.number
+        for each in host_entries.of(store).all(point.id)
+        if (each.kind, each.rule) == (host_entries.ROLLBACK, posting.TOPUPS)
+    )
+    what = (posting.IN_FLIGHT, posting.SUSPENSE, amount_ncur, point.currency, "entry", of_lost)
+    return _credited(store, point, given, seq, [(point.id, now_s, *what)], now_s)
+
+
+def forgotten_number(store: Store, point: Point, mark: Mark) -> int | None:
+    """The lowest one up to a watermark that no payment has."""
+    known = adoptions.of(store).numbers(point.id, mark.generation)
+    return next((each for each in range(2, mark.highest + 1, 2) if each not in known), None)
+
+
+def told_before(store: Store, point: Point, given: TopUp, entry: Settled, now_s: int) -> TopUp:
+    """Credits a payment by the entry that its module has told of it, out of suspense."""
+    pair = posting.IN_FLIGHT, posting.SUSPENSE
+    what = (pair, given.amount_ncur, point.currency, entry.seq)
+    rows = posting.moved(point.id, now_s, *what)
+    store.ledgers.agree(point.id, settle.TAMPER, now_s, f"top-up {given.number}")
+    return _credited(store, point, given, entry.seq, rows, now_s)
+
+
+def _credited(
+    store: Store, point: Point, given: TopUp, seq: int, rows: list[posting.Row], now_s: int
+) -> TopUp:
     store.payments.topup_became(given, "credited", seq)
     commands.topup_arrived(store, point.module, point.point, given, now_s)
     store.ledgers.post(rows)
     return replace(given, state="credited", credited_seq=seq)
 
 
-def _entry_of(store: Store, point: Point, number: int) -> Settled | None:
+def entry_of(store: Store, point: Point, number: int) -> Settled | None:
     """What the module has told of a top-up whose payment was forgotten: it lies in suspense."""
     entries = list(store.ledgers.entries(point.id))
     found = (each for each in reversed(entries) if each.kind == ledger.TOPUP)

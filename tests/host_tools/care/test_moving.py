@@ -1,8 +1,16 @@
 """What was ordered and not heard before a replacement goes where the customer goes."""
 
-from host_tools.settlement import commands
+from pathlib import Path
+
+from host_tools.backup import archive
+from host_tools.config import StoreAddress
+from host_tools.keys import KeyFiles
+from host_tools.settlement import commands, posting
+from host_tools.settlement.consumer import Consumer
+from host_tools.settlement.tenancy import Tenancy
+from host_tools.store.database import open_store
 from protocol import codes, ledger
-from tests.host_tools.care.street import CUR, NEW, OLD, Street, begun, opened
+from tests.host_tools.care.street import CUR, NEW, OLD, Street, begun, opened, paid
 
 WEEK_S = 604800
 
@@ -66,3 +74,41 @@ def test_a_debt_that_the_old_module_heard_of_and_told_late_is_what_it_left(
     assert agreed(street)[-1] == [1, 7 * CUR, CUR, WEEK_S]
     assert street.store.ledgers.differences() == []
     street.agreed()
+
+
+def back_to(street: Street, file: Path, folder: Path) -> None:
+    """The street's store is the one of a backup; keys and modules stay."""
+    desk = street.desk
+    archive.restore(file, StoreAddress(folder), desk.clock.s)
+    desk.folder.joinpath("keys").rename(folder / "keys")
+    desk.store.close()
+    desk.folder, desk.place = folder, StoreAddress(folder)
+    desk.store = open_store(folder)
+    desk.tenancy = Tenancy(desk.store, desk.clock, "other", (0,))
+    desk.tenancy.look()
+    keys = KeyFiles(folder / "keys")
+    desk.consumer = Consumer(desk.store, keys, desk.clock, desk.transport, desk.tenancy)
+
+
+def test_a_payment_that_had_moved_before_a_restore_is_not_sent_once_more(
+    street: Street, tmp_path: Path
+) -> None:
+    """The store has forgotten that it was replaced; the new module still has its records."""
+    begun(street)
+    paid(street, OLD, 25, "cash-2")  # nobody hears of it
+    archive.take(street.desk.place, tmp_path / "backup", street.desk.clock.s)
+    street.replace()
+    opened(street)
+    street.settle(OLD)
+    back_to(street, tmp_path / "backup", tmp_path / "new")
+    street.new.sent_seq = 0
+    street.new.send()
+    street.replace()
+    street.settle(OLD)
+    street.done("adopt", NEW, "events", "--who", "Li Na", "--why", "disk failed")
+    street.settle(OLD)
+    assert street.new.state.topups_ncur == 25 * CUR
+    assert street.balance(NEW) == street.truth.state.balance_ncur
+    assert street.store.ledgers.accounts()["CNY", posting.IN_FLIGHT] == 0
+    assert street.store.payments.uncredited(street.store.fleet.point_known(NEW, 0).id) == []
+    street.sound()
