@@ -230,6 +230,14 @@ def check_hash(file: Path, manifest: Manifest, to: BinaryIO | None = None) -> No
         )
 
 
+# Later than all that is held against it, though the clock of this host may be behind.
+_RESTORED = (
+    "INSERT INTO changes (what, number) VALUES ('restored', (SELECT MAX(at_s) FROM ("
+    "SELECT ? AS at_s UNION ALL SELECT resumed_s + 1 FROM series)))"
+    " ON CONFLICT (what) DO UPDATE SET number = excluded.number"
+)
+
+
 def restore(file: Path, place: StoreAddress, now_s: int) -> Manifest:
     """Makes a store from a backup, at the newest schema, and marks it as restored.
 
@@ -277,11 +285,11 @@ def _prepared(new: Path, now_s: int) -> None:
                 "UPDATE leases SET until_ms = 0, generation = generation + ?", (GENERATIONS_LEAP,)
             )
             store.execute("UPDATE modules SET command_id = command_id + ?", (COMMANDS_LEAP,))
-            store.execute(
-                "INSERT INTO changes (what, number) VALUES ('restored', ?)"
-                " ON CONFLICT (what) DO UPDATE SET number = excluded.number",
-                (now_s,),
-            )
+            store.execute(_RESTORED, (now_s,))
+            # Statements of before tell nothing of what was lost; one that comes now has an
+            # instant, by its module's clock, which cannot be held against that of this host.
+            store.execute("UPDATE points SET statement_s = NULL")
+            store.execute("DELETE FROM statements_ahead")
             store.execute("UPDATE changes SET number = number + 1 WHERE what = 'fleet'")
             store.execute("COMMIT")
         finally:

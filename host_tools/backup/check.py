@@ -55,6 +55,11 @@ _POINTS = (
     "SELECT id, module, point, currency, last_id, day, mark_generation, mark_highest,"
     " mark_floor, mark_used FROM points ORDER BY id"
 )
+# Payments booked again, behind the entry of a module that the restored store knew no payment of.
+_AGAIN = (
+    "SELECT point_id, -number, amount_ncur FROM postings WHERE source = 'entry' AND number < 0"
+    " AND debit = 'top-up in flight' AND credit = 'suspense'"
+)
 _POSTINGS = "SELECT id, point_id, debit, credit, amount_ncur, currency FROM postings"
 
 
@@ -97,6 +102,7 @@ class _Point:
     at_id: int = 0
     broken: bool = False
     arrived: dict[int, Entry] = field(default_factory=dict)  # top-ups that the host had issued
+    suspended: dict[int, Entry] = field(default_factory=dict)  # those that it had not, or forgot
     adopted: set[int] = field(default_factory=set)  # sequences of adopted statements
 
 
@@ -159,9 +165,8 @@ def _chains(
 ) -> Counter[tuple[str, int]]:
     """Folds all entries; {(currency, account code): debits less credits} of their legs."""
     totals: Counter[tuple[str, int]] = Counter()
-    customer, in_flight, adjustments = (
-        posting.CODES[name] for name in (posting.CUSTOMER, posting.IN_FLIGHT, posting.ADJUSTMENTS)
-    )
+    names = (posting.CUSTOMER, posting.IN_FLIGHT, posting.ADJUSTMENTS, posting.SUSPENSE)
+    customer, in_flight, adjustments, suspense = (posting.CODES[name] for name in names)
     rows = database.connection.execute("SELECT point_id, seq, payload FROM adoptions").fetchall()
     adopted = {(point_id, seq): bytes(payload) for point_id, seq, payload in rows}
     for row in database.stream(_ENTRIES):
@@ -194,6 +199,8 @@ def _chains(
             journal.take(point_id, entry, contra == adjustments)
         if entry.kind == ledger.TOPUP and contra == in_flight:
             point.arrived[entry.seq] = entry
+        elif entry.kind == ledger.TOPUP and contra == suspense:
+            point.suspended[entry.seq] = entry
     return totals
 
 
@@ -295,6 +302,9 @@ def _balances(store: Connection, points: dict[int, _Point]) -> Counter[str]:
 def _topups(store: Connection, points: dict[int, _Point], checked: Checked) -> None:
     """A payment has one posting; a credited one has its entry, and every such entry a payment."""
     paid_ncur: Counter[int] = Counter()
+    again_ncur = {
+        (point_id, seq): amount_ncur for point_id, seq, amount_ncur in store.execute(_AGAIN)
+    }
     for point_id, number, amount_ncur, state, seq in store.execute(
         "SELECT point_id, number, amount_ncur, state, credited_seq FROM topups"
     ):
@@ -303,6 +313,8 @@ def _topups(store: Connection, points: dict[int, _Point], checked: Checked) -> N
         if point is None or point.broken or state != "credited" or seq in point.adopted:
             continue
         entry = point.arrived.pop(seq, None)
+        if entry is None and again_ncur.pop((point_id, seq), None) == amount_ncur:
+            entry = point.suspended.pop(seq, None)
         if entry is None or (entry.number, entry.amount_ncur) != (number, amount_ncur):
             checked.add("top-up", point.name, f"{number} is credited without its entry")
     for point_id, amount_ncur in store.execute(

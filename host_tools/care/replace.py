@@ -13,12 +13,12 @@ from host_tools.care import adjustments, following
 from host_tools.care.people import Person, add_person, changing, person_of
 from host_tools.ordering import amounts
 from host_tools.ordering.kinds import module_of
-from host_tools.settlement import commands, posting
+from host_tools.settlement import commands, posting, rebooking
 from host_tools.settlement.common import decimal, settings_of
-from host_tools.store import care, orders
+from host_tools.store import adoptions, care, orders
 from host_tools.store.care import Replacement
 from host_tools.store.database import Store, opened
-from host_tools.store.records import Module, Point
+from host_tools.store.records import Module, Order, Point, TopUp
 from protocol import cbor, codes
 from protocol.units import DAY_S
 
@@ -93,13 +93,16 @@ def take_over(
     for from_, to in pairs:
         known = care.of(store)
         row = known.of_old(from_.id)
+        unheard: list[Order] = []
         if row is None:
+            unheard = store.payments.open_of(old, from_.point, codes.DEBT)
             row = _begun(store, from_, to, person, now_s)
         read = meters.get(from_.point)
         if read is not None:
             row = replace(row, old_end_wh=read.old_end_wh, new_start_wh=read.new_start_wh)
         if row.ended_s is None:
             row = following.follow(store, row, now_s, anew=True)
+        _agree_debts(store, unheard, to, now_s)
         rows.append(row)
     return rows
 
@@ -156,19 +159,48 @@ def _begun(store: Store, old: Point, new: Point, person: Person, now_s: int) -> 
         if order.target == old.point and order.action in MONEY:
             store.payments.command_ended(order, "expired", None, None, now_s)
     for given in store.payments.uncredited(old.id):
-        number = store.payments.next_number(new.id, new.state.mark)
-        moved = known.move_topup(given, new, number, now_s)
-        amount, currency = given.amount_ncur, new.currency
-        out = posting.IN_FLIGHT, posting.TRANSFER
-        store.ledgers.post(
-            posting.moved(old.id, now_s, out, amount, currency, given.number)
-            + posting.moved(new.id, now_s, out[::-1], amount, currency, number)
-        )
-        args: list[object] = [moved.number, moved.generation, amount]
-        what = (new.module, new.point, codes.TOPUP, args)
-        commands.issue(store, *what, now_s, commands.TOPUP_LIFE_S)
+        _move_payment(store, given, old, new, now_s)
     commands.issue(store, old.module, old.point, codes.STATE, [], now_s, DAY_S)
     return row
+
+
+def _move_payment(store: Store, given: TopUp, old: Point, new: Point, now_s: int) -> None:
+    """Gives a payment that waits a number of the new point, and sends it there. In a restored
+    store it may have moved before, and the new module may have told that it credited it."""
+    entry, amount_ncur = None, given.amount_ncur
+    number = store.payments.next_number(new.id, new.state.mark)
+    if adoptions.of(store).restored_s() is not None:
+        before = rebooking.forgotten_number(store, new, new.state.mark)
+        entry = None if before is None else rebooking.entry_of(store, new, before)
+        if entry is not None and entry.amount_ncur == amount_ncur:
+            number = int(entry.number)
+        else:
+            entry = None
+    moved = care.of(store).move_topup(given, new, number, now_s)
+    out = posting.IN_FLIGHT, posting.TRANSFER
+    store.ledgers.post(
+        posting.moved(old.id, now_s, out, amount_ncur, new.currency, given.number)
+        + posting.moved(new.id, now_s, out[::-1], amount_ncur, new.currency, number)
+    )
+    args: list[object] = [moved.number, moved.generation, amount_ncur]
+    what = (new.module, new.point, codes.TOPUP, args)
+    commands.issue(store, *what, now_s, commands.TOPUP_LIFE_S)
+    if entry is not None:  # which answers that order
+        rebooking.told_before(store, new, moved, entry, now_s)
+
+
+def _agree_debts(store: Store, unheard: list[Order], new: Point, now_s: int) -> None:
+    """Debts that the old module may not have heard of are agreed with the new one, each as it was
+    ordered last. That is newer than what the old one said was left, of which nothing has gone out
+    yet; and no harm where the old one did hear: an order says what is owed, not what is added."""
+    last = {commands.args_of(order.args)[0]: order for order in unheard}
+    for before in store.payments.open_of(new.module, new.point, codes.DEBT):
+        if commands.args_of(before.args)[0] in last:
+            store.payments.command_ended(before, "expired", None, None, now_s)
+    for order in last.values():
+        args = commands.args_of(order.args)
+        what = (new.module, new.point, codes.DEBT, args)
+        commands.issue(store, *what, now_s, following.LIFE_S)
 
 
 def told(store: Store, row: Replacement) -> dict[str, object]:

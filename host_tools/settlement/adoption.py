@@ -47,11 +47,13 @@ def keep(store: Store, module: Module, said: Statement, now_s: int) -> None:
     if said.seq <= point.state.seq:
         return
     kept = adoptions.of(store)
-    if not store.intake.waits(module.id, said.point) and kept.restored_s() is None:
+    restored_s = kept.restored_s()
+    if not store.intake.waits(module.id, said.point) and restored_s is None:
         return
     before = kept.ahead(point.id)
     if before is None or statement_of(before[0]).seq <= point.state.seq:
-        kept.keep_ahead(point.id, messages.pack(said), now_s)
+        # Heard since the restore, though the clock may have stepped back behind it.
+        kept.keep_ahead(point.id, messages.pack(said), max(now_s, restored_s or 0))
 
 
 def statement_of(payload: bytes) -> Statement:

@@ -153,7 +153,10 @@ def answered(
     store.payments.command_ended(order, state, status, detail, now_s)
     if state != "done" and order.action == codes.TOPUP:
         given = _topup_of(store, order)
-        if given is not None and given.state == "in flight":
+        if given is None or given.state != "in flight":
+            return
+        # A copy of a command may be refused once more, long after its payment was sent again.
+        if not _carrying(store, module, order.target, given):
             store.payments.topup_became(given, "refused", None)
 
 

@@ -6,13 +6,16 @@ store has forgotten.
 """
 
 from dataclasses import replace
+from typing import cast
 
 from host_tools import Refused
 from host_tools.settlement import adoption, commands, posting, settle
 from host_tools.settlement.common import decimal
 from host_tools.store import adoptions, host_entries
+from host_tools.store.adoptions import Adoption
 from host_tools.store.database import Store
-from host_tools.store.records import Point, TopUp
+from host_tools.store.records import Point, Settled, TopUp
+from protocol import ledger
 from protocol.topup import Mark
 
 
@@ -37,7 +40,7 @@ def pay(
             " a payment from before the loss, --new for one made since 恢复后须注明新旧缴费"
         )
     if again:
-        return _again(store, point, reference, amount_ncur, mark, heard, lost_ncur, now_s)
+        return _again(store, point, reference, amount_ncur, mark, lost_ncur, now_s)
     if not heard:
         raise Refused(
             f"{where}: its module has made no statement since the restore, which tells the numbers"
@@ -55,11 +58,11 @@ def _watermark(store: Store, point: Point, restored_s: int) -> tuple[Mark, bool]
     """The newest mark that is known of the module, and whether it was told since the restore."""
     ahead = adoptions.of(store).ahead(point.id)
     said = adoption.statement_of(ahead[0]) if ahead else None
-    if ahead is not None and said is not None and said.seq > point.state.seq:
-        return adoption.state_of(said, 0).mark, ahead[1] >= restored_s
+    since = ahead is not None and ahead[1] >= restored_s
+    if said is not None and said.seq > point.state.seq:
+        return adoption.state_of(said, 0).mark, since
     stated = point.statement
-    heard = stated is not None and (stated.time_s or 0) >= restored_s
-    return point.state.mark, heard or adoptions.of(store).last(point.id) is not None
+    return point.state.mark, since or (stated is not None and (stated.time_s or 0) >= restored_s)
 
 
 def _missing(store: Store, point: Point) -> bool:
@@ -81,38 +84,67 @@ def _again(
     reference: str,
     amount_ncur: int,
     mark: Mark,
-    heard: bool,
     lost_ncur: int,
     now_s: int,
 ) -> TopUp:
-    """The number that the payment had: before a statement is heard the next one, since payments
-    are booked in their order; then the lowest that the module used and no payment has."""
-    if not heard:
-        return commands.pay(store, point, reference, amount_ncur, now_s)
-    known = adoptions.of(store).numbers(point.id, mark.generation)
-    free = [
-        number
-        for number in range(2, mark.highest + 1, 2)
-        if number not in known and adoption.used(mark, mark.generation, number)
-    ]
-    if not free:  # it never reached the module
+    """The number that the payment had. Payments are booked in their order, so it is the lowest up
+    to the watermark that no payment has, else the next one; whether the module has used it tells
+    whether it has the money already."""
+    number = forgotten_number(store, point, mark)
+    if number is None:
         return commands.pay(store, _beyond(point, mark), reference, amount_ncur, now_s)
     adopted = adoptions.of(store).last(point.id)
-    if adopted is None or mark != point.state.mark:  # adopting the statement will credit it
-        return commands.pay(store, point, reference, amount_ncur, now_s, free[0])
-    if amount_ncur > lost_ncur:
+    entry = entry_of(store, point, number)
+    used = adoption.used(mark, mark.generation, number)
+    if entry is None and (not used or adopted is None or mark != point.state.mark):
+        # The module hears of it again, or adopting the statement will credit it.
+        return commands.pay(store, point, reference, amount_ncur, now_s, number)
+    credited_ncur = lost_ncur if entry is None else entry.amount_ncur
+    if amount_ncur > credited_ncur or (entry is not None and amount_ncur != credited_ncur):
         raise Refused(
-            f"{reference}: the module has credited {decimal(lost_ncur)} that nobody has booked"
-            " again, which is less; check amount and point 金额不符"
+            f"{reference}: the module has credited {decimal(credited_ncur)} that nobody has booked"
+            f" again, which is {'less' if amount_ncur > credited_ncur else 'more'}; check amount,"
+            " point and order 金额或顺序不符"
         )
-    given = commands.pay(store, point, reference, amount_ncur, now_s, free[0])
-    store.payments.topup_became(given, "credited", adopted.seq)
-    commands.topup_arrived(store, point.module, point.point, given, now_s)
-    number = max(
+    given = commands.pay(store, point, reference, amount_ncur, now_s, number)
+    if entry is not None:
+        return told_before(store, point, given, entry, now_s)
+    seq = cast(Adoption, adopted).seq
+    of_lost = max(
         each.number
         for each in host_entries.of(store).all(point.id)
         if (each.kind, each.rule) == (host_entries.ROLLBACK, posting.TOPUPS)
     )
-    what = (posting.IN_FLIGHT, posting.SUSPENSE, amount_ncur, point.currency, "entry", number)
-    store.ledgers.post([(point.id, now_s, *what)])
-    return replace(given, state="credited", credited_seq=adopted.seq)
+    what = (posting.IN_FLIGHT, posting.SUSPENSE, amount_ncur, point.currency, "entry", of_lost)
+    return _credited(store, point, given, seq, [(point.id, now_s, *what)], now_s)
+
+
+def forgotten_number(store: Store, point: Point, mark: Mark) -> int | None:
+    """The lowest one up to a watermark that no payment has."""
+    known = adoptions.of(store).numbers(point.id, mark.generation)
+    return next((each for each in range(2, mark.highest + 1, 2) if each not in known), None)
+
+
+def told_before(store: Store, point: Point, given: TopUp, entry: Settled, now_s: int) -> TopUp:
+    """Credits a payment by the entry that its module has told of it, out of suspense."""
+    pair = posting.IN_FLIGHT, posting.SUSPENSE
+    what = (pair, given.amount_ncur, point.currency, entry.seq)
+    rows = posting.moved(point.id, now_s, *what)
+    store.ledgers.agree(point.id, settle.TAMPER, now_s, f"top-up {given.number}")
+    return _credited(store, point, given, entry.seq, rows, now_s)
+
+
+def _credited(
+    store: Store, point: Point, given: TopUp, seq: int, rows: list[posting.Row], now_s: int
+) -> TopUp:
+    store.payments.topup_became(given, "credited", seq)
+    commands.topup_arrived(store, point.module, point.point, given, now_s)
+    store.ledgers.post(rows)
+    return replace(given, state="credited", credited_seq=seq)
+
+
+def entry_of(store: Store, point: Point, number: int) -> Settled | None:
+    """What the module has told of a top-up whose payment was forgotten: it lies in suspense."""
+    entries = list(store.ledgers.entries(point.id))
+    found = (each for each in reversed(entries) if each.kind == ledger.TOPUP)
+    return next((each for each in found if each.number == number), None)

@@ -92,7 +92,7 @@ class Adoptions:
         row = self._connection.execute(
             "SELECT COALESCE(SUM(CASE WHEN debit = 'suspense' THEN amount_ncur"
             " WHEN credit = 'suspense' THEN -amount_ncur ELSE 0 END), 0) FROM postings"
-            " WHERE point_id = ? AND source = 'entry'",
+            " WHERE point_id = ? AND source = 'entry' AND number > 0",
             (point_id,),
         ).fetchone()
         return int(row[0])

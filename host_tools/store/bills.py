@@ -128,7 +128,8 @@ class Bills:
         `again`, when another was told since the restore: a number that is passed over is lost.
         """
         told = f"{series}-{year}-{place:06d}"
-        if self._restored_s(year) is None:
+        restored_s = self._restored_s(year)
+        if restored_s is None:
             raise Refused(
                 f"{told}: no backup was restored in {year} or later, so no number is forgotten"
                 " 该年及其后未曾恢复备份，无需续接单号"
@@ -151,7 +152,7 @@ class Bills:
             "INSERT INTO series (name, year, last, resumed_s) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (name, year) DO UPDATE SET last = excluded.last,"
             " resumed_s = excluded.resumed_s",
-            (series, year, place, now_s),
+            (series, year, place, max(now_s, restored_s)),  # told since, whatever the clock says
         )
         return last + 1, place
 

@@ -21,6 +21,7 @@ from tests.host_tools.desk import Desk
 from tests.host_tools.genuine import ROOT, PointLedger
 from tests.host_tools.ordering.orderly import Orderly
 from tests.host_tools.test_rating import MIXED
+from tests.postgres import POSTGRESQL, SQLITE
 
 CUR = 10**9
 ZONE_S = 8 * 3600
@@ -153,6 +154,7 @@ def test_closing_again_enters_nothing(home: Home) -> None:
     assert home.orderly.rows("host_entries") == 2
 
 
+@pytest.mark.parametrize("desk", [SQLITE, POSTGRESQL], indirect=True)
 def test_a_kill_before_the_commit_leaves_nothing_and_the_next_run_enters_all(home: Home) -> None:
     store = home.desk.store
     point = store.fleet.point_known("m1", 0)
@@ -166,6 +168,7 @@ def test_a_kill_before_the_commit_leaves_nothing_and_the_next_run_enters_all(hom
     assert len(home.bill("close", "m1", 0, *MONTH)["entered"]) == 2
 
 
+@pytest.mark.parametrize("desk", [SQLITE, POSTGRESQL], indirect=True)
 def test_a_month_that_changes_while_it_is_worked_out_is_worked_out_again(home: Home) -> None:
     store = home.desk.store
     point = store.fleet.point_known("m1", 0)
@@ -176,11 +179,12 @@ def test_a_month_that_changes_while_it_is_worked_out_is_worked_out_again(home: H
     assert len(entered) == 2 and again.lacking() == {} and again.basis != prepared.basis
 
 
+@pytest.mark.parametrize("desk", [SQLITE, POSTGRESQL], indirect=True)
 def test_closings_at_the_same_time_enter_once(home: Home) -> None:
     found: list[int] = []
 
     def close() -> None:
-        store = open_store(home.desk.folder)
+        store = open_store(home.desk.place)
         point = store.fleet.point_known("m1", 0)
         what = (store, point, Documents(store), 2026, 1, home.desk.clock.s)
         found.append(len(closing.close(*what)[1]))
@@ -477,6 +481,7 @@ def test_a_bill_that_is_refused_has_entered_and_ordered_nothing(home: Home) -> N
     assert len(home.adjustments()) == 1
 
 
+@pytest.mark.parametrize("desk", [SQLITE, POSTGRESQL], indirect=True)
 def test_a_bill_has_a_number_without_a_gap_and_never_changes(home: Home) -> None:
     first = home.bill("issue", "m1", 0, *MONTH)
     assert first["content"]["number"] == "GP-2026-000001"
@@ -504,6 +509,7 @@ def test_no_bill_takes_the_numbers_of_receipts(home: Home) -> None:
     assert home.bill("issue", "m1", 0, *MONTH, "--series", "RR")["content"]["number"][:3] == "RR-"
 
 
+@pytest.mark.parametrize("desk", [SQLITE, POSTGRESQL], indirect=True)
 def test_a_bill_is_taken_back_by_a_credit_bill_that_names_it(home: Home) -> None:
     home.bill("issue", "m1", 0, *MONTH)
     words = ("credit", "GP-2026-000001", "--by", "Li Na", "--reason", "wrong name")

@@ -15,6 +15,7 @@ from protocol.units import DAY_S, SYNCHRONISED
 from tests.host_tools.desk import Desk
 from tests.host_tools.genuine import ROOT
 from tests.host_tools.test_closing import CUR, JANUARY_S, MONTH, POWER, SLAB, TERMS, Home
+from tests.postgres import POSTGRESQL, SQLITE
 
 FEBRUARY = ("--month", "2026-02")
 MARCH = ("--month", "2026-03")
@@ -216,6 +217,7 @@ def test_a_month_is_closed_by_the_version_that_charged_it_whatever_came_later(
     assert home.orderly.run("verify")[0] == 0
 
 
+@pytest.mark.parametrize("desk", [SQLITE, POSTGRESQL], indirect=True)
 def test_a_month_is_credited_and_issued_again_under_its_own_version(home: Home) -> None:
     first = home.bill("issue", "m1", 0, *MONTH)
     moved_on(home, DEARER)

@@ -16,14 +16,13 @@ from protocol import codes
 from tests.host_tools.desk import NOW_S, Desk, DeskClock, DeskTransport
 from tests.host_tools.genuine import PointLedger
 
-ON_BOTH = True
-
 
 class Restored(Desk):
     """The desk of a store that was restored beside the old one; module and keys stay."""
 
-    def __init__(self, old: Desk, file: Path, folder: Path) -> None:
-        archive.restore(file, StoreAddress(folder), NOW_S)
+    def __init__(self, old: Desk, file: Path, folder: Path, now_s: int = NOW_S) -> None:
+        self.place = StoreAddress(folder)
+        archive.restore(file, self.place, now_s)
         old.folder.joinpath("keys").rename(folder / "keys")
         self.folder, self.sender, self.ledger = folder, old.sender, old.ledger
         self.store = open_store(folder)

@@ -14,6 +14,7 @@ from host_tools import cli
 from host_tools.backup import check
 from host_tools.care import replace
 from host_tools.care.people import Person
+from host_tools.config import StoreAddress
 from host_tools.keys import KeyFiles
 from host_tools.settlement import commands, enrol, posting, reconcile
 from host_tools.store.database import Store
@@ -127,10 +128,14 @@ class Street:
     """The old and the new module, their host, and the ledger that metered all along."""
 
     def __init__(
-        self, folder: Path, capsys: pytest.CaptureFixture[str], book: tariff.Book = BOOK
+        self,
+        folder: Path,
+        capsys: pytest.CaptureFixture[str],
+        book: tariff.Book = BOOK,
+        place: StoreAddress | None = None,
     ) -> None:
         self.book = book
-        self.desk = Desk(folder)
+        self.desk = Desk(folder, place)
         self._capsys = capsys
         self.old, self.new = (Module(self.desk, name, book) for name in (OLD, NEW))
         self.modules = {OLD: self.old, NEW: self.new}

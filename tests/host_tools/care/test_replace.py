@@ -26,6 +26,7 @@ from tests.host_tools.care.street import (
     paid,
     used,
 )  # fmt: skip
+from tests.postgres import POSTGRESQL, SQLITE
 
 REPLACE = ("module", "replace", OLD, NEW, "--by", "Li Na", "--reason", "work order 7")
 
@@ -84,6 +85,7 @@ def test_days_without_a_module_cost_what_they_cost(street: Street) -> None:
     street.agreed()
 
 
+@pytest.mark.parametrize("street", [SQLITE, POSTGRESQL], indirect=True)
 def test_a_payment_on_its_way_goes_on_to_the_new_module_and_counts_once(street: Street) -> None:
     begun(street)
     paid(street, OLD, 25, "cash-2")
@@ -185,6 +187,7 @@ class Killed(Exception):
     """The process is gone before its commit."""
 
 
+@pytest.mark.parametrize("street", [SQLITE, POSTGRESQL], indirect=True)
 def test_killed_at_every_step_and_run_again_moves_once(street: Street) -> None:
     begun(street)
     paid(street, OLD, 5, "cash-2")
@@ -252,6 +255,7 @@ def test_in_any_order_of_what_comes_late_the_ledgers_agree(street: Street, seed:
     street.agreed()
 
 
+@pytest.mark.parametrize("street", [SQLITE, POSTGRESQL], indirect=True)
 def test_two_that_look_at_once_order_once(street: Street) -> None:
     begun(street)
     street.replace()

@@ -6,6 +6,7 @@ from host_tools.settlement import posting, reconcile, settle
 from protocol import codes
 from protocol.units import UNKNOWN_MODULE
 from tests.host_tools.care.street import CUR, NEW, OLD, OPENED_S, Street, begun, opened, used
+from tests.postgres import POSTGRESQL, SQLITE
 
 BY = ("--by", "Li Na", "--reason", "work order 7")
 RETIRE = ("module", "retire", OLD, "--yes", *BY)
@@ -16,6 +17,7 @@ def account(street: Street, name: str) -> int:
     return street.store.ledgers.accounts().get(("CNY", name), 0)
 
 
+@pytest.mark.parametrize("street", [SQLITE, POSTGRESQL], indirect=True)
 def test_a_replaced_module_is_retired_and_what_it_sends_is_refused_and_counted(
     street: Street,
 ) -> None:

@@ -9,8 +9,8 @@ from host_tools.keys import KeyFiles, RootKey
 from host_tools.store import care
 from protocol import codes, messages, rekey, topics
 from protocol.messages import Command
-from protocol.units import FORGED
-from tests.host_tools.care.street import OLD, PERSON, Street, begun, used
+from protocol.units import DAY_S, FORGED
+from tests.host_tools.care.street import OLD, PERSON, Street, alike, begun, paid, used
 
 BY = ("--by", "Li Na", "--reason", "work order 7")
 ROTATE = ("module", "rotate", OLD, *BY)
@@ -180,3 +180,34 @@ def test_tokens_that_nobody_has_typed_hold_a_rotation(rekeyed: Rekeyed) -> None:
         street.store.payments.topup_became(given, "refused", None)
     assert "is refused and its token would lapse" in street.refused(*ROTATE)
     assert street.done(*ROTATE, "--tokens-lapse")["state"] == rotate.WAITS
+
+
+def test_after_two_rotations_what_was_said_under_older_keys_counts_for_nothing(
+    rekeyed: Rekeyed,
+) -> None:
+    street, late = rekeyed.street, []
+    for name in ("cash-2", "cash-3"):
+        used(street, OLD, 2)
+        street.old.charge(street.old.state.register_wh)  # under way for long
+        alike(street, street.old.state.time_s, 0)
+        before = street.old.sender
+        late.append(before.seal(street.old.ledger.batch(street.old.state.seq, 1)))
+        paid(street, OLD, 5, name)
+        street.desk.clock.s += DAY_S
+        assert street.done(*ROTATE, "--tokens-lapse")["state"] == rotate.WAITS
+        for order in rekeyed.sent():  # the payment among them
+            if order.action == codes.KEY:
+                street.old.answers.append((order.id, rekeyed.obey(order)))
+            else:
+                street.old.hear(order)
+        street.old.send()
+        street.old.answer()
+        assert rekeyed.host_key() == rekeyed.key.reveal()
+    street.desk.clock.ms += 10_000
+    street.desk.take(*late, topic=topics.up(0, OLD))
+    assert rekeyed.host_key() == rekeyed.key.reveal()
+    assert {row.reason for row in street.store.intake.rejects(OLD)} == {FORGED}
+    assert street.store.fleet.point_known(OLD, 0).state == street.old.state
+    assert street.balance(OLD) == street.truth.state.balance_ncur
+    assert street.store.payments.open_commands(OLD) == []
+    street.sound()
