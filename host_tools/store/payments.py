@@ -109,6 +109,16 @@ class Payments:
         )
         return command_id
 
+    def remember_command(
+        self, module: str, command_id: int, target: int, action: int, args: bytes, now_s: int
+    ) -> None:
+        """Puts an order back that a restored store has forgotten, and its module has done."""
+        self._connection.execute(
+            "INSERT INTO commands (module, id, target, action, args, issued_s, expires_s, state)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, 'done')",
+            (module, command_id, target, action, args, now_s, now_s),
+        )
+
     def command(self, module: str, command_id: int) -> Order | None:
         row = self._connection.execute(
             f"{_ORDER} WHERE module = ? AND id = ?", (module, command_id)

@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 
 from host_tools.ordering.kinds import ADJUSTMENTS, YEAR_S
 from host_tools.rating.rerating import Adjustment, adjustment
-from host_tools.settlement import commands
-from host_tools.store import care, orders
+from host_tools.settlement import commands, posting, settle
+from host_tools.store import adoptions, care, orders
 from host_tools.store.database import Store
 from host_tools.store.orders import Note
-from host_tools.store.records import Point
+from host_tools.store.records import Point, Settled
 from host_tools.validation import accounts
 from host_tools.validation.versions import Versions, connection_of
-from protocol import codes
+from protocol import cbor, codes, ledger
 
 RERATING, CLOCK, TARIFF = "re-rating", "clock", "tariff"  # classes of an adjustment
 _LIVE = ("queued", "sent", "done")  # an order of these has moved, or is to move, the balance
@@ -111,10 +111,15 @@ def _rest(
     reason, _ = ADJUSTMENTS[cause.name]
     args: list[object] = [reason, amount_ncur]
     what = (to.module, to.point, codes.ADJUST, args)
+    before_restore = _forgotten(store, to, reason, amount_ncur)
     made = Ordered(
         len(before) + 1,
         to.module,
-        commands.issue(store, *what, now_s, YEAR_S),
+        (
+            commands.issue(store, *what, now_s, YEAR_S)
+            if before_restore is None
+            else _remembered(store, to, before_restore, args, now_s)
+        ),
         Versions(store).number(point.id),
         " ".join(str(each) for each in (due.versions if due else (point.state.version,))),
         cause.rule,
@@ -124,7 +129,7 @@ def _rest(
         owed_ncur,
         amount_ncur,
         now_s,
-        "queued",
+        "queued" if before_restore is None else "done",
     )
     _keep(store, point, made, cause)
     order = store.payments.command(made.module, made.command_id)
@@ -132,6 +137,30 @@ def _rest(
         store.payments.command_ended(order, "expired", None, None, now_s)
         return replace(made, state="expired")
     return made
+
+
+def _forgotten(store: Store, to: Point, reason: int, amount_ncur: int) -> Settled | None:
+    """The entry of an order of the same class and sum that a restored store does not know."""
+    if adoptions.of(store).restored_s() is None:
+        return None
+    wanted = ledger.ADJUSTMENT, reason, amount_ncur
+    known = store.payments.command
+    for entry in store.ledgers.entries(to.id):
+        alike = (entry.kind, entry.channel, entry.amount_ncur) == wanted
+        if alike and known(to.module, entry.number) is None:
+            return entry
+    return None
+
+
+def _remembered(store: Store, to: Point, entry: Settled, args: list[object], now_s: int) -> int:
+    """Takes an entry for the order that it was made for; its money leaves suspense."""
+    what = (to.module, entry.number, to.point, codes.ADJUST, cbor.encode(args))
+    store.payments.remember_command(*what, now_s)
+    pair = posting.ADJUSTMENTS, posting.SUSPENSE
+    moved = (pair, entry.amount_ncur, to.currency, entry.seq)
+    store.ledgers.post(posting.moved(to.id, now_s, *moved))
+    store.ledgers.agree(to.id, settle.TAMPER, now_s, f"adjustment {entry.number}")
+    return entry.number
 
 
 def _keep(store: Store, point: Point, made: Ordered, cause: Cause) -> None:
