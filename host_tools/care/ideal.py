@@ -76,7 +76,8 @@ def is_beyond(entry: Settled, at: HandOver) -> bool:
 def counted(before: Standing, beyond: Iterable[Settled], at: HandOver, books: Books) -> Standing:
     """The old ledger with its last entries cut off where the new one begins.
 
-    Unclear when the old module had charged beyond the new one's register before that began.
+    Unclear when the old module had charged beyond the new one's register before that began, and
+    where records are lost that may lie on both sides of the hand-over.
     """
     now = before
     made: list[Charge] = []
@@ -88,6 +89,8 @@ def counted(before: Standing, beyond: Iterable[Settled], at: HandOver, books: Bo
             else:
                 now = replace(now, day=max(now.day, entry.number))
             continue
+        if adopted(entry.kind, entry.number):
+            raise Unclear(f"lost records of the old module up to {entry.register_wh} Wh")
         if entry.kind != ledger.CHARGE:
             continue
         if entry.register_wh > at.old_end_wh and entry.time_s <= at.opened_s - OVERLAP_S:
