@@ -17,6 +17,7 @@ from host_tools.store.care import Care, Replacement
 from host_tools.store.database import Store
 from host_tools.store.orders import Record
 from host_tools.store.records import Point, Settled
+from host_tools.validation.journal import adopted
 from protocol import cbor, codes, ledger, tariff
 from protocol.tariff import Book, Position
 from protocol.units import DAY_S
@@ -111,7 +112,7 @@ def _ordered(store: Store, new: Point) -> _Moved:
     entries = {
         entry.number: entry.amount_ncur
         for entry in store.ledgers.entries(new.id)
-        if entry.kind == ledger.TRANSFER and entry.number  # not what stands for lost records
+        if entry.kind == ledger.TRANSFER and not adopted(entry.kind, entry.number)
     }
     under_way = ("queued", "sent", "done")
     pending = [each for each in sent if each.id not in entries and each.state in under_way]
@@ -153,9 +154,9 @@ def taken_over(store: Store, row: Replacement, old: Point, new: Point) -> Taken:
 
     While the registers are unclear, nothing is guessed: the balance and the position move, no gap.
     """
-    entries = iter(store.ledgers.entries(new.id))
-    opening = next(entry for entry in entries if entry.kind == ledger.OPENING)
-    rest = list(entries)
+    entries = list(store.ledgers.entries(new.id))
+    place = next(n for n, entry in enumerate(entries) if entry.kind == ledger.OPENING)
+    opening, rest = entries[place], entries[place:]
     books = _books(store)
     book = books(opening.version)
     at = _hand_over(store, row, old, opening)

@@ -10,13 +10,16 @@ customer.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from host_tools.rating.rerating import Charge, moved_as
+from host_tools.rating import rerating
+from host_tools.rating.rerating import Charge
 from host_tools.store.records import Settled
+from host_tools.validation.journal import adopted
 from protocol import ledger, tariff
 from protocol.tariff import Book, Position
 
 # More than a household's connection carries: then it is not the same meter.
 GAP_W_MAX = 23_000
+UNUSED = Position(0, 0)
 GAP = 0  # in place of a sequence
 OVERLAP_S = 900  # by how much two clocks may disagree about who read the meter first
 
@@ -73,7 +76,8 @@ def is_beyond(entry: Settled, at: HandOver) -> bool:
 def counted(before: Standing, beyond: Iterable[Settled], at: HandOver, books: Books) -> Standing:
     """The old ledger with its last entries cut off where the new one begins.
 
-    Unclear when the old module had charged beyond the new one's register before that began.
+    Unclear when the old module had charged beyond the new one's register before that began, and
+    where records are lost that may lie on both sides of the hand-over.
     """
     now = before
     made: list[Charge] = []
@@ -85,6 +89,8 @@ def counted(before: Standing, beyond: Iterable[Settled], at: HandOver, books: Bo
             else:
                 now = replace(now, day=max(now.day, entry.number))
             continue
+        if adopted(entry.kind, entry.number):
+            raise Unclear(f"lost records of the old module up to {entry.register_wh} Wh")
         if entry.kind != ledger.CHARGE:
             continue
         if entry.register_wh > at.old_end_wh and entry.time_s <= at.opened_s - OVERLAP_S:
@@ -136,16 +142,17 @@ def gap(now: Standing, at: HandOver, book: Book) -> Standing:
 
 
 def priced_again(now: Standing, entries: Iterable[Settled], books: Books) -> Standing:
-    """The new module's entries behind its opening, from the position that they should have had."""
+    """The new module's entries from its opening on, by the position that they should have had.
+
+    What stands for lost records cost what it did, and moves the position as it did the module's.
+    """
     position, at_s, more_ncur = now.position, now.time_s, 0
     made: list[Charge] = []
-    was = Position(position.period, 0)  # as an opening leaves it
+    was = UNUSED
     for entry in entries:
-        left = Position(entry.period, entry.used_wh)
-        if entry.kind == ledger.TRANSFER and not entry.number:
-            # It stands for records that were lost: what they charged is in the tiers, too.
-            position, at_s = moved_as(position, was, left), entry.time_s
-        was = left
+        before_entry, was = was, Position(entry.period, entry.used_wh)
+        if adopted(entry.kind, entry.number):
+            position, at_s = rerating.moved_as(position, before_entry, was), entry.time_s
         if entry.kind == ledger.CHARGE:
             book, before = books(entry.version), position
             metered = at_s, entry.time_s, entry.energy_wh
