@@ -1,11 +1,13 @@
 """Closing a month and adopting a statement while `gridpurse settle` runs, over a real broker."""
 
 import json
+from contextlib import closing as closing_store
 from pathlib import Path
 
 from host_tools import tariffs
 from host_tools.backup import archive
 from host_tools.config import StoreAddress
+from host_tools.store.database import open_store
 from protocol import codes, ledger
 from protocol.messages import Command
 from protocol.units import SYNCHRONISED
@@ -72,6 +74,9 @@ def test_a_month_is_closed_while_the_service_runs_and_module_and_host_agree(yard
     assert yard.settle.command("tariff", "add", str(path)).returncode == 0
     words = ("tariff", "assign", "502", "m1/0", "--by", "Li Na", "--reason", "contract")
     assert yard.settle.command(*words).returncode == 0
+    with closing_store(open_store(yard.data)) as store, store.transaction():
+        point = store.fleet.point_known("m1", 0)
+        store.fleet.assign(point.id, 502, 1)  # it has been in force since before the readings
     made = PointLedger("m1", 0, tariffs.read_book(path))
     made.open(JANUARY_S)
     for day in range(1, 32):
