@@ -48,7 +48,7 @@ def of(store: Store, point: Point) -> Account:
         list(store.ledgers.entries(point.id)),
         host_entries.of(store).all(point.id),
         tariff_files.of(store).contracts(point.id),
-        {} if stood is None else {each.was.seq: each for each in stood.stands},
+        {} if stood is None else {each.was.seq: each for each in stood.every()},
     )
 
 

@@ -62,14 +62,13 @@ def _tariff_of(
     edges_s: dict[int, tuple[int, int]] = {}
     before = charged = daily = 0
     for entry in own.entries:
+        each = own.stands.get(entry.seq)
+        version = entry.version if each is None else each.version
+        at_s = entry.time_s if each is None else each.to_s
         if entry.kind == ledger.FIXED and first_day <= entry.number < after_day:
-            daily = entry.version
+            daily = version
         if entry.kind != ledger.CHARGE:
             continue
-        each = own.stands.get(entry.seq)
-        version, at_s = (
-            (entry.version, entry.time_s) if each is None else (each.version, each.to_s)
-        )
         if version not in edges_s:
             edges_s[version] = calendar.month_s(documents(version).book, year, month)
         from_s, to_s = edges_s[version]

@@ -215,7 +215,12 @@ class Month:
         if entry.kind == ledger.CHARGE:
             self._charge(entry)
         elif entry.kind == ledger.FIXED:
-            self.days.append(Daily(entry.number, entry.version, entry.amount_ncur))
+            stands = self._stands.get(entry.seq)
+            daily = Daily(entry.number, entry.version, entry.amount_ncur)
+            if stands is not None:
+                daily = Daily(entry.number, stands.version, -stands.amount_ncur)
+                self.as_charged = False
+            self.days.append(daily)
         elif adopted(entry.kind, entry.number):
             if not self.readings:
                 self.readings.append(self._metered)

@@ -21,6 +21,7 @@ from protocol.tariff import Book, Position
 GAP_W_MAX = 23_000
 UNUSED = Position(0, 0)
 GAP = 0  # in place of a sequence
+RECORDS_LOST = "lost records of the old module"
 OVERLAP_S = 900  # by how much two clocks may disagree about who read the meter first
 
 
@@ -90,7 +91,7 @@ def counted(before: Standing, beyond: Iterable[Settled], at: HandOver, books: Bo
                 now = replace(now, day=max(now.day, entry.number))
             continue
         if adopted(entry.kind, entry.number):
-            raise Unclear(f"lost records of the old module up to {entry.register_wh} Wh")
+            raise Unclear(f"{RECORDS_LOST} up to {entry.register_wh} Wh")
         if entry.kind != ledger.CHARGE:
             continue
         if entry.register_wh > at.old_end_wh and entry.time_s <= at.opened_s - OVERLAP_S:

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass, replace
 
 from host_tools import Refused
-from host_tools.care import adjustments, following
+from host_tools.care import adjustments, following, ideal
 from host_tools.care.people import Person, add_person, changing, person_of
 from host_tools.ordering import amounts
 from host_tools.ordering.kinds import module_of
@@ -234,18 +234,24 @@ def told(store: Store, row: Replacement) -> dict[str, object]:
     }
 
 
-READ_METERS = "read both meters, repeat with --old-register, --new-register 请抄录新旧表示数后重试"
+_READ_METERS = (
+    "read both meters, repeat with --old-register, --new-register 请抄录新旧表示数后重试"
+)
 _COMPARE = (
     "compare the balances of both modules, then `gridpurse command adjust` the new one by what is"
     " missing 请核对两模块余额后调账"
 )
-REMEDIES = {following.OPENING_LOST: _COMPARE, following.TRANSFER_LOST: _COMPARE}
 STATES_ZH = {
     "held": "需人工处理",
     "moved": "已转移",
     "waits for the new module": "等待新模块建账",
     "under way": "转移中",
 }
+
+
+def _remedy(held: str) -> str:
+    lost = (following.OPENING_LOST, following.TRANSFER_LOST, ideal.RECORDS_LOST)
+    return _COMPARE if held.startswith(lost) else _READ_METERS
 
 
 def line(one: dict[str, object]) -> str:
@@ -261,7 +267,7 @@ def line(one: dict[str, object]) -> str:
         names = ", ".join(f"{each['command']} ({decimal(each['amount_ncur'])})" for each in left)
         text += f"; adjustments {names} wait at the old one 旧模块尚有调账未执行"
     if one["held"]:
-        text += f"; {one['held']}: {REMEDIES.get(str(one['held']), READ_METERS)}"
+        text += f"; {one['held']}: {_remedy(str(one['held']))}"
     return text
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from host_tools.care import following, ideal
-from host_tools.rating import rerating
+from host_tools.rating import calendar, rerating
 from host_tools.rating.rerating import Charge, Correction, Standing
 from host_tools.store import care
 from host_tools.store.care import Care, Replacement
@@ -19,7 +19,7 @@ from host_tools.validation import journal
 from host_tools.validation.journal import Row
 from host_tools.validation.series import MISSING
 from host_tools.validation.versions import Reading, Versions
-from protocol import ledger
+from protocol import ledger, tariff
 from protocol.tariff import Book, Position
 
 UNUSED = Position(0, 0)
@@ -29,12 +29,17 @@ UNUSED = Position(0, 0)
 class Account:
     """Charges that follow each other, from the first that is otherwise than the ledger has it.
 
-    `begun` are the positions before them, as charged and as it stands.
+    `begun` are the positions before them, as charged and as it stands; `days` are daily charges
+    that stand by another tariff than their module knew.
     """
 
     begun: tuple[Position, Position]
     stands: tuple[Standing, ...]
     corrections: tuple[Correction, ...]
+    days: tuple[Standing, ...] = ()
+
+    def every(self) -> list[Standing]:
+        return sorted((*self.stands, *self.days), key=lambda each: each.was.seq)
 
     @property
     def ended(self) -> tuple[Position, Position]:
@@ -180,7 +185,38 @@ def _standing(
         lambda each: tariffs.get(each.seq, each.version),
         begun[0],
     )
-    return Account(begun, tuple(stands_), tuple(corrections))
+    days = _days(store, point) if Versions(store).priced_otherwise(point.id) else []
+    return Account(begun, tuple(stands_), tuple(corrections), tuple(days))
+
+
+def _days(store: Store, point: Point) -> list[Standing]:
+    """Daily charges by the tariff that was assigned when their day began, where the module took it
+    later. None beyond an exchange, which has settled those itself."""
+    known = care.of(store)
+    after = known.of_old(point.id)
+    upto_day = None if after is None else _opened_day(store, known.point(after.new_point))
+    out = []
+    for row in journal.rows_of(store, point.id, 1):
+        if row.kind != ledger.FIXED or (upto_day is not None and row.number > upto_day):
+            continue
+        own = store.fleet.book(row.version)
+        begun_s = 0 if own is None else calendar.midnight_s(own, row.number)
+        version = store.fleet.assigned(point.id, begun_s)
+        book = None if version is None else store.fleet.book(version)
+        if book is None or book.version == row.version or book.currency != point.currency:
+            continue
+        position = _position(row)
+        what = (row.version, -row.amount_ncur, position, position)
+        was = Charge(row.seq, begun_s, begun_s, 0, *what)
+        amount_ncur = tariff.fixed_ncur(book, row.number)
+        made = book.version, amount_ncur, position, position
+        out.append(Standing(was, begun_s, begun_s, 0, *made, again=True))
+    return out
+
+
+def _opened_day(store: Store, point: Point) -> int | None:
+    entries = store.ledgers.entries(point.id)
+    return next((each.number for each in entries if each.kind == ledger.OPENING), None)
 
 
 def _books(store: Store, versions: set[int]) -> dict[int, Book]:

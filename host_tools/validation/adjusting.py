@@ -77,7 +77,7 @@ def reference(point: Point, number: object) -> str:
 def owed(store: Store, point: Point) -> Adjustment | None:
     """What all that stands corrected makes of the charges; None where it changes nothing."""
     account = accounts.of(store, point)
-    return None if account is None else adjustment(account.stands, account.corrections)
+    return None if account is None else adjustment(account.every(), account.corrections)
 
 
 def work_off(

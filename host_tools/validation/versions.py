@@ -112,6 +112,14 @@ class Versions:
         ).fetchall()
         return None if rows[0][0] is None else int(rows[0][0])
 
+    def priced_otherwise(self, point_id: int) -> bool:
+        """Whether any reading was ever to be priced by another tariff than the module knew."""
+        rows = self._connection.execute(
+            "SELECT 1 FROM vee_readings WHERE point_id = ? AND tariff IS NOT NULL LIMIT 1",
+            (point_id,),
+        ).fetchall()
+        return bool(rows)
+
     def changes(self, point_id: int) -> tuple[int, int, int, int] | None:
         """(first sequence, last one, from, to) of all readings that ever were."""
         rows = self._connection.execute(
