@@ -7,11 +7,12 @@ to the end of the old one's last month. So no day is counted twice, and none of 
 
 from dataclasses import dataclass
 
+from host_tools.care import following
 from host_tools.rating import calendar
 from host_tools.store import care, orders
 from host_tools.store.database import Store
 from host_tools.store.records import Point
-from protocol import ledger, tariff
+from protocol import tariff
 from protocol.tariff import Book
 
 
@@ -40,17 +41,18 @@ def of(store: Store, point: Point, book: Book) -> Tenure:
     fixed_first, fixed_after = calendar.EVERY_DAY
     before = known.of_new(point.id)
     if before is not None and known.point(before.old_point).state.time_s:
-        opened = _opened_day(store, point)
-        if opened is not None:
-            ended = min(_ended_day(book, known.point(before.old_point)), opened)
-            first_day, fixed_first = max(ended + 1, _month_of(opened)[0]), opened + 1
+        opening = following.opening_of(store, point)
+        if opening is not None:
+            ended = min(_ended_day(book, known.point(before.old_point)), opening.number)
+            first_day = max(ended + 1, _month_of(opening.number)[0])
+            fixed_first = opening.number + 1
     after = known.of_old(point.id)
     if after is not None:
-        opened = _opened_day(store, known.point(after.new_point))
-        if opened is not None and not after.held:
-            last_day = min(_ended_day(book, point), opened)
+        opening = following.opening_of(store, known.point(after.new_point))
+        if opening is not None and not after.held:
+            last_day = min(_ended_day(book, point), opening.number)
             fixed_after = last_day + 1
-            if _month_of(opened)[0] > _month_of(last_day)[0]:
+            if _month_of(opening.number)[0] > _month_of(last_day)[0]:
                 last_day = _month_of(last_day)[1] - 1
     elif store.fleet.module_known(point.module).retired_s is not None:
         last_day = _ended_day(book, point)
@@ -63,11 +65,6 @@ def inherited(store: Store, point: Point) -> frozenset[int]:
     if care.of(store).of_new(point.id) is None:
         return frozenset()
     return orders.of(store).of_accounts_before(point.module, point.point)
-
-
-def _opened_day(store: Store, point: Point) -> int | None:
-    entries = store.ledgers.entries(point.id)
-    return next((entry.number for entry in entries if entry.kind == ledger.OPENING), None)
 
 
 def _ended_day(book: Book, point: Point) -> int:

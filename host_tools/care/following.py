@@ -57,7 +57,7 @@ def follow(store: Store, row: Replacement, now_s: int, anew: bool = False) -> Re
     if not new.state.time_s:
         row = replace(row, old_seq=seqs[0], new_seq=seqs[1])
         return known.keep(row)  # its opening says from where it charges
-    if not opened(store, new):
+    if opening_of(store, new) is None:
         row = replace(row, old_seq=seqs[0], new_seq=seqs[1], held=OPENING_LOST)
         return known.keep(row)
     moved = _ordered(store, new)
@@ -121,9 +121,10 @@ def _ordered(store: Store, new: Point) -> _Moved:
     return _Moved(amount_ncur, pending, refused)
 
 
-def opened(store: Store, point: Point) -> bool:
-    """Whether a ledger has an opening; one that goes on from an adopted statement may not."""
-    return any(entry.kind == ledger.OPENING for entry in store.ledgers.entries(point.id))
+def opening_of(store: Store, point: Point) -> Settled | None:
+    """Of a ledger; one that goes on from an adopted statement may have none."""
+    entries = store.ledgers.entries(point.id)
+    return next((entry for entry in entries if entry.kind == ledger.OPENING), None)
 
 
 def _lost_ncur(store: Store, new: Point) -> int:

@@ -14,7 +14,7 @@ from host_tools.rating.rerating import Charge, Correction, Standing
 from host_tools.store import care
 from host_tools.store.care import Care, Replacement
 from host_tools.store.database import Store
-from host_tools.store.records import Point
+from host_tools.store.records import Point, Settled
 from host_tools.validation import journal
 from host_tools.validation.journal import Row
 from host_tools.validation.series import MISSING
@@ -71,28 +71,29 @@ def touched(store: Store, point: Point) -> list[tuple[int, int]]:
         charged = [store.ledgers.since(point, seq, 1)[0] for seq in (first_seq, last_seq)]
         out.append((min(from_s, charged[0].from_s), max(to_s, charged[1].time_s)))
     before = known.of_new(point.id)
-    opened_s = None if before is None else _opened_s(store, point)
-    if opened_s is not None:
-        out.append((opened_s, opened_s))
-    after = known.of_old(point.id)
-    ended_s = None if after is None else _opened_s(store, known.point(after.new_point))
-    if ended_s is not None:
+    opening = None if before is None else following.opening_of(store, point)
+    if opening is not None:
+        out.append((opening.time_s, opening.time_s))
+    opening = _next_opening(store, known, point)
+    if opening is not None:
+        ended_s = opening.time_s
         out.append((ended_s - ideal.OVERLAP_S, max(ended_s, int(point.state.time_s))))
     return out
 
 
-def _opened_s(store: Store, point: Point) -> int | None:
-    entries = store.ledgers.entries(point.id)
-    return next((each.time_s for each in entries if each.kind == ledger.OPENING), None)
+def _next_opening(store: Store, known: Care, point: Point) -> Settled | None:
+    """Of the module that took over from a point; None while there is none."""
+    row = known.of_old(point.id)
+    return None if row is None else following.opening_of(store, known.point(row.new_point))
 
 
 def of(store: Store, point: Point) -> Account | None:
     """An account as it stands; None where each charge is what the ledger says."""
     known = care.of(store)
     before, after = known.of_new(point.id), known.of_old(point.id)
-    if before is not None and not following.opened(store, point):
+    if before is not None and following.opening_of(store, point) is None:
         before = None
-    if after is not None and not following.opened(store, known.point(after.new_point)):
+    if after is not None and following.opening_of(store, known.point(after.new_point)) is None:
         after = None
     if before is None and after is None:
         return _own(store, point)
@@ -192,12 +193,10 @@ def _standing(
 def _days(store: Store, point: Point) -> list[Standing]:
     """Daily charges by the tariff that was assigned when their day began, where the module took it
     later. None beyond an exchange, which has settled those itself."""
-    known = care.of(store)
-    after = known.of_old(point.id)
-    upto_day = None if after is None else _opened_day(store, known.point(after.new_point))
+    opening = _next_opening(store, care.of(store), point)
     out = []
     for row in journal.rows_of(store, point.id, 1):
-        if row.kind != ledger.FIXED or (upto_day is not None and row.number > upto_day):
+        if row.kind != ledger.FIXED or (opening is not None and row.number > opening.number):
             continue
         own = store.fleet.book(row.version)
         begun_s = 0 if own is None else calendar.midnight_s(own, row.number)
@@ -212,11 +211,6 @@ def _days(store: Store, point: Point) -> list[Standing]:
         made = book.version, amount_ncur, position, position
         out.append(Standing(was, begun_s, begun_s, 0, *made, again=True))
     return out
-
-
-def _opened_day(store: Store, point: Point) -> int | None:
-    entries = store.ledgers.entries(point.id)
-    return next((each.number for each in entries if each.kind == ledger.OPENING), None)
 
 
 def _books(store: Store, versions: set[int]) -> dict[int, Book]:
