@@ -86,15 +86,15 @@ def beyond(
         return None
     book = current.book
     first_day, sharing = span.first_day, [own]
+    if ended and last_day < max(first_day, own.since_day(book) or first_day):
+        entered = _entered(own.posted, span.from_s, span.to_s)
+        return Beyond(span, Bill((), book.currency), entered, "", as_charged=False, accounts=1)
     if tariff.in_force(current.terms, span.from_s).schedules:
         first_day = _tier_begins(book, span.from_s, last_day)
         sharing = _sharing(accounts, calendar.midnight_s(book, first_day))
     since_day = sharing[0].since_day(book)
     if since_day is not None:  # a first month has the days since, that of the opening in full
         first_day = max(first_day, since_day)
-    if ended and last_day < first_day:
-        entered = _entered(own.posted, span.from_s, span.to_s)
-        return Beyond(span, Bill((), book.currency), entered, "", as_charged=False, accounts=1)
     edges = [calendar.midnight_s(book, day) for day in (first_day, last_day + 1)]
     wide = Stint(0, edges[0], edges[1], first_day, last_day + 1)
     whole = _together(documents, wide, sharing)

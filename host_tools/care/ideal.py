@@ -97,13 +97,12 @@ def counted(before: Standing, beyond: Iterable[Settled], at: HandOver, books: Bo
         if entry.register_wh > at.old_end_wh and entry.time_s <= at.opened_s - OVERLAP_S:
             raise Unclear(f"old {entry.register_wh} Wh, new {at.old_end_wh} Wh")
         energy_wh = max(0, min(entry.register_wh, at.old_end_wh) - seen_wh)
-        whole = energy_wh == entry.register_wh - seen_wh
-        # What of it counts was used before the new one began.
-        end_s = entry.time_s if whole else max(seen_s, min(entry.time_s, at.opened_s))
+        # What of it counts was used before the new one began, in whose tier period it stays.
+        from_s, end_s = (min(at_s, at.opened_s) for at_s in (seen_s, entry.time_s))
         book = books(entry.version)
-        cost_ncur, position, _ = tariff.charge(book, now.position, seen_s, end_s, energy_wh)
+        cost_ncur, position, _ = tariff.charge(book, now.position, from_s, end_s, energy_wh)
         refund_ncur = -entry.amount_ncur - cost_ncur
-        metered = seen_s, end_s, energy_wh, entry.version
+        metered = from_s, end_s, energy_wh, entry.version
         made.append(Charge(entry.seq, *metered, cost_ncur, now.position, position))
         now = Standing(
             max(now.time_s, end_s),

@@ -18,7 +18,7 @@ from host_tools.store.records import Point, Settled
 from host_tools.validation import journal
 from host_tools.validation.journal import Row
 from host_tools.validation.series import MISSING
-from host_tools.validation.versions import Reading, Versions
+from host_tools.validation.versions import Versions
 from protocol import ledger, tariff
 from protocol.tariff import Book, Position
 
@@ -170,13 +170,18 @@ def _standing(
     corrections = []
     tariffs: dict[int, int] = {}
     for charge in charges:
-        stands, was = known.get(charge.seq), (charge.from_s, charge.to_s, charge.energy_wh)
-        if stands is None or stands.quality == MISSING or whole[charge.seq] != was:
+        stands, was = known.get(charge.seq), whole.get(charge.seq)
+        if stands is None or was is None or stands.quality == MISSING:
             continue  # what has no value yet stays as it was charged
+        if (charge.from_s, charge.energy_wh) != (was[0], was[2]):
+            continue
         if stands.tariff is not None:
             tariffs[charge.seq] = stands.tariff
-        if (stands.start_s, stands.end_s, stands.energy_wh) != was:
-            corrections.append(_correction(stands))
+        instants = stands.start_s, stands.end_s
+        if (*instants, stands.energy_wh) != was:
+            moved = None if instants == was[:2] else instants
+            what = charge.seq, stands.energy_wh, stands.version, moved
+            corrections.append(Correction(*what))
     versions = {each.version for each in charges} | set(tariffs.values())
     stands_ = rerating.standing(
         begun[1],
@@ -216,11 +221,6 @@ def _days(store: Store, point: Point) -> list[Standing]:
 def _books(store: Store, versions: set[int]) -> dict[int, Book]:
     found = {version: store.fleet.book(version) for version in versions}
     return {version: book for version, book in found.items() if book is not None}
-
-
-def _correction(stands: Reading) -> Correction:
-    instants = stands.start_s, stands.end_s
-    return Correction(stands.seq, stands.energy_wh, stands.version, instants)
 
 
 def _charge(row: Row, before: Position) -> Charge:

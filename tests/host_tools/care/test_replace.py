@@ -18,6 +18,7 @@ from tests.host_tools.care.street import (
     CUR,
     NEW,
     OLD,
+    OPENED_S,
     PERSON,
     Street,
     alike,
@@ -129,6 +130,19 @@ def test_the_tariff_that_was_decided_last_moves_though_the_clock_was_ahead(
     street.replace()
     new = store.fleet.point_known(NEW, 0)
     assert store.fleet.assigned_last(new.id) == dearer.version
+
+
+def test_an_old_module_read_in_the_next_tier_period_leaves_the_customers_place(
+    street: Street,
+) -> None:
+    begun(street, 12)
+    opened(street)
+    for day in (40, 41):
+        street.old.charge(street.old.state.register_wh + 900, OPENED_S + day * DAY_S)
+    street.replace()
+    used(street, NEW, 10)
+    street.settle()
+    street.agreed()
 
 
 def test_debts_move_with_what_is_left_of_them(street: Street) -> None:
