@@ -109,6 +109,25 @@ def test_a_tier_that_a_correction_reopens_is_the_new_modules_too(street: Street)
     agreed(street, values)
 
 
+def test_it_is_the_new_modules_too_though_the_old_one_was_read_in_the_next_period(
+    street: Street,
+) -> None:
+    begun(street, 24)
+    opened(street)
+    for day in (40, 41):
+        street.old.charge(street.old.state.register_wh + 900, OPENED_S + day * DAY_S)
+    street.replace()
+    settled(street)
+    used(street, NEW, 30)
+    settled(street)
+    values = {}
+    for entry in charges(street, OLD)[:12]:
+        corrected(street, OLD, entry, 0)
+        values[entry.time_s] = 0
+    settled(street, OLD)
+    agreed(street, values)
+
+
 def test_a_reading_between_opening_and_transfer_has_the_tier_of_the_customer(
     street: Street,
 ) -> None:
