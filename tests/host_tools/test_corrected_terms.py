@@ -5,13 +5,11 @@ from typing import Any
 
 import pytest
 
-from host_tools import tariffs
-from host_tools.tariffs import stored
 from protocol import codes
 from protocol.units import DAY_S
 from tests.host_tools.care.street import NEW, OLD, Street
 from tests.host_tools.care.test_corrected import charges, corrected, settled
-from tests.host_tools.desk import NOW_S, Desk
+from tests.host_tools.desk import Desk
 from tests.host_tools.test_closing import CUR, JANUARY_S, MONTH, Home
 from tests.host_tools.validation.judged import iso
 
@@ -133,13 +131,7 @@ def exchanged(
     gap_s: int = 3600,
 ) -> Street:
     """The old module for so many days of January, 10 kWh each, then the new one."""
-    path = folder / "terms.toml"
-    path.write_text(text, encoding="utf-8")
-    (folder / "data").mkdir()
-    street = Street(folder / "data", capsys, tariffs.read_book(path))
-    street.desk.clock.s = NOW_S
-    with street.store.transaction():
-        stored.add(street.store, path, JANUARY_S)
+    street = Street.under(folder, capsys, text)
     street.old.open(JANUARY_S, 50_000)
     for day in range(1, days + 1):
         street.old.charge(street.old.state.register_wh + 10_000, JANUARY_S + day * DAY_S)

@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-from host_tools import tariffs
-from host_tools.tariffs import stored
 from protocol import ledger, tariff
 from protocol.units import SYNCHRONISED
 from tests.host_tools.care.street import NEW, OLD, Street
@@ -151,13 +149,7 @@ PLAIN = LIVED.split("minimum_per", maxsplit=1)[0]
 def exchanged(folder: Path, capsys: pytest.CaptureFixture[str], text: str,
               opened_s: int = EXCHANGED_S + 3600) -> Street:  # fmt: skip
     """The old module until 15 January at noon, the new one from an instant to the month's end."""
-    path = folder / "lived.toml"
-    path.write_text(text, encoding="utf-8")
-    (folder / "data").mkdir()
-    street = Street(folder / "data", capsys, tariffs.read_book(path))
-    street.desk.clock.s = NOW_S
-    with street.store.transaction():
-        stored.add(street.store, path, JANUARY_S)
+    street = Street.under(folder, capsys, text, NOW_S)
     street.old.open(JANUARY_S + 3600, 50_000)
     for day in range(1, 15):
         street.old.charge(street.old.state.register_wh + 10_000, JANUARY_S + day * DAY_S)
@@ -242,13 +234,7 @@ def test_a_retired_module_is_billed_to_its_last_reading(
 def test_a_retired_module_without_a_successor_is_billed_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = tmp_path / "lived.toml"
-    path.write_text(LIVED, encoding="utf-8")
-    (tmp_path / "data").mkdir()
-    street = Street(tmp_path / "data", capsys, tariffs.read_book(path))
-    street.desk.clock.s = NOW_S
-    with street.store.transaction():
-        stored.add(street.store, path, JANUARY_S)
+    street = Street.under(tmp_path, capsys, LIVED, NOW_S)
     street.old.open(JANUARY_S + 3600, 50_000)
     for day in range(1, 11):
         street.old.charge(street.old.state.register_wh + 10_000, JANUARY_S + day * DAY_S)

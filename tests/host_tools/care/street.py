@@ -6,23 +6,26 @@ the customer owes.
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
-from host_tools import cli
-from host_tools.backup import check
+from host_tools import cli, tariffs
+from host_tools.backup import archive, check
 from host_tools.care import replace
 from host_tools.care.people import Person
 from host_tools.config import StoreAddress
 from host_tools.keys import KeyFiles
 from host_tools.settlement import commands, enrol, posting, reconcile
-from host_tools.store.database import Store
+from host_tools.settlement.consumer import Consumer
+from host_tools.settlement.tenancy import Tenancy
+from host_tools.store.database import Store, open_store
 from host_tools.store.records import Order
+from host_tools.tariffs import stored
 from protocol import codes, ledger, messages, reading, tariff, topics, topup
 from protocol.messages import Command, Result
 from protocol.units import NCUR_PER_CUR, SYNCHRONISED
-from tests.host_tools.desk import Desk
+from tests.host_tools.desk import NOW_S, Desk
 from tests.host_tools.genuine import PointLedger, Sender
 
 CUR = NCUR_PER_CUR
@@ -32,7 +35,8 @@ SLOTS = ((0, 1), (480, 0), (1320, 1))
 RATES = tariff.Rates(((600_000, 300_000),), 2 * CUR, ((101, 0),), (0,) * 7, (), ((SLOTS,),))
 LADDER = tariff.Ladder(tariff.MONTH, 1, (6_000, 12_000), (0, 50_000, 300_000))
 BOOK = tariff.Book(5, "CNY", ((0, 28800),), ((0, RATES),), ((0, LADDER),))
-OPENED_S = 1_767_225_600 + 7 * 3600  # 2026-01-01, three in the afternoon in China
+JANUARY_S = 1_767_225_600 - 8 * 3600  # 2026-01-01 in China
+OPENED_S = JANUARY_S + 15 * 3600  # at three in the afternoon
 
 
 class Module:
@@ -140,6 +144,37 @@ class Street:
         self.old, self.new = (Module(self.desk, name, book) for name in (OLD, NEW))
         self.modules = {OLD: self.old, NEW: self.new}
         self.truth = PointLedger("truth", 0, book)
+
+    @classmethod
+    def under(
+        cls,
+        folder: Path,
+        capsys: pytest.CaptureFixture[str],
+        text: str,
+        now_s: int = NOW_S,
+    ) -> Self:
+        """One whose tariff is a file that its store has; its data lies in a folder of its own."""
+        path = folder / "tariff.toml"
+        path.write_text(text, encoding="utf-8")
+        (folder / "data").mkdir()
+        made = cls(folder / "data", capsys, tariffs.read_book(path))
+        made.desk.clock.s = now_s
+        with made.store.transaction():
+            stored.add(made.store, path, JANUARY_S)
+        return made
+
+    def back_to(self, file: Path, folder: Path) -> None:
+        """The store is the one of a backup; keys and modules stay."""
+        desk = self.desk
+        archive.restore(file, StoreAddress(folder), desk.clock.s)
+        desk.folder.joinpath("keys").rename(folder / "keys")
+        desk.store.close()
+        desk.folder, desk.place = folder, StoreAddress(folder)
+        desk.store = open_store(folder)
+        desk.tenancy = Tenancy(desk.store, desk.clock, "other", (0,))
+        desk.tenancy.look()
+        keys = KeyFiles(folder / "keys")
+        desk.consumer = Consumer(desk.store, keys, desk.clock, desk.transport, desk.tenancy)
 
     @property
     def store(self) -> Store:

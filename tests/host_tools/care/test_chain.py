@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from host_tools import Refused, tariffs
+from host_tools import Refused
 from host_tools.settlement import commands
-from host_tools.tariffs import stored
 from protocol import codes, ledger, tariff
 from protocol.units import DAY_S, UNKNOWN_MODULE
 from tests.host_tools.care.chain import LAST, Chain
@@ -152,13 +151,7 @@ def test_a_debt_goes_through_a_module_that_may_not_have_heard_of_it(
 
 def lived(folder: Path, capsys: pytest.CaptureFixture[str], early: bool) -> Chain:
     """January of three modules by a tariff with terms of the host, and February of the last."""
-    path = folder / "lived.toml"
-    path.write_text(LIVED, encoding="utf-8")
-    (folder / "data").mkdir()
-    chain = Chain(folder / "data", capsys, tariffs.read_book(path))
-    chain.desk.clock.s = NOW_S
-    with chain.store.transaction():
-        stored.add(chain.store, path, JANUARY_S)
+    chain = Chain.under(folder, capsys, LIVED, NOW_S)
     days = (0, 10, 20, 60)
     for place, module in enumerate((chain.old, chain.new, chain.last)):
         noon_s = JANUARY_S + days[place] * DAY_S - DAY_S // 2

@@ -93,12 +93,8 @@ def test_a_reading_of_the_old_module_is_made_good_by_the_new_one(street: Street)
     assert {each["module"] for each in shown["adjustments"]} == {NEW}
 
 
-def test_a_tier_that_a_correction_reopens_is_the_new_modules_too(street: Street) -> None:
-    """The old module has passed a threshold that it would not have: the new one charged behind."""
-    begun(street, 24)  # 16.8 kWh, beyond both thresholds
-    street.replace()
-    opened(street)
-    settled(street)
+def reopened(street: Street) -> None:
+    """The new module charges behind thresholds that the old one, once corrected, never passed."""
     used(street, NEW, 30)
     settled(street)
     values = {}
@@ -107,6 +103,14 @@ def test_a_tier_that_a_correction_reopens_is_the_new_modules_too(street: Street)
         values[entry.time_s] = 0
     settled(street, OLD)
     agreed(street, values)
+
+
+def test_a_tier_that_a_correction_reopens_is_the_new_modules_too(street: Street) -> None:
+    begun(street, 24)  # 16.8 kWh, beyond both thresholds
+    street.replace()
+    opened(street)
+    settled(street)
+    reopened(street)
 
 
 def test_it_is_the_new_modules_too_though_the_old_one_was_read_in_the_next_period(
@@ -118,14 +122,7 @@ def test_it_is_the_new_modules_too_though_the_old_one_was_read_in_the_next_perio
         street.old.charge(street.old.state.register_wh + 900, OPENED_S + day * DAY_S)
     street.replace()
     settled(street)
-    used(street, NEW, 30)
-    settled(street)
-    values = {}
-    for entry in charges(street, OLD)[:12]:
-        corrected(street, OLD, entry, 0)
-        values[entry.time_s] = 0
-    settled(street, OLD)
-    agreed(street, values)
+    reopened(street)
 
 
 def test_a_reading_between_opening_and_transfer_has_the_tier_of_the_customer(

@@ -3,12 +3,7 @@
 from pathlib import Path
 
 from host_tools.backup import archive
-from host_tools.config import StoreAddress
-from host_tools.keys import KeyFiles
 from host_tools.settlement import commands, posting
-from host_tools.settlement.consumer import Consumer
-from host_tools.settlement.tenancy import Tenancy
-from host_tools.store.database import open_store
 from protocol import codes, ledger
 from tests.host_tools.care.street import CUR, NEW, OLD, Street, begun, opened, paid
 
@@ -76,20 +71,6 @@ def test_a_debt_that_the_old_module_heard_of_and_told_late_is_what_it_left(
     street.agreed()
 
 
-def back_to(street: Street, file: Path, folder: Path) -> None:
-    """The street's store is the one of a backup; keys and modules stay."""
-    desk = street.desk
-    archive.restore(file, StoreAddress(folder), desk.clock.s)
-    desk.folder.joinpath("keys").rename(folder / "keys")
-    desk.store.close()
-    desk.folder, desk.place = folder, StoreAddress(folder)
-    desk.store = open_store(folder)
-    desk.tenancy = Tenancy(desk.store, desk.clock, "other", (0,))
-    desk.tenancy.look()
-    keys = KeyFiles(folder / "keys")
-    desk.consumer = Consumer(desk.store, keys, desk.clock, desk.transport, desk.tenancy)
-
-
 def test_a_payment_that_had_moved_before_a_restore_is_not_sent_once_more(
     street: Street, tmp_path: Path
 ) -> None:
@@ -100,7 +81,7 @@ def test_a_payment_that_had_moved_before_a_restore_is_not_sent_once_more(
     street.replace()
     opened(street)
     street.settle(OLD)
-    back_to(street, tmp_path / "backup", tmp_path / "new")
+    street.back_to(tmp_path / "backup", tmp_path / "new")
     street.new.sent_seq = 0
     street.new.send()
     street.replace()

@@ -10,19 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from host_tools import tariffs
 from host_tools.billing.documents import Documents
 from host_tools.rating import calendar, periods
 from host_tools.rating.periods import Period, Use
 from host_tools.settlement import reconcile
-from host_tools.tariffs import stored
 from host_tools.tariffs.terms import Document
 from protocol import ledger, tariff
 from protocol.tariff import Position
 from protocol.units import DAY_S
 from tests.host_tools.care.street import NEW, OLD, Street, alike
 from tests.host_tools.care.test_corrected import charges, corrected, settled
-from tests.host_tools.desk import NOW_S
 from tests.host_tools.test_closing import JANUARY_S
 
 MONTHS = ((2026, 1), (2026, 2), (2026, 3))
@@ -161,13 +158,7 @@ class Life:
 def test_a_customer_owes_what_the_tariff_asks_of_all_that_he_used(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, seed: int
 ) -> None:
-    path = tmp_path / "terms.toml"
-    path.write_text(HEAD + KINDS[kind] + LINES, encoding="utf-8")
-    (tmp_path / "data").mkdir()
-    street = Street(tmp_path / "data", capsys, tariffs.read_book(path))
-    street.desk.clock.s = NOW_S
-    with street.store.transaction():
-        stored.add(street.store, path, JANUARY_S)
+    street = Street.under(tmp_path, capsys, HEAD + KINDS[kind] + LINES)
     chance = random.Random(f"{kind} {seed}")
     life = Life(street, chance, kind == "slab of a year")
     for ledger_of in (street.old, street.truth):

@@ -5,30 +5,10 @@ from pathlib import Path
 import pytest
 
 from host_tools.backup import archive
-from host_tools.config import StoreAddress
-from host_tools.keys import KeyFiles
-from host_tools.settlement.consumer import Consumer
-from host_tools.settlement.tenancy import Tenancy
-from host_tools.store.database import open_store
 from protocol import codes
 from tests.host_tools.care.street import CUR, NEW, OLD, Street, begun, opened, used
 
 REPLACE = ("module", "replace", OLD, NEW, "--by", "Li Na", "--reason", "work order 7")
-
-
-def back_to(street: Street, file: Path, folder: Path) -> None:
-    """The street's store is the one of a backup; keys and modules stay."""
-    desk = street.desk
-    archive.restore(file, StoreAddress(folder), desk.clock.s)
-    desk.folder.joinpath("keys").rename(folder / "keys")
-    desk.store.close()
-    desk.folder, desk.place = folder, StoreAddress(folder)
-    desk.store = open_store(folder)
-    desk.tenancy = Tenancy(desk.store, desk.clock, "other", (0,))
-    desk.tenancy.look()
-    desk.consumer = Consumer(
-        desk.store, KeyFiles(folder / "keys"), desk.clock, desk.transport, desk.tenancy
-    )
 
 
 def adopt(street: Street) -> None:
@@ -53,7 +33,7 @@ def test_adopted_charges_of_the_new_module_are_not_paid_back(
     archive.take(street.desk.place, file, street.desk.clock.s)
     used(street, NEW, 8)
     street.settle()  # settled and trimmed, and then the store is lost
-    back_to(street, file, tmp_path / "new")
+    street.back_to(file, tmp_path / "new")
     adopt(street)
     street.done(*REPLACE)
     street.settle()
@@ -75,7 +55,7 @@ def test_a_transfer_among_the_lost_records_is_not_ordered_again(
     street.agreed()
     used(street, NEW, 8)
     street.settle()
-    back_to(street, file, tmp_path / "new")
+    street.back_to(file, tmp_path / "new")
     adopt(street)
     street.settle()
     assert street.new.state.balance_ncur == street.truth.state.balance_ncur
