@@ -184,9 +184,8 @@ def forgotten_of(store: Store, point: Point) -> Forgotten:
         if (entry.kind, entry.channel) == (ledger.ADJUSTMENT, posting.REASON_TERMS)
         and entry.number not in known
     }
-    lost = (host_entries.ROLLBACK, posting.OTHERS)
-    others = tuple(each for each in own if (each.kind, each.rule) == lost)
-    return Forgotten(orders, others)
+    others = host_entries.of(store).of_rule(point.id, host_entries.ROLLBACK, posting.OTHERS)
+    return Forgotten(orders, tuple(others))
 
 
 def _check_order(
@@ -362,7 +361,5 @@ def _order(
     why = f"terms of tariff version {version}: {', '.join(lacking)}"
     note = orders.Note(at.module, command_id, json.dumps(asked), "gridpurse bill", why, None)
     orders.of(store).note(note)
-    order = store.payments.command(at.module, command_id)
-    if order is not None and store.fleet.module_known(at.module).retired_s is not None:
-        store.payments.command_ended(order, "expired", None, None, now_s)
+    commands.unheard(store, at.module, command_id, now_s)
     return command_id

@@ -129,9 +129,8 @@ def opening_of(store: Store, point: Point) -> Settled | None:
 
 def _lost_ncur(store: Store, new: Point) -> int:
     """What records that were lost in a restored store had besides charges and payments."""
-    others = (host_entries.ROLLBACK, posting.OTHERS)
-    own = host_entries.of(store).all(new.id)
-    return sum(each.amount_ncur for each in own if (each.kind, each.rule) == others)
+    lost = host_entries.of(store).of_rule(new.id, host_entries.ROLLBACK, posting.OTHERS)
+    return sum(each.amount_ncur for each in lost)
 
 
 def _args(record: Record) -> list[int]:

@@ -46,6 +46,15 @@ def issue(
     return store.payments.add_command(module, target, action, wire, now_s, now_s + life_s)
 
 
+def unheard(store: Store, module: str, command_id: int, now_s: int) -> bool:
+    """Ends a command to a module that is retired and hears nothing: a person has to settle it."""
+    order = store.payments.command(module, command_id)
+    if order is None or store.fleet.module_known(module).retired_s is None:
+        return False
+    store.payments.command_ended(order, "expired", None, None, now_s)
+    return True
+
+
 def one_line(told: str) -> str:
     """A reference without the blanks around it; "" for an empty, long or unprintable one."""
     fits = len(told) <= REFERENCE_CHARACTERS_MAX and told.isprintable()

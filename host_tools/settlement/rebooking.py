@@ -110,11 +110,8 @@ def _again(
     if entry is not None:
         return told_before(store, point, given, entry, now_s)
     seq = cast(Adoption, adopted).seq
-    of_lost = max(
-        each.number
-        for each in host_entries.of(store).all(point.id)
-        if (each.kind, each.rule) == (host_entries.ROLLBACK, posting.TOPUPS)
-    )
+    lost = host_entries.of(store).of_rule(point.id, host_entries.ROLLBACK, posting.TOPUPS)
+    of_lost = lost[-1].number
     what = (posting.IN_FLIGHT, posting.SUSPENSE, amount_ncur, point.currency, "entry", of_lost)
     return _credited(store, point, given, seq, [(point.id, now_s, *what)], now_s)
 

@@ -54,6 +54,10 @@ class HostEntries:
         )
         return [HostEntry(*row) for row in rows]
 
+    def of_rule(self, point_id: int, kind: str, rule: str) -> list[HostEntry]:
+        """Those of a point that one rule made, oldest first."""
+        return [each for each in self.all(point_id) if (each.kind, each.rule) == (kind, rule)]
+
     def add(self, entry: HostEntry) -> int:
         """Its number."""
         row = self._connection.execute("SELECT COALESCE(MAX(number), 0) + 1 FROM host_entries")

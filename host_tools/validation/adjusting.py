@@ -132,9 +132,7 @@ def _rest(
         "queued" if before_restore is None else "done",
     )
     _keep(store, point, made, cause)
-    order = store.payments.command(made.module, made.command_id)
-    if retired and order is not None:  # hears nothing: a person has to settle it
-        store.payments.command_ended(order, "expired", None, None, now_s)
+    if commands.unheard(store, made.module, made.command_id, now_s):
         return replace(made, state="expired")
     return made
 
